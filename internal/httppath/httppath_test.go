@@ -1,0 +1,88 @@
+package httppath
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct{ raw, value, key, err string }{
+		{raw: "/", value: "/", key: "/"},
+		{raw: "/orders", value: "/orders", key: "/orders"},
+		{raw: "/orders/", value: "/orders/", key: "/orders"},
+		{raw: "/%6frders", value: "/orders", key: "/orders"},
+		{raw: "/a%3bb", value: "/a%3Bb", key: "/a;b"},
+		{raw: "/a;b", value: "/a;b", key: "/a;b"},
+		{raw: "/caf%c3%a9", value: "/caf%C3%A9", key: "/café"},
+		{raw: "/a.b/..c", value: "/a.b/..c", key: "/a.b/..c"},
+		{raw: "", err: "must begin with /"},
+		{raw: "orders", err: "must begin with /"},
+		{raw: "//", err: "contains //"},
+		{raw: "/a//b", err: "contains //"},
+		{raw: "/a//", err: "contains //"},
+		{raw: "/a/../b", err: `segment ".."`},
+		{raw: "/a/.", err: `segment "."`},
+		{raw: "/%2e%2E/b", err: `segment ".."`},
+		{raw: "/a%2fb", err: "%2f"},
+		{raw: "/a%5Cb", err: "%5C"},
+		{raw: "/a%252fb", err: "%25"},
+		{raw: "/a%00", err: "%00"},
+		{raw: "/a%7f", err: "%7f"},
+		{raw: "/a%ff", err: "UTF-8"},
+		{raw: "/a#b", err: "a character"},
+		{raw: "/a?b", err: "a character"},
+		{raw: "/a b", err: "a character"},
+		{raw: "/a\n", err: "a character"},
+		{raw: "/a%2", err: "a character"},
+		{raw: "/\u0085", err: "a character"},
+		{raw: "/" + strings.Repeat("a", 2000), err: "2001 bytes"},
+	} {
+		got, err := Parse(c.raw)
+		if c.err == "" && (err != nil || got != Path{c.value, c.key}) {
+			t.Errorf("Parse(%q) = %+v, %v; want value %q and key %q", c.raw, got, err, c.value, c.key)
+		}
+		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("Parse(%q) = %+v, %v; want an error with %q", c.raw, got, err, c.err)
+		}
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		prefix, key string
+		want        bool
+	}{
+		{"/", "/anything", true}, {"/a", "/a", true}, {"/a", "/a/b", true},
+		{"/a", "/ab", false}, {"/a/b", "/a", false}, {"/", "/", true},
+	} {
+		if got := Covers(c.prefix, c.key); got != c.want {
+			t.Errorf("Covers(%q, %q) = %v", c.prefix, c.key, got)
+		}
+	}
+}
+
+// Whatever the input: a valid path normalises to one that is valid, normalises
+// to itself and has the same owner, and no spelling leaves the owner's tree.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"/", "/a/", "/%6f", "/%2e%2e", "/a%3Bb", "//", "/caf%C3%A9", "/%", "/a/./b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		p, err := Parse(raw)
+		if err != nil {
+			return
+		}
+		again, err := Parse(p.Value)
+		if err != nil || again != p {
+			t.Errorf("Parse(%q) = %+v, but Parse of its value = %+v, %v", raw, p, again, err)
+		}
+		for _, bad := range []string{"//", "/../", "/./", "\\", "#", "?", "\x00", "%"} {
+			if strings.Contains(p.Key+"/", bad) && p.Key != "/" {
+				t.Errorf("the key %q of %q contains %q", p.Key, raw, bad)
+			}
+		}
+		if p.Key != "/" && strings.HasSuffix(p.Key, "/") {
+			t.Errorf("the key %q of %q ends with a slash", p.Key, raw)
+		}
+	})
+}

@@ -1,0 +1,46 @@
+// Package identity gives requests, and what is made for them, names that are
+// stable, unique on a workload cluster and unchanged by a restore.
+package identity
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// Request identifies a request by what survives a restore, which a UID does not.
+type Request struct {
+	Kind, Namespace, Name string
+}
+
+// String returns namespace/name.
+func (r Request) String() string { return r.Namespace + "/" + r.Name }
+
+// Hash returns eight hexadecimal digits that stand for the request.
+func (r Request) Hash() string { return Hash(r.Kind, r.Namespace, r.Name) }
+
+// ObjectName returns the name of what is made for the request where requests of
+// several namespaces meet. The parts tell several objects of one request apart.
+func (r Request) ObjectName(parts ...string) string {
+	return strings.Join(append([]string{r.Name, r.Hash()}, parts...), "-")
+}
+
+// Labels returns the labels of everything that is emitted for the request.
+func (r Request) Labels() map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/managed-by": "baleen",
+		"baleen.dev/request":           r.Hash(),
+	}
+}
+
+// Annotations returns the facts that are too long for a label.
+func (r Request) Annotations() map[string]string {
+	return map[string]string{"baleen.dev/requested-by": r.Kind + " " + r.String()}
+}
+
+// Hash returns eight hexadecimal digits of the SHA-256 of the parts.
+func Hash(parts ...string) string {
+	// No part of an identity contains a newline, so that none can imitate two.
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return hex.EncodeToString(sum[:4])
+}

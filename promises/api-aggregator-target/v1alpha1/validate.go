@@ -1,0 +1,180 @@
+package v1alpha1
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/httppath"
+)
+
+// Read decodes a target, fills in defaults and validates it, all as strictly as
+// an API server with the CRD would. The error is one sentence.
+func Read(object *unstructured.Unstructured) (*ApiAggregatorTarget, error) {
+	t := &ApiAggregatorTarget{}
+	t.Name, t.Namespace, t.Generation = object.GetName(), object.GetNamespace(), object.GetGeneration()
+	if err := field.Decode(object.Object["spec"], &t.Spec); err != nil {
+		return nil, fmt.Errorf("the spec of ApiAggregatorTarget %s/%s cannot be read: %w", t.Namespace, t.Name, err)
+	}
+	t.Spec.Default()
+	if err := t.Spec.Validate(); err != nil {
+		return nil, fmt.Errorf("ApiAggregatorTarget %s/%s is not valid: %w", t.Namespace, t.Name, err)
+	}
+	return t, nil
+}
+
+// Default fills in what the CRD's defaults fill in.
+func (s *ApiAggregatorTargetSpec) Default() {
+	for i := range s.Backends {
+		one := int32(1)
+		s.Backends[i].Weight = cmp.Or(s.Backends[i].Weight, &one)
+	}
+	for i := range s.Paths {
+		s.Paths[i].Type = cmp.Or(s.Paths[i].Type, Prefix)
+	}
+}
+
+const (
+	maxBackends = 16
+	maxPaths    = 64
+	maxHeaders  = 16
+)
+
+var (
+	serviceName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	timeout     = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
+	headerName  = regexp.MustCompile(`^[-A-Za-z0-9!#$%&*+.^_|~]{1,256}$`)
+	headerValue = regexp.MustCompile(`^[!-~]([\t -~]*[!-~])?$`)
+	methods     = []Method{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+
+// Validate checks a spec with its defaults filled in.
+func (s *ApiAggregatorTargetSpec) Validate() error {
+	var p field.Problems
+	p.DNSSubdomain("spec.aggregatorRef.name", s.AggregatorRef.Name)
+	if s.AggregatorRef.Namespace != "" {
+		p.DNSLabel("spec.aggregatorRef.namespace", s.AggregatorRef.Namespace)
+	}
+	if s.WorkloadNamespace != "" {
+		p.DNSLabel("spec.workloadNamespace", s.WorkloadNamespace)
+	}
+	if s.Timeout != "" && !timeout.MatchString(s.Timeout) {
+		p.Addf("spec.timeout %s is not a Gateway API duration such as 30s", field.Quote(s.Timeout))
+	}
+	s.validateBackends(&p)
+	s.validatePaths(&p)
+	s.RequestHeaders.validate(&p)
+	return p.Err()
+}
+
+func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
+	if n := len(s.Backends); n == 0 || n > maxBackends {
+		p.Addf("spec.backends has %d entries: 1 to %d are allowed", n, maxBackends)
+	}
+	type address struct {
+		service string
+		port    int32
+	}
+	seen := map[address]bool{}
+	weight := int32(0)
+	for _, b := range s.Backends {
+		if !serviceName.MatchString(b.Service) {
+			p.Addf("spec.backends.service %s is not the name of a Service", field.Quote(b.Service))
+		}
+		if b.Port < 1 || b.Port > 65535 {
+			p.Addf("spec.backends.port %d is not a port", b.Port)
+		}
+		if *b.Weight < 0 || *b.Weight > 1_000_000 {
+			p.Addf("spec.backends.weight %d is not between 0 and 1000000", *b.Weight)
+		}
+		if seen[address{b.Service, b.Port}] {
+			p.Addf("spec.backends has %s port %d twice", field.Quote(b.Service), b.Port)
+		}
+		seen[address{b.Service, b.Port}] = true
+		weight = max(weight, *b.Weight)
+	}
+	if len(s.Backends) > 0 && weight == 0 {
+		p.Addf("spec.backends has no weight above zero")
+	}
+}
+
+func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
+	if n := len(s.Paths); n == 0 || n > maxPaths {
+		p.Addf("spec.paths has %d entries: 1 to %d are allowed", n, maxPaths)
+	}
+	seen := map[string]string{}
+	for _, path := range s.Paths {
+		parsed, err := httppath.Parse(path.Path)
+		if err != nil {
+			p.Addf("spec.paths: the path %v", err)
+			continue
+		}
+		if other, ok := seen[parsed.Key]; ok {
+			p.Addf("spec.paths: %s and %s are one path", field.Quote(other), field.Quote(path.Path))
+		}
+		seen[parsed.Key] = path.Path
+		path.validate(p)
+	}
+}
+
+func (path Path) validate(p *field.Problems) {
+	name := field.Quote(path.Path)
+	switch path.Type {
+	case Prefix:
+		if path.Path != "/" && strings.HasSuffix(path.Path, "/") {
+			p.Addf("spec.paths: the Prefix %s must not end with /: it matches with and without one", name)
+		}
+	case Exact:
+		if path.RewritePrefix != "" || path.AllowNested {
+			p.Addf("spec.paths: rewritePrefix and allowNested of %s go with type: Prefix only", name)
+		}
+	default:
+		p.Addf("spec.paths: the type %s of %s is not Prefix or Exact", field.Quote(string(path.Type)), name)
+	}
+	if path.RewritePrefix != "" {
+		if _, err := httppath.Parse(path.RewritePrefix); err != nil {
+			p.Addf("spec.paths: the rewritePrefix %v", err)
+		}
+	}
+	for i, m := range path.Methods {
+		if !slices.Contains(methods, m) || slices.Contains(path.Methods[:i], m) {
+			p.Addf("spec.paths: the method %s of %s is unknown or there twice", field.Quote(string(m)), name)
+		}
+	}
+	p.Size("spec.paths.maxRequestBodySize", path.MaxRequestBodySize)
+}
+
+func (h *RequestHeaders) validate(p *field.Problems) {
+	if h == nil {
+		return
+	}
+	if len(h.Set) > maxHeaders || len(h.Remove) > maxHeaders {
+		p.Addf("spec.requestHeaders may set and remove at most %d headers each", maxHeaders)
+	}
+	seen := map[string]bool{}
+	header := func(name string) {
+		if !headerName.MatchString(name) {
+			p.Addf("spec.requestHeaders: %s is not the name of a header", field.Quote(name))
+		}
+		if seen[strings.ToLower(name)] {
+			p.Addf("spec.requestHeaders has %s twice: names are compared without regard to case", field.Quote(name))
+		}
+		seen[strings.ToLower(name)] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Set)) { // a status must not depend on a map's order
+		value := h.Set[name]
+		header(name)
+		if len(value) > 4096 || !headerValue.MatchString(string(value)) {
+			p.Addf("spec.requestHeaders: the value %s of %s is not printable ASCII of at most 4096 characters", field.Quote(string(value)), field.Quote(name))
+		}
+	}
+	for _, name := range h.Remove {
+		header(name)
+	}
+}
