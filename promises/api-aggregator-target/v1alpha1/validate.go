@@ -178,3 +178,8 @@ func (h *RequestHeaders) validate(p *field.Problems) {
 		header(name)
 	}
 }
+
+// AggregatorNamespace returns the namespace of the aggregator that is meant.
+func (t *ApiAggregatorTarget) AggregatorNamespace() string {
+	return cmp.Or(t.Spec.AggregatorRef.Namespace, t.Namespace)
+}

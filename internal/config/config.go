@@ -1,0 +1,90 @@
+// Package config reads what the platform team has set for all of Baleen: the
+// ConfigMap baleen-config in the namespace baleen-system.
+package config
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+// Namespace is where the platform team keeps what Baleen reads.
+const Namespace = "baleen-system"
+
+const name = "baleen-config"
+
+// Config is the platform team's configuration.
+type Config struct {
+	// ReconcileInterval is how often Kratix runs every pipeline anew. Default: 10h.
+	ReconcileInterval time.Duration
+	// DestinationGrace is how long a cluster that no longer matches keeps its
+	// documents. Default: 24h.
+	DestinationGrace time.Duration
+	// Namespaces maps the namespace of a request to the workload namespaces that
+	// it may act on besides its own; * stands for any characters.
+	Namespaces map[string][]string
+}
+
+// Load reads the configuration; a platform without one has the defaults.
+func Load(ctx context.Context, client platform.Client) (Config, error) {
+	c := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour}
+	object, err := client.Get(ctx, platform.ConfigMap, Namespace, name)
+	if apierrors.IsNotFound(err) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	data, _, err := unstructured.NestedStringMap(object.Object, "data")
+	if err != nil {
+		return c, invalid("data", err)
+	}
+	for key, value := range data {
+		switch key {
+		case "reconcileInterval":
+			c.ReconcileInterval, err = duration(value)
+		case "destinationGrace":
+			c.DestinationGrace, err = duration(value)
+		case "namespaces":
+			err = yaml.UnmarshalStrict([]byte(value), &c.Namespaces)
+		default:
+			err = fmt.Errorf("it is not one of reconcileInterval, destinationGrace and namespaces")
+		}
+		if err != nil {
+			return c, invalid(key, err)
+		}
+	}
+	return c, nil
+}
+
+func invalid(key string, err error) error {
+	return fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: %w", key, Namespace, name, err)
+}
+
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && d < 0 {
+		err = fmt.Errorf("%s is below zero", s)
+	}
+	return d, err
+}
+
+// WorkloadNamespace returns the namespace on the workload clusters that a
+// request acts on: its own, or the one asked for if the platform team mapped it.
+func (c Config) WorkloadNamespace(request, asked string) (string, error) {
+	if asked == "" || asked == request || field.MatchNamespace(c.Namespaces[request], asked) {
+		if asked == "" {
+			asked = request
+		}
+		return asked, nil
+	}
+	return "", fmt.Errorf("requests of the namespace %s may not act on the workload namespace %s: leave out workloadNamespace, or have the platform team add it under namespaces in the ConfigMap %s/%s",
+		request, asked, Namespace, name)
+}

@@ -1,0 +1,175 @@
+// Package gateway holds what the two API Promises agree on: what an aggregator
+// offers to its targets, and what each implementation of the Gateway API honours.
+package gateway
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/httppath"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+)
+
+// Terms are all of an aggregator that concerns the targets of one namespace: a
+// target's output is a function of its own spec and of these, and an aggregator
+// asks a target to reconcile when, and only when, they differ from the terms
+// that the target last saw.
+type Terms struct {
+	Hostname         string
+	Implementation   v1alpha1.Implementation
+	GatewayNamespace string
+	GatewayName      string
+	Listener         string
+	// Unpublished says that external-dns must leave the routes alone.
+	Unpublished bool
+	// DefaultBody and MaxBody limit request bodies; empty is no limit.
+	DefaultBody, MaxBody field.Size
+	// Admitted says that targets of the namespace may attach.
+	Admitted bool
+	// Delegations maps each delegated prefix to whether the namespace may publish
+	// there.
+	Delegations map[string]bool
+	// Destinations are the clusters where the aggregator is.
+	Destinations []string
+}
+
+// TermsFor returns what an aggregator, placed on the given Destinations, offers
+// to the targets of a namespace.
+func TermsFor(a *v1alpha1.ApiAggregator, namespace string, destinations []string) Terms {
+	t := Terms{
+		Hostname:         a.Spec.Hostname,
+		Implementation:   a.Spec.Gateway.Implementation,
+		GatewayNamespace: a.Spec.Gateway.Namespace,
+		GatewayName:      Name(a),
+		Listener:         HTTPSListener(a),
+		Unpublished:      a.Spec.DNS != nil && !*a.Spec.DNS.Enabled,
+		Admitted:         namespace == a.Namespace,
+		Delegations:      map[string]bool{},
+		Destinations:     destinations,
+	}
+	if len(a.Spec.AllowedNamespaces) > 0 {
+		t.Admitted = field.MatchNamespace(a.Spec.AllowedNamespaces, namespace)
+	}
+	if b := a.Spec.RequestBody; b != nil {
+		t.DefaultBody, t.MaxBody = b.Default, b.Max
+	}
+	for _, d := range a.Spec.Delegations {
+		if path, err := httppath.Parse(d.Prefix); err == nil { // always, for a valid spec
+			t.Delegations[path.Key] = field.MatchNamespace(d.Namespaces, namespace)
+		}
+	}
+	return t
+}
+
+// Digest returns a short text that differs whenever the terms do.
+func (t Terms) Digest() string {
+	data, _ := json.Marshal(t) // strings, booleans, and maps, which JSON sorts
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Delegated tells whether the namespace may publish a path, given by its key: of
+// the delegations that cover it the longest decides. It returns that prefix.
+func (t Terms) Delegated(key string) (prefix string, ok bool) {
+	ok = true
+	for p, allowed := range t.Delegations {
+		if httppath.Covers(p, key) && (prefix == "" || len(p) > len(prefix)) {
+			prefix, ok = p, allowed
+		}
+	}
+	return prefix, ok
+}
+
+// Request returns the aggregator's identity.
+func Request(a *v1alpha1.ApiAggregator) identity.Request {
+	return identity.Request{Kind: "ApiAggregator", Namespace: a.Namespace, Name: a.Name}
+}
+
+// Name returns the name of the aggregator's Gateway on the workload clusters.
+func Name(a *v1alpha1.ApiAggregator) string {
+	return cmp.Or(a.Spec.Gateway.Name, Request(a).ObjectName())
+}
+
+// HTTPSListener returns the name of the listener for the APIs.
+func HTTPSListener(a *v1alpha1.ApiAggregator) string {
+	return cmp.Or(listeners(a).HTTPS, "https")
+}
+
+// HTTPListener returns the name of the listener for the redirect to HTTPS.
+func HTTPListener(a *v1alpha1.ApiAggregator) string {
+	return cmp.Or(listeners(a).HTTP, "http")
+}
+
+func listeners(a *v1alpha1.ApiAggregator) v1alpha1.Listeners {
+	if l := a.Spec.Gateway.Listeners; l != nil {
+		return *l
+	}
+	return v1alpha1.Listeners{}
+}
+
+// DNSIgnore are the annotations by which external-dns leaves an object alone. It
+// ignores what names another controller than its own. The prefix changed in its
+// v0.22, without a fallback, so both are given.
+func DNSIgnore() map[string]string { return dnsAnnotation("controller", "none") }
+
+// DNSTarget are the annotations by which external-dns points a host elsewhere
+// than to the Gateway's addresses.
+func DNSTarget(target string) map[string]string { return dnsAnnotation("target", target) }
+
+func dnsAnnotation(key, value string) map[string]string {
+	return map[string]string{
+		"external-dns.alpha.kubernetes.io/" + key: value,
+		"external-dns.kubernetes.io/" + key:       value,
+	}
+}
+
+// HonoursTimeout tells whether an implementation honours a route's timeouts.
+// From conformance reports and from the wire: Traefik accepts and ignores them,
+// NGINX Gateway Fabric does not have them. Of Standard nothing is known, and
+// what the standard channel offers is emitted.
+func HonoursTimeout(i v1alpha1.Implementation) bool {
+	return i == v1alpha1.EnvoyGateway || i == v1alpha1.Standard
+}
+
+// nginxDefault is NGINX Gateway Fabric's own limit. It is always emitted, so that
+// what holds can be read and does not change with an upgrade.
+const nginxDefault field.Size = "1Mi"
+
+// BodyLimit returns the limit to emit for a path in the form that the
+// implementation's object has it: bytes for Traefik, a quantity for Envoy
+// Gateway, a size of nginx for NGINX Gateway Fabric. It is empty where none is
+// to be emitted. The error is for the path's owner.
+func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
+	switch {
+	case i == v1alpha1.NGINXGatewayFabric:
+		return nginxSize(cmp.Or(limit, nginxDefault))
+	case limit == "":
+		return "", nil // Traefik and Envoy Gateway buffer whole bodies: only when asked for
+	case i == v1alpha1.Traefik:
+		return fmt.Sprint(limit.Bytes()), nil
+	case i == v1alpha1.EnvoyGateway:
+		return string(limit), nil
+	}
+	return "", fmt.Errorf("the implementation %s has no limit for request bodies: leave out maxRequestBodySize", i)
+}
+
+// nginxSize writes a size as nginx does, in at most four digits of bytes or of
+// binary k, m or g.
+func nginxSize(s field.Size) (string, error) {
+	n, suffix := s.Bytes(), ""
+	for _, unit := range []string{"k", "m", "g"} {
+		if n%1024 != 0 || n < 1024 {
+			break
+		}
+		n, suffix = n/1024, unit
+	}
+	if n > 9999 {
+		return "", fmt.Errorf("NGINX Gateway Fabric cannot express the body limit %s exactly: use a whole number of Ki, Mi or Gi up to 9999", s)
+	}
+	return fmt.Sprint(n) + suffix, nil
+}

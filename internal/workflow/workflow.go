@@ -1,0 +1,387 @@
+// Package workflow is the contract between Kratix and a pipeline: it reads the
+// request, runs the pipeline, and writes output, placement and status so that a
+// run that cannot finish leaves what is served as it was.
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/syntasso/kratix-go"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/identity"
+	standin "github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/render"
+)
+
+// Pipeline is what a Promise does with a request.
+type Pipeline struct {
+	// Promise is the Promise's name.
+	Promise string
+	// Kind of the requests.
+	Kind platform.Kind
+	// Configure makes the output for a request. On an error, which becomes the
+	// request's status, the last good output is emitted again.
+	Configure func(context.Context, *Run) (Result, error)
+	// Delete undoes what Kratix does not: it removes the output by itself.
+	Delete func(context.Context, *Run) error
+}
+
+// Run is one run of a pipeline for one request.
+type Run struct {
+	// Request is the request as it is stored now; what Kratix mounted may be stale.
+	Request  *unstructured.Unstructured
+	Identity identity.Request
+	Platform platform.Client
+	Config   config.Config
+	// Last is the last output, of which Kratix has made the request's Work.
+	Last destination.Output
+	Now  time.Time
+	// DryRun: change nothing outside of the run's own output.
+	DryRun bool
+	Log    *slog.Logger
+
+	promise string
+}
+
+// Result is what a run has come to.
+type Result struct {
+	// Placement is where the request goes, and Output what goes there.
+	Placement destination.Placement
+	Output    destination.Output
+	// Status holds the kind's own keys, each of them whole.
+	Status map[string]any
+	// Reason and Message describe the outcome; Ready is whether all that was
+	// asked could be done.
+	Ready           bool
+	Reason, Message string
+}
+
+// Failure is an error with the reason that a condition gives for it.
+type Failure struct {
+	Reason string
+	Err    error
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Fail gives an error its reason, a CamelCase word.
+func Fail(reason string, err error) error { return &Failure{reason, err} }
+
+// Templates returns the Promise's templates with the overlays of the platform
+// team, which are the ConfigMap <promise>-overlays, on top.
+func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error) {
+	object, err := r.Platform.Get(ctx, platform.ConfigMap, config.Namespace, r.promise+"-overlays")
+	if err != nil && !apierrors.IsNotFound(err) {
+		return render.Templates{}, err
+	}
+	var overlays map[string]string
+	if err == nil {
+		if overlays, _, err = unstructured.NestedStringMap(object.Object, "data"); err != nil {
+			return render.Templates{}, Fail("OverlayFailed", fmt.Errorf("the ConfigMap %s/%s-overlays is not valid: %w", config.Namespace, r.promise, err))
+		}
+	}
+	return render.New(own, overlays)
+}
+
+// Main runs a pipeline in the environment that Kratix has made and returns the
+// exit code: 0, or 1 after one sentence on stderr. With 1 Kratix writes neither
+// output nor status, and what is served stays as it is.
+func Main(p Pipeline) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, p, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", p.Promise, err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
+	m, err := openMount()
+	if err != nil {
+		return err
+	}
+	now, err := clock()
+	if err != nil {
+		return err
+	}
+	client, err := platform.Open(func() time.Time { return now })
+	if err != nil {
+		return err
+	}
+	r := &Run{
+		Platform: client,
+		Now:      now,
+		DryRun:   isDryRun(os.Getenv("KRATIX_DRY_RUN")),
+		Log:      logger(stderr, p.Promise),
+		promise:  p.Promise,
+	}
+	if err := r.gather(ctx, p, m); err != nil {
+		return err
+	}
+	switch action := m.WorkflowAction(); action {
+	case "configure":
+		return r.configure(ctx, p, m)
+	case "delete":
+		if p.Delete == nil {
+			return nil
+		}
+		return p.Delete(ctx, r)
+	default:
+		return fmt.Errorf("KRATIX_WORKFLOW_ACTION is %q: it must be configure or delete", action)
+	}
+}
+
+// gather reads the request as it is now, the last output and the configuration.
+// Without them nothing can be said or emitted, so its errors end the run.
+func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
+	mounted, err := m.request(p.Kind)
+	if err != nil {
+		return err
+	}
+	namespace, name := mounted.GetNamespace(), mounted.GetName()
+	r.Identity = identity.Request{Kind: p.Kind.Kind, Namespace: namespace, Name: name}
+	r.Request, err = r.Platform.Get(ctx, p.Kind, namespace, name)
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s %s no longer exists: nothing is emitted for it", p.Kind.Kind, r.Identity)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
+	}
+	owner := standin.Owner{Promise: m.PromiseName(), Resource: name}
+	works, err := r.Platform.List(ctx, platform.Work, namespace, owner.Labels())
+	if err != nil {
+		return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
+	}
+	r.Last = destination.Output{}
+	for i := range works {
+		files, err := standin.Unpack(&works[i])
+		if err != nil {
+			return fmt.Errorf("the Work %s/%s cannot be read: %w", namespace, works[i].GetName(), err)
+		}
+		for path, data := range files {
+			if name, file, ok := strings.Cut(path, "/"); ok {
+				if r.Last[name] == nil {
+					r.Last[name] = map[string][]byte{}
+				}
+				r.Last[name][file] = data
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
+	var result Result
+	var err error
+	if r.Config, err = config.Load(ctx, r.Platform); err == nil {
+		result, err = p.Configure(ctx, r)
+	} else {
+		err = Fail("ConfigurationInvalid", err)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		r.Log.Error("the last good output is emitted again", "request", r.Identity.String(), "error", err)
+		return m.write(r.Last, r.failed(err))
+	}
+	remembered := []destination.Leaving{}
+	raw, _, _ := unstructured.NestedSlice(r.Request.Object, "status", leavingKey)
+	for _, l := range raw {
+		if l, ok := l.(map[string]any); ok {
+			name, _ := l["name"].(string)
+			since, _ := l["since"].(string)
+			remembered = append(remembered, destination.Leaving{Name: name, Since: since})
+		}
+	}
+	kept, leaving := destination.Keep(r.Last, result.Placement, remembered, r.Now, r.Config.DestinationGrace)
+	for name, files := range kept {
+		if result.Output[name] == nil {
+			result.Output[name] = files
+		}
+	}
+	status := r.status(result.Ready, result.Reason, result.Message)
+	for key, value := range result.Status {
+		status[key] = value
+	}
+	status[leavingKey] = leaving
+	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", result.Reason)
+	return m.write(result.Output, status)
+}
+
+// leavingKey is the key of the status that remembers since when a Destination no
+// longer matches.
+const leavingKey = "leavingDestinations"
+
+// failed is the status of a run that could not finish. The kind's own keys stay
+// as they are: what they describe is still served.
+func (r *Run) failed(err error) map[string]any {
+	reason := "Failed"
+	var failure *Failure
+	switch {
+	case errors.As(err, &failure):
+		reason = failure.Reason
+	case platform.IsTransient(err):
+		reason = "PlatformUnavailable"
+	}
+	message := err.Error()
+	if len(r.Last) > 0 {
+		message += "; what was emitted last stays in place"
+	}
+	return r.status(false, reason, message)
+}
+
+func (r *Run) status(ready bool, reason, message string) map[string]any {
+	value := "False"
+	if ready {
+		value = "True"
+	}
+	since := r.Now.UTC().Format(time.RFC3339)
+	conditions, _, _ := unstructured.NestedSlice(r.Request.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == "Ready" && c["status"] == value {
+			if t, ok := c["lastTransitionTime"].(string); ok {
+				since = t
+			}
+		}
+	}
+	return map[string]any{
+		"observedGeneration": r.Request.GetGeneration(),
+		"message":            message,
+		"conditions": []any{map[string]any{
+			"type": "Ready", "status": value, "reason": reason, "message": message,
+			"observedGeneration": r.Request.GetGeneration(), "lastTransitionTime": since,
+		}},
+	}
+}
+
+// clock returns the time of the run: BALEEN_NOW where it is set, else now.
+func clock() (time.Time, error) {
+	text := os.Getenv("BALEEN_NOW")
+	if text == "" {
+		return time.Now().UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("BALEEN_NOW is %q: it must be a time as in RFC 3339, such as 2026-01-02T15:04:05Z", text)
+	}
+	return t.UTC(), nil
+}
+
+func isDryRun(value string) bool { return value != "" && value != "false" }
+
+func logger(w io.Writer, promise string) *slog.Logger {
+	level := slog.LevelInfo
+	if os.Getenv("BALEEN_LOG") == "debug" {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})).With("promise", promise)
+}
+
+// mount is the folder that Kratix shares between the containers of a run.
+type mount struct {
+	*kratix.KratixSDK
+	dir string
+}
+
+// openMount clears what an earlier try of this container has left behind.
+func openMount() (mount, error) {
+	dir := os.Getenv("BALEEN_KRATIX_DIR")
+	if dir == "" {
+		dir = "/kratix"
+	}
+	m := mount{dir: dir, KratixSDK: kratix.New(
+		kratix.WithInputDir(filepath.Join(dir, "input")),
+		kratix.WithOutputDir(filepath.Join(dir, "output")),
+		kratix.WithMetadataDir(filepath.Join(dir, "metadata")),
+	)}
+	return m, m.clear()
+}
+
+func (m mount) clear() error {
+	for _, name := range []string{"output", "metadata"} {
+		dir := filepath.Join(m.dir, name)
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("what an earlier run left in %s cannot be removed: %w", dir, err)
+		}
+		for _, e := range entries {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("what an earlier run left in %s cannot be removed: %w", dir, err)
+			}
+		}
+	}
+	return nil
+}
+
+// request reads which request the run is for.
+func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
+	resource, err := m.ReadResourceInput()
+	if err != nil {
+		return nil, fmt.Errorf("the request in %s cannot be read: %w", filepath.Join(m.dir, "input", "object.yaml"), err)
+	}
+	object := resource.ToUnstructured()
+	// Asked field by field: the getters panic on a document of another shape.
+	text := func(path ...string) string {
+		s, _, _ := unstructured.NestedString(object.Object, path...)
+		return s
+	}
+	if text("kind") != kind.Kind || text("apiVersion") != kind.GroupVersion().String() || text("metadata", "name") == "" || text("metadata", "namespace") == "" {
+		return nil, fmt.Errorf("the request in %s is not a whole %s of %s: run it again, Kratix then mounts it anew",
+			filepath.Join(m.dir, "input", "object.yaml"), kind.Kind, kind.GroupVersion())
+	}
+	return &object, nil
+}
+
+// write emits output and status, or nothing: a part of the output would remove
+// the rest of what is served.
+func (m mount) write(output destination.Output, status map[string]any) error {
+	err := m.writeAll(output, status)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("the output cannot be written: %w; nothing is emitted and what is served stays in place", err)
+	if left := m.clear(); left != nil {
+		err = fmt.Errorf("%w; %w", err, left)
+	}
+	return err
+}
+
+func (m mount) writeAll(output destination.Output, status map[string]any) error {
+	var selectors []kratix.DestinationSelector
+	for _, name := range output.Destinations() {
+		for file, data := range output[name] {
+			if err := m.WriteOutput(filepath.Join(name, file), data); err != nil {
+				return err
+			}
+		}
+		selectors = append(selectors, kratix.DestinationSelector{
+			Directory:   name,
+			MatchLabels: map[string]string{destination.Label: name},
+		})
+	}
+	if len(selectors) > 0 {
+		if err := m.WriteDestinationSelectors(selectors); err != nil {
+			return err
+		}
+	}
+	return m.WriteStatus(kratix.NewStatusFromMap(status))
+}

@@ -1,0 +1,111 @@
+package apiaggregatortarget
+
+import (
+	"maps"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
+)
+
+// pathAnnotation is on everything that is made for a path.
+const pathAnnotation = "baleen.dev/path"
+
+// emit renders the accepted paths for each cluster. A path that is refused stays
+// there as it was last accepted.
+func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) {
+	output := destination.Output{}
+	for _, name := range w.placement.Placed {
+		documents, err := w.templates.Render(values(run, w, paths, name))
+		if err != nil {
+			return nil, workflow.Fail("RenderFailed", err)
+		}
+		files := map[string][]byte{}
+		for _, p := range paths {
+			if p.state != v1alpha1.Accepted {
+				maps.Copy(files, madeFor(p, run.Last[name]))
+			}
+		}
+		for _, d := range documents {
+			files[d.File()] = d.YAML
+		}
+		output[name] = files
+	}
+	return output, nil
+}
+
+// madeFor returns those files that were made for a path.
+func madeFor(p path, files map[string][]byte) map[string][]byte {
+	made := map[string][]byte{}
+	for file, data := range files {
+		var object struct {
+			Metadata struct{ Annotations map[string]string }
+		}
+		if yaml.Unmarshal(data, &object) == nil && object.Metadata.Annotations[pathAnnotation] == p.parsed.Value {
+			made[file] = data
+		}
+	}
+	return made
+}
+
+// values are what the templates get; the keys are those of their schema.
+func values(run *workflow.Run, w world, paths []path, destination string) map[string]any {
+	spec := w.target.Spec
+	common := run.Identity.Annotations()
+	if w.terms.Unpublished {
+		maps.Copy(common, gateway.DNSIgnore())
+	}
+	routes := []any{}
+	for _, p := range paths {
+		if p.state != v1alpha1.Accepted {
+			continue
+		}
+		annotations := maps.Clone(common)
+		annotations[pathAnnotation] = p.parsed.Value
+		methods := p.spec.Methods
+		if methods == nil {
+			methods = []v1alpha1.Method{}
+		}
+		routes = append(routes, map[string]any{
+			"name":          routeName(run.Identity, p),
+			"value":         p.parsed.Value,
+			"type":          map[v1alpha1.MatchType]string{v1alpha1.Prefix: "PathPrefix", v1alpha1.Exact: "Exact"}[p.spec.Type],
+			"methods":       methods,
+			"rewritePrefix": p.spec.RewritePrefix,
+			"bodyLimit":     p.limit,
+			"annotations":   annotations,
+		})
+	}
+	set, remove := []any{}, []string{}
+	if h := spec.RequestHeaders; h != nil {
+		for _, name := range slices.Sorted(maps.Keys(h.Set)) {
+			set = append(set, map[string]any{"name": name, "value": h.Set[name]})
+		}
+		remove = append(remove, h.Remove...)
+	}
+	return map[string]any{
+		"destination":    destination,
+		"implementation": w.terms.Implementation,
+		"hostname":       w.terms.Hostname,
+		"gateway": map[string]any{
+			"name": w.terms.GatewayName, "namespace": w.terms.GatewayNamespace, "listener": w.terms.Listener,
+		},
+		"namespace":      w.namespace,
+		"paths":          routes,
+		"backends":       spec.Backends,
+		"timeout":        spec.Timeout,
+		"requestHeaders": map[string]any{"set": set, "remove": remove},
+		"labels":         run.Identity.Labels(),
+	}
+}
+
+// routeName is made of the path and not of its place in the list, so that a
+// change to one path touches no other's object.
+func routeName(request identity.Request, p path) string {
+	return request.ObjectName(identity.Hash(p.parsed.Key))
+}

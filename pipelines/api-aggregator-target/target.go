@@ -1,0 +1,138 @@
+// Package apiaggregatortarget is the pipeline of the Promise
+// api-aggregator-target: it makes one route for each path, on every cluster
+// where the aggregator is.
+package apiaggregatortarget
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/render"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
+	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+)
+
+const promise = "api-aggregator-target"
+
+// Pipeline is the Promise's pipeline. Deleting needs nothing but what Kratix
+// does: it removes the output.
+var Pipeline = workflow.Pipeline{
+	Promise:   promise,
+	Kind:      platform.ApiAggregatorTarget,
+	Configure: configure,
+}
+
+// Main runs the pipeline and returns the exit code.
+func Main() int { return workflow.Main(Pipeline) }
+
+// world is all that a run depends on.
+type world struct {
+	target    *v1alpha1.ApiAggregatorTarget
+	namespace string // on the workload clusters
+	terms     gateway.Terms
+	placement destination.Placement
+	templates render.Templates
+}
+
+func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
+	w, err := gather(ctx, run)
+	if err != nil {
+		return workflow.Result{}, err
+	}
+	paths := plan(w.target, w.terms)
+	output, err := emit(run, w, paths)
+	if err != nil {
+		return workflow.Result{}, err
+	}
+	return report(w, paths, output), nil
+}
+
+func gather(ctx context.Context, run *workflow.Run) (world, error) {
+	var w world
+	var err error
+	if w.target, err = v1alpha1.Read(run.Request); err != nil {
+		return w, workflow.Fail("InvalidSpec", err)
+	}
+	if w.namespace, err = run.Config.WorkloadNamespace(w.target.Namespace, w.target.Spec.WorkloadNamespace); err != nil {
+		return w, workflow.Fail("NamespaceNotMapped", err)
+	}
+	a, err := readAggregator(ctx, run.Platform, w.target)
+	if err != nil {
+		return w, err
+	}
+	if w.placement, err = destination.List(ctx, run.Platform, a.Spec.Placement.Labels()); err != nil {
+		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	w.terms = gateway.TermsFor(a, w.target.Namespace, w.placement.Placed)
+	if !w.terms.Admitted {
+		return w, workflow.Fail("NotAdmitted", fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
+			a.Namespace, a.Name, w.target.Namespace))
+	}
+	w.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return w, err
+}
+
+func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.ApiAggregatorTarget) (*aggregator.ApiAggregator, error) {
+	namespace, name := t.AggregatorNamespace(), t.Spec.AggregatorRef.Name
+	object, err := client.Get(ctx, platform.ApiAggregator, namespace, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, workflow.Fail("AggregatorNotFound", fmt.Errorf("there is no ApiAggregator %s/%s: create it, or correct spec.aggregatorRef", namespace, name))
+	case err != nil:
+		return nil, fmt.Errorf("ApiAggregator %s/%s cannot be read: %w", namespace, name, err)
+	case object.GetDeletionTimestamp() != nil:
+		return nil, workflow.Fail("AggregatorNotFound", fmt.Errorf("ApiAggregator %s/%s is being deleted: move this target to another one", namespace, name))
+	}
+	a, err := aggregator.Read(object)
+	if err != nil {
+		return nil, workflow.Fail("AggregatorInvalid", err)
+	}
+	return a, nil
+}
+
+// report says in the status what became of each path.
+func report(w world, paths []path, output destination.Output) workflow.Result {
+	url := "https://" + w.terms.Hostname
+	rows := []v1alpha1.PathStatus{}
+	accepted := 0
+	var refused string
+	for _, p := range paths {
+		row := v1alpha1.PathStatus{Path: p.spec.Path, Type: p.spec.Type, State: p.state, Message: p.message}
+		if p.state == v1alpha1.Accepted {
+			row.URL = url + p.parsed.Value
+			accepted++
+		} else if refused == "" {
+			refused = fmt.Sprintf("the path %s is refused (%s): %s", p.spec.Path, p.state, p.message)
+		}
+		rows = append(rows, row)
+	}
+	result := workflow.Result{
+		Placement: w.placement,
+		Output:    output,
+		Ready:     true,
+		Reason:    "Published",
+		Message:   fmt.Sprintf("%d of %d paths are published under %s on %d clusters", accepted, len(paths), url, len(w.placement.Placed)),
+		Status: map[string]any{
+			"url":             url,
+			"accepted":        fmt.Sprintf("%d/%d", accepted, len(paths)),
+			"paths":           rows,
+			"aggregatorTerms": w.terms.Digest(),
+		},
+	}
+	if reason, message := w.placement.Problem(); reason != "" {
+		result.Ready, result.Reason = false, reason
+		result.Message += "; " + message
+	}
+	if refused != "" {
+		result.Ready, result.Reason = false, "PathsRefused"
+		result.Message += "; " + refused
+	}
+	return result
+}

@@ -1,0 +1,134 @@
+// Package apiaggregator is the pipeline of the Promise api-aggregator: it makes
+// the Gateway of a host and tells the targets of it when something that concerns
+// them has changed.
+package apiaggregator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/render"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+)
+
+const promise = "api-aggregator"
+
+// Pipeline is the Promise's pipeline.
+var Pipeline = workflow.Pipeline{
+	Promise:   promise,
+	Kind:      platform.ApiAggregator,
+	Configure: configure,
+	Delete:    remove,
+}
+
+// Main runs the pipeline and returns the exit code.
+func Main() int { return workflow.Main(Pipeline) }
+
+// world is all that a run depends on.
+type world struct {
+	aggregator *v1alpha1.ApiAggregator
+	placement  destination.Placement
+	targets    []target
+	templates  render.Templates
+}
+
+func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
+	w, err := gather(ctx, run)
+	if err != nil {
+		return workflow.Result{}, err
+	}
+	output, err := emit(run, w)
+	if err != nil {
+		return workflow.Result{}, err
+	}
+	if err := ask(ctx, run, concerned(w)); err != nil {
+		return workflow.Result{}, err
+	}
+	return report(w, output), nil
+}
+
+// remove tells the targets that they lose their host.
+func remove(ctx context.Context, run *workflow.Run) error {
+	targets, err := listTargets(ctx, run.Platform, run.Identity)
+	if err != nil {
+		return err
+	}
+	return ask(ctx, run, targets)
+}
+
+func gather(ctx context.Context, run *workflow.Run) (world, error) {
+	var w world
+	var err error
+	if w.aggregator, err = v1alpha1.Read(run.Request); err != nil {
+		return w, workflow.Fail("InvalidSpec", err)
+	}
+	if err := sameHost(run, w.aggregator); err != nil {
+		return w, workflow.Fail("HostnameChanged", err)
+	}
+	if w.placement, err = destination.List(ctx, run.Platform, w.aggregator.Spec.Placement.Labels()); err != nil {
+		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	if w.targets, err = listTargets(ctx, run.Platform, run.Identity); err != nil {
+		return w, err
+	}
+	w.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return w, err
+}
+
+// sameHost repeats the CRD's rule that a host cannot be changed, as far as the
+// status still tells which one it was.
+func sameHost(run *workflow.Run, a *v1alpha1.ApiAggregator) error {
+	was, _, _ := unstructured.NestedString(run.Request.Object, "status", "url")
+	if was != "" && was != url(a) {
+		return fmt.Errorf("spec.hostname of ApiAggregator %s was changed, but %s is published: set it back, or make another ApiAggregator", run.Identity, was)
+	}
+	return nil
+}
+
+func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname }
+
+// maxRows is how many published paths the status shows; it counts them all.
+const maxRows = 100
+
+// report shows the host and what is published under it.
+func report(w world, output destination.Output) workflow.Result {
+	rows := []v1alpha1.PublishedPath{}
+	for _, t := range w.targets {
+		rows = append(rows, t.published...)
+	}
+	slices.SortFunc(rows, func(a, b v1alpha1.PublishedPath) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Owner, b.Owner))
+	})
+	result := workflow.Result{
+		Placement: w.placement,
+		Output:    output,
+		Ready:     true,
+		Reason:    "Published",
+		Message:   fmt.Sprintf("%s is served on %d clusters with %d paths", url(w.aggregator), len(w.placement.Placed), len(rows)),
+		Status: map[string]any{
+			"url":       url(w.aggregator),
+			"paths":     rows[:min(len(rows), maxRows)],
+			"pathCount": len(rows),
+		},
+	}
+	for _, o := range w.aggregator.Spec.PerDestination {
+		if !slices.Contains(w.placement.Placed, o.Name) {
+			result.Ready, result.Reason = false, "OverrideUnused"
+			result.Message += fmt.Sprintf("; spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name)
+		}
+	}
+	if reason, message := w.placement.Problem(); reason != "" {
+		result.Ready, result.Reason = false, reason
+		result.Message += "; " + message
+	}
+	return result
+}

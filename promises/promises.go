@@ -1,0 +1,123 @@
+// Package promises holds what a platform engineer installs, one folder for each
+// Promise, embedded so that every binary carries what belongs to it.
+package promises
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+//go:embed api-aggregator/promise.yaml api-aggregator/templates
+//go:embed api-aggregator-target/promise.yaml api-aggregator-target/templates
+var files embed.FS
+
+// Names are the names of Baleen's Promises: of their folders, their binaries and
+// the Promise objects.
+var Names = []string{"api-aggregator", "api-aggregator-target"}
+
+// Promise is what one promise.yaml says.
+type Promise struct {
+	Name string
+	Kind platform.Kind
+	// ConfigurePipeline and DeletePipeline are the names of the pipelines for
+	// requests; empty where there is none.
+	ConfigurePipeline, DeletePipeline string
+	// YAML is the whole promise.yaml.
+	YAML []byte
+}
+
+// Templates returns the ytt templates of one of Baleen's Promises.
+func Templates(name string) fs.FS {
+	templates, err := fs.Sub(files, name+"/templates")
+	if err != nil {
+		panic(err) // only for a name that is not a path
+	}
+	return templates
+}
+
+// All returns Baleen's Promises.
+func All() []Promise {
+	var all []Promise
+	for _, name := range Names {
+		data, err := files.ReadFile(name + "/promise.yaml")
+		if err == nil {
+			var p Promise
+			if p, err = Parse(data); err == nil {
+				all = append(all, p)
+			}
+		}
+		if err != nil {
+			panic(fmt.Sprintf("the embedded Promise %s: %v", name, err)) // a test reads them all
+		}
+	}
+	return all
+}
+
+// Find returns the Promise that serves a kind.
+func Find(kind schema.GroupKind) (Promise, bool) {
+	for _, p := range All() {
+		if p.Kind.GroupKind() == kind {
+			return p, true
+		}
+	}
+	return Promise{}, false
+}
+
+// Parse reads a promise.yaml.
+func Parse(data []byte) (Promise, error) {
+	type pipelines []struct {
+		Metadata struct{ Name string }
+	}
+	var in struct {
+		Kind     string
+		Metadata struct{ Name string }
+		Spec     struct {
+			API struct {
+				Spec struct {
+					Group, Scope string
+					Names        struct{ Kind, Plural string }
+					Versions     []struct {
+						Name    string
+						Storage bool
+					}
+				}
+			}
+			Workflows struct {
+				Resource struct{ Configure, Delete pipelines }
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &in); err != nil {
+		return Promise{}, err
+	}
+	crd, workflows := in.Spec.API.Spec, in.Spec.Workflows.Resource
+	if in.Kind != "Promise" || crd.Names.Kind == "" || len(crd.Versions) == 0 {
+		return Promise{}, fmt.Errorf("this is not a Promise with an API: kind must be Promise and spec.api a CustomResourceDefinition")
+	}
+	if len(workflows.Configure) > 1 || len(workflows.Delete) > 1 {
+		return Promise{}, fmt.Errorf("the Promise %s has several pipelines for one action: Baleen runs one", in.Metadata.Name)
+	}
+	p := Promise{Name: in.Metadata.Name, YAML: data, Kind: platform.Kind{
+		GroupVersionKind: schema.GroupVersionKind{Group: crd.Group, Version: crd.Versions[0].Name, Kind: crd.Names.Kind},
+		Plural:           crd.Names.Plural,
+		ClusterScoped:    crd.Scope == "Cluster",
+	}}
+	for _, v := range crd.Versions {
+		if v.Storage {
+			p.Kind.Version = v.Name
+		}
+	}
+	for _, w := range workflows.Configure {
+		p.ConfigurePipeline = w.Metadata.Name
+	}
+	for _, w := range workflows.Delete {
+		p.DeletePipeline = w.Metadata.Name
+	}
+	return p, nil
+}
