@@ -58,6 +58,14 @@ func match(all []unstructured.Unstructured, selector map[string]string) Placemen
 	return p
 }
 
+// Count returns the number of clusters in words.
+func (p Placement) Count() string {
+	if len(p.Placed) == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", len(p.Placed))
+}
+
 // Problem returns a reason and a sentence if the request does not get everywhere
 // it should, and empty strings if it does.
 func (p Placement) Problem() (reason, message string) {

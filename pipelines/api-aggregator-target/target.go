@@ -118,7 +118,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		Output:    output,
 		Ready:     true,
 		Reason:    "Published",
-		Message:   fmt.Sprintf("%d of %d paths are published under %s on %d clusters", accepted, len(paths), url, len(w.placement.Placed)),
+		Message:   fmt.Sprintf("%d of %d paths are published under %s on %s", accepted, len(paths), url, w.placement.Count()),
 		Status: map[string]any{
 			"url":             url,
 			"accepted":        fmt.Sprintf("%d/%d", accepted, len(paths)),

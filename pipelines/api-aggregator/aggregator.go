@@ -113,7 +113,7 @@ func report(w world, output destination.Output) workflow.Result {
 		Output:    output,
 		Ready:     true,
 		Reason:    "Published",
-		Message:   fmt.Sprintf("%s is served on %d clusters with %d paths", url(w.aggregator), len(w.placement.Placed), len(rows)),
+		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", url(w.aggregator), w.placement.Count(), len(rows)),
 		Status: map[string]any{
 			"url":       url(w.aggregator),
 			"paths":     rows[:min(len(rows), maxRows)],

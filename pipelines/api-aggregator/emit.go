@@ -58,9 +58,9 @@ func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiA
 	if spec.Gateway.Ports != nil {
 		ports = *spec.Gateway.Ports
 	}
-	routes := map[string]any{"from": "All"}
+	routes := map[string]any{"namespaces": "All"}
 	if r := spec.Gateway.AllowedRoutes; r != nil {
-		routes["from"] = r.From
+		routes["namespaces"] = r.From
 		if r.Selector != nil {
 			routes["selector"] = r.Selector
 		}

@@ -38,9 +38,9 @@ type ApiAggregator struct {
 
 // ApiAggregatorSpec says which host is published, how and for whom.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.gateway.name) && self.gateway.name != ” ? !has(self.tls) : has(self.tls)",message="tls is required for a Gateway that Baleen emits, and refused with gateway.name: there the certificate is that Gateway's own affair"
-// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && self.gateway.name != ” && has(self.dns) && has(self.dns.target))",message="dns.target is refused with gateway.name: external-dns reads it from the Gateway, which is not Baleen's"
-// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && self.gateway.name != ” && has(self.perDestination))",message="perDestination is refused with gateway.name: what it overrides belongs to a Gateway that is not Baleen's"
+// +kubebuilder:validation:XValidation:rule="has(self.gateway.name) && size(self.gateway.name) > 0 ? !has(self.tls) : has(self.tls)",message="tls is required for a Gateway that Baleen emits, and refused with gateway.name: there the certificate is that Gateway's own affair"
+// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && size(self.gateway.name) > 0 && has(self.dns) && has(self.dns.target))",message="dns.target is refused with gateway.name: external-dns reads it from the Gateway, which is not Baleen's"
+// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && size(self.gateway.name) > 0 && has(self.perDestination))",message="perDestination is refused with gateway.name: what it overrides belongs to a Gateway that is not Baleen's"
 // +kubebuilder:validation:XValidation:rule="!(has(self.requestBody) && (!has(self.gateway.implementation) || self.gateway.implementation == 'Standard'))",message="requestBody is refused with the implementation Standard: the Gateway API has no field for it"
 type ApiAggregatorSpec struct {
 	// Hostname is the host under which APIs are published: lower case, without
@@ -157,7 +157,7 @@ const (
 // Gateway is the Gateway that serves the host: emitted by Baleen, or one that
 // exists.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.name) && self.name != ” ? !has(self.className) && !has(self.ports) && !has(self.allowedRoutes) : has(self.className)",message="className is required for a Gateway that Baleen emits; with name, which attaches to a Gateway that exists, className, ports and allowedRoutes are refused"
+// +kubebuilder:validation:XValidation:rule="has(self.name) && size(self.name) > 0 ? !has(self.className) && !has(self.ports) && !has(self.allowedRoutes) : has(self.className)",message="className is required for a Gateway that Baleen emits; with name, which attaches to a Gateway that exists, className, ports and allowedRoutes are refused"
 type Gateway struct {
 	// ClassName is the GatewayClass of the Gateway that is emitted.
 	//

@@ -1,0 +1,39 @@
+# Every target says what it does: run `make`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+TOOL := go tool -modfile=internal/tools/go.mod
+
+.PHONY: help build generate test lint vuln demo bench
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build all binaries into bin/.
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/...
+
+generate: ## Make the CRDs in promise.yaml from the Go types.
+	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
+	$(TOOL) controller-gen crd paths=./promises/... output:crd:dir=$$dir && \
+	go -C internal/tools build -o $$dir/promise ./promise && $$dir/promise $$dir \
+	  promises/api-aggregator=baleen.dev_apiaggregators.yaml \
+	  promises/api-aggregator-target=baleen.dev_apiaggregatortargets.yaml
+
+test: ## Run all tests; under four minutes once built.
+	go test ./...
+
+lint: ## Check format, vet and staticcheck.
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+
+vuln: ## Look for known vulnerabilities, where the database can be reached.
+	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
+	if [ $$code -ne 0 ] && grep -qE 'dial tcp|no such host|connection refused|i/o timeout|fetching vulnerabilities' <<<"$$out"; then \
+	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
+
+demo: build ## Publish two teams' APIs under one host on two clusters, and show it.
+	@bin/baleen demo
+
+bench: build ## Measure, in ratios to the ytt command line.
+	@bin/bench

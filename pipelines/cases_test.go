@@ -1,0 +1,158 @@
+// Package pipelines_test runs whole requests through the pipelines. Each case in
+// testdata/cases is one file to read: the request, what its platform has besides
+// testdata/platform, and all that comes out.
+package pipelines_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/crdtest"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/scenario"
+	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
+	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/promises"
+)
+
+var update = flag.Bool("update", false, "write what the cases want anew")
+
+var stages = map[string]func() int{
+	"api-aggregator":        apiaggregator.Main,
+	"api-aggregator-target": apiaggregatortarget.Main,
+}
+
+const (
+	platformDir = "../testdata/platform"
+	casesDir    = "../testdata/cases"
+)
+
+// emitted are the definitions of all that the pipelines emit.
+func emitted(t testing.TB) *crdtest.Definitions {
+	return crdtest.Merge(crdtest.GatewayAPI(t), crdtest.Traefik(t), crdtest.EnvoyGateway(t), crdtest.NGINXGatewayFabric(t))
+}
+
+// requests are the definitions of Baleen's own kinds, as the Promises have them.
+func requests(t testing.TB) *crdtest.Definitions {
+	t.Helper()
+	var sets []*crdtest.Definitions
+	for _, p := range promises.All() {
+		var promise struct{ Spec struct{ API map[string]any } }
+		if err := yaml.Unmarshal(p.YAML, &promise); err != nil {
+			t.Fatal(err)
+		}
+		crd, err := yaml.Marshal(promise.Spec.API)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, crdtest.Load(t, crd))
+	}
+	return crdtest.Merge(sets...)
+}
+
+// Each case gives what its file says, on both Kratixes; a second run gives the
+// same bytes and changes nothing on the platform; and each document is one that
+// a cluster with the real CRDs takes.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob(casesDir + "/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		for _, version := range []kratix.Version{kratix.H, kratix.M} {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+string(version), func(t *testing.T) {
+				testCase(t, file, version)
+			})
+		}
+	}
+}
+
+func testCase(t *testing.T, file string, version kratix.Version) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scenario.New(t, platformDir, stages)
+	s.Version = version
+	var request string
+	var given []txtar.File
+	for _, f := range archive.Files {
+		switch name, isPlatform := strings.CutPrefix(f.Name, "platform/"); {
+		case f.Name == "request.yaml":
+			request = string(f.Data)
+			given = append(given, f)
+		case isPlatform:
+			s.Write(txtar.File{Name: name, Data: f.Data})
+			given = append(given, f)
+		}
+	}
+	if err := requests(t).Validate(scenario.Parse(t, request)); err != nil {
+		t.Errorf("the CRD refuses the request: %v", err)
+	}
+	outcome := s.Apply(request)
+	if outcome.Err != nil {
+		t.Fatalf("%v\n%s", outcome.Err, outcome.Stderr)
+	}
+	definitions := emitted(t)
+	for name, object := range outcome.Objects(t) {
+		if err := definitions.Validate(object); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, outcome.Files[name])
+		}
+	}
+
+	before := s.Snapshot()
+	again := s.Apply(request)
+	if again.Documents() != outcome.Documents() {
+		t.Errorf("the second run gives\n%s\nafter\n%s", again.Documents(), outcome.Documents())
+	}
+	for path, data := range s.Snapshot() {
+		if before[path] != data {
+			t.Errorf("the second run changed %s to\n%s\nfrom\n%s", path, data, before[path])
+		}
+	}
+
+	got := txtar.Format(&txtar.Archive{Comment: archive.Comment, Files: append(given,
+		txtar.File{Name: "want/status.yaml", Data: []byte(outcome.Report)},
+		txtar.File{Name: "want/documents.yaml", Data: []byte(outcome.Documents())},
+	)})
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(string(txtar.Format(archive)), string(got)); diff != "" {
+		t.Errorf("%s\n(go test ./pipelines -run TestCases -update writes it anew)", diff)
+	}
+}
+
+// A user's example is a request that works.
+func TestExamples(t *testing.T) {
+	for _, name := range promises.Names {
+		data, err := os.ReadFile("../promises/" + name + "/example.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome := scenario.New(t, platformDir, stages).Apply(string(data))
+		if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 {
+			t.Errorf("%s: Ready is %q: %s\n%s", name, ready, message, outcome.Stderr)
+		}
+	}
+}
+
+// The Promises are what Kratix takes, and their CRDs what an API server takes.
+func TestPromisesAreValid(t *testing.T) {
+	for _, p := range promises.All() {
+		if err := crdtest.Kratix(t).Validate(scenario.Parse(t, string(p.YAML))); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+	if err := requests(t).Check(); err != nil {
+		t.Error(err)
+	}
+}
