@@ -19,10 +19,17 @@ func (r Request) String() string { return r.Namespace + "/" + r.Name }
 // Hash returns eight hexadecimal digits that stand for the request.
 func (r Request) Hash() string { return Hash(r.Kind, r.Namespace, r.Name) }
 
+// maxName is the length of a label's value: implementations of the Gateway API
+// label what they make with the name of a Gateway.
+const maxName = 63
+
 // ObjectName returns the name of what is made for the request where requests of
-// several namespaces meet. The parts tell several objects of one request apart.
+// several namespaces meet: its name, shortened where it is long, and its hash.
+// The parts tell several objects of one request apart.
 func (r Request) ObjectName(parts ...string) string {
-	return strings.Join(append([]string{r.Name, r.Hash()}, parts...), "-")
+	suffix := "-" + strings.Join(append([]string{r.Hash()}, parts...), "-")
+	name := r.Name[:min(len(r.Name), maxName-len(suffix))]
+	return strings.TrimRight(name, "-.") + suffix
 }
 
 // Labels returns the labels of everything that is emitted for the request.

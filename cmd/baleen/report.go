@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/term"
+)
+
+// report is what a run tells about itself.
+type report struct {
+	Promise      string              `json:"promise"`
+	Kind         string              `json:"kind"`
+	Namespace    string              `json:"namespace"`
+	Name         string              `json:"name"`
+	Action       string              `json:"action"`
+	Kratix       string              `json:"kratix"`
+	DryRun       bool                `json:"dryRun"`
+	Out          string              `json:"out"`
+	Destinations []destinationReport `json:"destinations"`
+	// Unscheduled are the output's directories that no Destination matches.
+	Unscheduled []string `json:"unscheduled"`
+	// Misplaced are the Destinations that keep files though they do not match.
+	Misplaced []string        `json:"misplaced"`
+	Control   *kratix.Control `json:"control,omitempty"`
+	Status    map[string]any  `json:"status"`
+}
+
+// destinationReport is what changes on one cluster, by file.
+type destinationReport struct {
+	Name      string   `json:"name"`
+	Added     []string `json:"added"`
+	Changed   []string `json:"changed"`
+	Removed   []string `json:"removed"`
+	Unchanged int      `json:"unchanged"`
+}
+
+func newReport(f runFlags, promise kratix.Promise, result kratix.Result) report {
+	request := result.Request
+	r := report{
+		Promise: promise.Name, Kind: request.GetKind(), Namespace: request.GetNamespace(), Name: request.GetName(),
+		Action: f.action, Kratix: f.kratix, DryRun: f.dryRun, Out: f.out,
+		Destinations: []destinationReport{},
+		Unscheduled:  append([]string{}, result.Unscheduled...),
+		Misplaced:    append([]string{}, result.Misplaced...),
+		Status:       result.Status,
+	}
+	if result.Control.Held() {
+		r.Control = &result.Control
+	}
+	for _, d := range result.Destinations {
+		r.Destinations = append(r.Destinations, compare(d))
+	}
+	return r
+}
+
+func compare(d kratix.Destination) destinationReport {
+	r := destinationReport{Name: d.Name, Added: []string{}, Changed: []string{}, Removed: []string{}}
+	for _, file := range slices.Sorted(maps.Keys(d.After)) {
+		before, existed := d.Before[file]
+		switch {
+		case !existed:
+			r.Added = append(r.Added, file)
+		case !bytes.Equal(before, d.After[file]):
+			r.Changed = append(r.Changed, file)
+		default:
+			r.Unchanged++
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(d.Before)) {
+		if _, stays := d.After[file]; !stays {
+			r.Removed = append(r.Removed, file)
+		}
+	}
+	return r
+}
+
+func (r report) json(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(r)
+}
+
+func (r report) table(w io.Writer) error {
+	colors := term.Colors(w)
+	if len(r.Destinations) > 0 {
+		rows := [][]term.Cell{{{Text: "DESTINATION", Style: term.Bold}, {Text: "CHANGE", Style: term.Bold}, {Text: "FILE", Style: term.Bold}}}
+		for _, d := range r.Destinations {
+			add := func(change string, style term.Style, file string) {
+				rows = append(rows, []term.Cell{{Text: d.Name}, {Text: change, Style: style}, {Text: file}})
+			}
+			for _, file := range d.Added {
+				add("added", term.Green, file)
+			}
+			for _, file := range d.Changed {
+				add("changed", term.Yellow, file)
+			}
+			for _, file := range d.Removed {
+				add("removed", term.Red, file)
+			}
+			if d.Unchanged > 0 {
+				add("unchanged", term.Dim, files(d.Unchanged))
+			}
+		}
+		if err := term.Table(w, colors, rows...); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	return term.Table(w, colors, r.summary()...)
+}
+
+// summary are the lines below the table.
+func (r report) summary() [][]term.Cell {
+	var rows [][]term.Cell
+	add := func(label, text string, style term.Style) {
+		rows = append(rows, []term.Cell{{Text: label, Style: term.Bold}, {Text: text, Style: style}})
+	}
+	if len(r.Destinations) == 0 && r.Action == string(kratix.Configure) {
+		add("Delivered", "nothing", term.Plain)
+	}
+	for _, directory := range r.Unscheduled {
+		add("Not placed", fmt.Sprintf("no Destination matches the selectors of the directory %s", directory), term.Yellow)
+	}
+	for _, destination := range r.Misplaced {
+		add("Misplaced", fmt.Sprintf("%s does not match its selectors any more and keeps its files", destination), term.Yellow)
+	}
+	if c := r.Control; c != nil {
+		text := "until the label " + kratix.LabelSuspended + " is removed"
+		if c.RetryAfter != "" {
+			text = "to be run again after " + c.RetryAfter
+		}
+		if c.Message != "" {
+			text += ": " + c.Message
+		}
+		add("Held back", text, term.Yellow)
+	}
+	if message, _ := r.Status["message"].(string); message != "" {
+		add("Message", message, term.Plain)
+	}
+	if value, reason := ready(r.Status); value != "" {
+		style := term.Green
+		if value != "True" {
+			style = term.Red
+		}
+		add("Ready", value+reason, style)
+	}
+	switch {
+	case r.DryRun:
+		add("Dry run", "nothing was written to the platform", term.Plain)
+	case r.Action == string(kratix.Delete):
+		add("Deleted", fmt.Sprintf("%s %s/%s", r.Kind, r.Namespace, r.Name), term.Plain)
+	}
+	return rows
+}
+
+// ready returns the status of the condition Ready and its reason in brackets.
+func ready(status map[string]any) (value, reason string) {
+	conditions, _ := status["conditions"].([]any)
+	for _, item := range conditions {
+		if c, _ := item.(map[string]any); c["type"] == "Ready" {
+			value, _ = c["status"].(string)
+			if text, _ := c["reason"].(string); text != "" {
+				reason = " (" + text + ")"
+			}
+		}
+	}
+	return value, reason
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
