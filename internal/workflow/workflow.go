@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -36,7 +37,8 @@ type Pipeline struct {
 	// Kind of the requests.
 	Kind platform.Kind
 	// Configure makes the output for a request. On an error, which becomes the
-	// request's status, the last good output is emitted again.
+	// request's status, the last good output is emitted again; of the result then
+	// only the Status counts.
 	Configure func(context.Context, *Run) (Result, error)
 	// Delete undoes what Kratix does not: it removes the output by itself.
 	Delete func(context.Context, *Run) error
@@ -201,7 +203,9 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	}
 	if err != nil {
 		r.Log.Error("the last good output is emitted again", "request", r.Identity.String(), "error", err)
-		return m.write(r.Last, r.failed(err))
+		status := r.failed(err)
+		maps.Copy(status, result.Status)
+		return m.write(r.Last, status)
 	}
 	remembered := []destination.Leaving{}
 	raw, _, _ := unstructured.NestedSlice(r.Request.Object, "status", leavingKey)
@@ -219,9 +223,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		}
 	}
 	status := r.status(result.Ready, result.Reason, result.Message)
-	for key, value := range result.Status {
-		status[key] = value
-	}
+	maps.Copy(status, result.Status)
 	status[leavingKey] = leaving
 	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", result.Reason)
 	return m.write(result.Output, status)

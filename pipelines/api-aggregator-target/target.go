@@ -37,6 +37,9 @@ type world struct {
 	target    *v1alpha1.ApiAggregatorTarget
 	namespace string // on the workload clusters
 	terms     gateway.Terms
+	// seen is what the status tells the aggregator of its terms, also by a run
+	// that cannot finish: nil as long as nothing was looked up.
+	seen      map[string]any
 	placement destination.Placement
 	templates render.Templates
 }
@@ -44,12 +47,12 @@ type world struct {
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
 	w, err := gather(ctx, run)
 	if err != nil {
-		return workflow.Result{}, err
+		return workflow.Result{Status: w.seen}, err
 	}
 	paths := plan(w.target, w.terms)
 	output, err := emit(run, w, paths)
 	if err != nil {
-		return workflow.Result{}, err
+		return workflow.Result{Status: w.seen}, err
 	}
 	return report(w, paths, output), nil
 }
@@ -63,6 +66,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	if w.namespace, err = run.Config.WorkloadNamespace(w.target.Namespace, w.target.Spec.WorkloadNamespace); err != nil {
 		return w, workflow.Fail("NamespaceNotMapped", err)
 	}
+	w.seen = map[string]any{termsKey: ""}
 	a, err := readAggregator(ctx, run.Platform, w.target)
 	if err != nil {
 		return w, err
@@ -71,6 +75,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
 	w.terms = gateway.TermsFor(a, w.target.Namespace, w.placement.Placed)
+	w.seen[termsKey] = w.terms.Digest()
 	if !w.terms.Admitted {
 		return w, workflow.Fail("NotAdmitted", fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
 			a.Namespace, a.Name, w.target.Namespace))
@@ -97,6 +102,10 @@ func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.Api
 	return a, nil
 }
 
+// termsKey is the key of the status by which the aggregator knows whom a change
+// concerns.
+const termsKey = "aggregatorTerms"
+
 // report says in the status what became of each path.
 func report(w world, paths []path, output destination.Output) workflow.Result {
 	url := "https://" + w.terms.Hostname
@@ -120,10 +129,10 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		Reason:    "Published",
 		Message:   fmt.Sprintf("%d of %d paths are published under %s on %s", accepted, len(paths), url, w.placement.Count()),
 		Status: map[string]any{
-			"url":             url,
-			"accepted":        fmt.Sprintf("%d/%d", accepted, len(paths)),
-			"paths":           rows,
-			"aggregatorTerms": w.terms.Digest(),
+			"url":      url,
+			"accepted": fmt.Sprintf("%d/%d", accepted, len(paths)),
+			"paths":    rows,
+			termsKey:   w.terms.Digest(),
 		},
 	}
 	if reason, message := w.placement.Problem(); reason != "" {
