@@ -69,6 +69,26 @@ REQUEST.yaml is only read. Afterwards OUT has the folders that the pipeline saw
 }
 
 func (f runFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(f.request)
+	if err != nil {
+		return fmt.Errorf("the request cannot be read: %w", err)
+	}
+	promise, result, err := f.carryOut(ctx, data, stderr)
+	if err != nil {
+		return err
+	}
+	r := newReport(f, promise, result)
+	if f.output == "json" {
+		return r.json(stdout)
+	}
+	return r.table(stdout)
+}
+
+// check looks at the flags alone.
+func (f runFlags) check() error {
 	if f.platform == "" {
 		return errors.New("name the folder that stands for the platform cluster with --platform DIR")
 	}
@@ -87,33 +107,37 @@ func (f runFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.dryRun && f.kratix != string(kratix.H) {
 		return errors.New("--dry-run needs --kratix h: the other one has no dry runs")
 	}
+	return nil
+}
+
+// carryOut runs the request's pipeline as Kratix would.
+func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (promise kratix.Promise, result kratix.Result, err error) {
 	now := time.Now
 	if f.now != "" {
 		fixed, err := time.Parse(time.RFC3339, f.now)
 		if err != nil {
-			return fmt.Errorf("--now %q is not a time such as 2026-08-01T12:00:00Z", f.now)
+			return promise, result, fmt.Errorf("--now %q is not a time such as 2026-08-01T12:00:00Z", f.now)
 		}
 		now = func() time.Time { return fixed }
 	}
-	request, err := readRequest(f.request)
+	request, err := readRequest(f.request, data)
 	if err != nil {
-		return err
+		return promise, result, err
 	}
-	promise, err := f.findPromise(request)
-	if err != nil {
-		return err
+	if promise, err = f.findPromise(request); err != nil {
+		return promise, result, err
 	}
 	if f.platform, err = filepath.Abs(f.platform); err != nil {
-		return err
+		return promise, result, err
 	}
 	if f.out, err = filepath.Abs(f.out); err != nil {
-		return err
+		return promise, result, err
 	}
 	client, err := platform.OpenFolder(f.platform, now)
 	if err != nil {
-		return err
+		return promise, result, err
 	}
-	result, err := kratix.Run(ctx, kratix.Options{
+	result, err = kratix.Run(ctx, kratix.Options{
 		Version: kratix.Version(f.kratix),
 		Action:  kratix.Action(f.action),
 		Promise: promise,
@@ -124,22 +148,11 @@ func (f runFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		DryRun:  f.dryRun,
 		Now:     now,
 	})
-	if err != nil {
-		return err
-	}
-	r := newReport(f, promise, result)
-	if f.output == "json" {
-		return r.json(stdout)
-	}
-	return r.table(stdout)
+	return promise, result, err
 }
 
-// readRequest reads a file of one object.
-func readRequest(name string) (*unstructured.Unstructured, error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("the request cannot be read: %w", err)
-	}
+// readRequest reads the content of a file, which must be one object.
+func readRequest(name string, data []byte) (*unstructured.Unstructured, error) {
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	var request map[string]any
 	for {

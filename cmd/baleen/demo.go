@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/term"
+)
+
+//go:embed demo
+var demoFiles embed.FS
+
+func demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show what Baleen does, on a platform made for the occasion",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := os.MkdirTemp("", "baleen-demo-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			d := &demo{
+				dir: dir, w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout()),
+				// A time that is the same in each demo, so that its output is too.
+				now:     time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC),
+				results: map[string]kratix.Result{},
+			}
+			return d.show(cmd.Context())
+		},
+	}
+}
+
+// demo tells a story of requests, each run as `baleen run` does.
+type demo struct {
+	dir       string
+	w, stderr io.Writer
+	colors    bool
+	now       time.Time
+	chapter   int
+	// results are the last results, by the request's file.
+	results map[string]kratix.Result
+}
+
+func (d *demo) show(ctx context.Context) error {
+	data, err := demoFiles.ReadFile("demo/platform.yaml")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.platform(), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.platform(), "platform.yaml"), data, 0o644); err != nil {
+		return err
+	}
+	for _, chapter := range []struct {
+		title string
+		tell  func(context.Context) error
+	}{
+		{"The platform team asks for the host api.example.com on all production clusters", d.run("public-api.yaml")},
+		{"Team A publishes two paths of its service orders under that host", d.run("orders.yaml")},
+		{"Team B publishes /users, a tenth of it served by a canary", d.run("users.yaml")},
+		{"What the production clusters serve now", d.routes},
+		{"Ten hours later Kratix reconciles everything", d.reconcile},
+	} {
+		d.chapter++
+		fmt.Fprintf(d.w, "\n%s\n", d.paint(term.Bold, fmt.Sprintf("%d. %s", d.chapter, chapter.title)))
+		if err := chapter.tell(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(d.w)
+	return nil
+}
+
+func (d *demo) platform() string { return filepath.Join(d.dir, "platform") }
+
+func (d *demo) paint(style term.Style, text string) string {
+	if !d.colors {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
+}
+
+// carryOut runs a request of the demo's.
+func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error) {
+	data, err := demoFiles.ReadFile("demo/" + file)
+	if err != nil {
+		return kratix.Result{}, err
+	}
+	f := runFlags{
+		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: d.now.Format(time.RFC3339),
+		action: string(kratix.Configure), kratix: string(kratix.H),
+	}
+	_, result, err := f.carryOut(ctx, data, d.stderr)
+	d.results[file] = result
+	return result, err
+}
+
+// run carries out a request and shows what came of it.
+func (d *demo) run(file string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		result, err := d.carryOut(ctx, file)
+		if err != nil {
+			return err
+		}
+		rows := [][]term.Cell{}
+		for _, r := range result.Destinations {
+			rows = append(rows, []term.Cell{{Text: "  " + r.Name}, {Text: files(len(r.After)), Style: term.Green}})
+		}
+		value, reason := ready(result.Status)
+		style := term.Green
+		if value != "True" {
+			style = term.Red
+		}
+		message, _ := result.Status["message"].(string)
+		rows = append(rows, []term.Cell{{Text: "  Ready"}, {Text: value + reason, Style: style}}, []term.Cell{{Text: ""}, {Text: message}})
+		return term.Table(d.w, d.colors, rows...)
+	}
+}
+
+// routes shows the routing table, read from the documents that the clusters have.
+func (d *demo) routes(context.Context) error {
+	type row struct{ path, match, methods, owner, backends string }
+	clusters := map[row][]string{}
+	for _, result := range d.results {
+		for _, destination := range result.Destinations {
+			for _, data := range destination.After {
+				var route gatewayv1.HTTPRoute
+				if err := yaml.Unmarshal(data, &route); err != nil {
+					return err
+				}
+				path := route.Annotations["baleen.dev/path"]
+				if route.Kind != "HTTPRoute" || path == "" {
+					continue
+				}
+				var methods, backends []string
+				for _, rule := range route.Spec.Rules {
+					if m := rule.Matches[0].Method; m != nil {
+						methods = append(methods, string(*m))
+					}
+				}
+				for _, b := range route.Spec.Rules[0].BackendRefs {
+					backends = append(backends, fmt.Sprintf("%s:%d", b.Name, *b.Port))
+				}
+				if methods == nil {
+					methods = []string{"all"}
+				}
+				r := row{
+					path: path, match: string(*route.Spec.Rules[0].Matches[0].Path.Type), methods: strings.Join(methods, " "),
+					owner:    strings.TrimPrefix(route.Annotations["baleen.dev/requested-by"], "ApiAggregatorTarget "),
+					backends: strings.Join(backends, " "),
+				}
+				clusters[r] = append(clusters[r], destination.Name)
+			}
+		}
+	}
+	head := []term.Cell{}
+	for _, title := range []string{"  PATH", "MATCH", "METHODS", "OWNER", "BACKENDS", "CLUSTERS"} {
+		head = append(head, term.Cell{Text: title, Style: term.Bold})
+	}
+	rows := [][]term.Cell{}
+	for r, names := range clusters {
+		slices.Sort(names)
+		rows = append(rows, []term.Cell{{Text: "  " + r.path}, {Text: r.match}, {Text: r.methods}, {Text: r.owner}, {Text: r.backends}, {Text: strings.Join(names, " ")}})
+	}
+	slices.SortFunc(rows, func(a, b []term.Cell) int { return strings.Compare(a[0].Text, b[0].Text) })
+	return term.Table(d.w, d.colors, slices.Insert(rows, 0, head)...)
+}
+
+// reconcile runs all requests again and counts what changes.
+func (d *demo) reconcile(ctx context.Context) error {
+	// The aggregator has something new to show in its status: the paths. Then
+	// nothing is left to do.
+	if _, err := d.carryOut(ctx, "public-api.yaml"); err != nil {
+		return err
+	}
+	before, err := snapshot(d.platform())
+	if err != nil {
+		return err
+	}
+	d.now = d.now.Add(10 * time.Hour)
+	changed, unchanged := 0, 0
+	for _, file := range []string{"public-api.yaml", "orders.yaml", "users.yaml"} {
+		result, err := d.carryOut(ctx, file)
+		if err != nil {
+			return err
+		}
+		for _, destination := range result.Destinations {
+			r := compare(destination)
+			changed += len(r.Added) + len(r.Changed) + len(r.Removed)
+			unchanged += r.Unchanged
+		}
+	}
+	after, err := snapshot(d.platform())
+	if err != nil {
+		return err
+	}
+	written := 0
+	for name, data := range after {
+		if before[name] != data {
+			written++
+		}
+	}
+	style := term.Green
+	if changed+written > 0 {
+		style = term.Red
+	}
+	if err := term.Table(d.w, d.colors,
+		[]term.Cell{{Text: "  Documents on clusters"}, {Text: fmt.Sprintf("%d unchanged, %d changed", unchanged, changed), Style: style}},
+		[]term.Cell{{Text: "  Objects on the platform"}, {Text: fmt.Sprintf("%d unchanged, %d changed", len(after)-written, written), Style: style}},
+	); err != nil {
+		return err
+	}
+	if changed+written > 0 {
+		return fmt.Errorf("a reconcile with nothing to do changed %d documents and %d objects", changed, written)
+	}
+	return nil
+}
+
+// snapshot returns the content of a folder's files.
+func snapshot(dir string) (map[string]string, error) {
+	content := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		content[path] = string(data)
+		return err
+	})
+	return content, err
+}
