@@ -14,8 +14,8 @@ import (
 
 	"carvel.dev/ytt/pkg/cmd/template"
 	"carvel.dev/ytt/pkg/files"
+	"carvel.dev/ytt/pkg/orderedmap"
 	"carvel.dev/ytt/pkg/yamlmeta"
-	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/field"
 )
@@ -129,17 +129,20 @@ func document(item *yamlmeta.Document) (Document, error) {
 	if item.IsEmpty() {
 		return Document{}, nil
 	}
+	object, ok := item.AsInterface().(*orderedmap.Map)
+	if !ok {
+		return Document{}, fmt.Errorf("a document is not a Kubernetes object")
+	}
+	get := func(m *orderedmap.Map, key string) any { v, _ := m.Get(key); return v }
+	text := func(m *orderedmap.Map, key string) string { s, _ := get(m, key).(string); return s }
+	metadata, ok := get(object, "metadata").(*orderedmap.Map)
+	if !ok {
+		metadata = orderedmap.NewMap()
+	}
 	data, err := item.AsYAMLBytes()
 	if err != nil {
 		return Document{}, err
 	}
-	// Read back as a cluster will read it, not as ytt holds it.
-	var object map[string]any
-	if err := yaml.UnmarshalStrict(data, &object); err != nil {
-		return Document{}, fmt.Errorf("a document is not a Kubernetes object: %w", err)
-	}
-	metadata, _ := object["metadata"].(map[string]any)
-	text := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
 	d := Document{
 		APIVersion: text(object, "apiVersion"), Kind: text(object, "kind"),
 		Namespace: text(metadata, "namespace"), Name: text(metadata, "name"), YAML: data,

@@ -1,6 +1,7 @@
 // Command promise puts generated CRDs into Promises: for each folder that it is
 // given it reads promise.base.yaml and writes promise.yaml with the named file from
-// the folder of generated CRDs as its API.
+// the folder of generated CRDs as its API, and the table of its fields into
+// README.md.
 //
 //	promise CRD-FOLDER PROMISE-FOLDER=CRD-FILE...
 package main
@@ -42,7 +43,10 @@ func generate(folder, crdFile string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "promise.yaml"), append([]byte(notice), out...), 0o644)
+	if err := os.WriteFile(filepath.Join(folder, "promise.yaml"), append([]byte(notice), out...), 0o644); err != nil {
+		return err
+	}
+	return document(filepath.Join(folder, "README.md"), crd)
 }
 
 func read(file string) (map[string]any, error) {

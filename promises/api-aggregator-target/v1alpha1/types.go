@@ -93,7 +93,7 @@ type AggregatorRef struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name"`
 
@@ -160,7 +160,7 @@ type Path struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$`
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="path must begin with /"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..')",message="path must have no empty, . or .. segment"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="path must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="path must not encode a slash, backslash, percent sign, # or ? or a control character"
 	// +required
 	Path string `json:"path"`
@@ -184,7 +184,7 @@ type Path struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})*$`
-	// +kubebuilder:validation:XValidation:rule="!self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..')",message="rewritePrefix must have no empty, . or .. segment"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="rewritePrefix must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="rewritePrefix must not encode a slash, backslash, percent sign, # or ? or a control character"
 	// +optional
 	RewritePrefix string `json:"rewritePrefix,omitempty"`
@@ -219,6 +219,7 @@ type RequestHeaders struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:Pattern=`^[-A-Za-z0-9!#$%&*+.^_|~]+$`
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(l, l.lowerAscii() == r.lowerAscii()))",message="header names must differ in more than case"
 	// +listType=set
 	// +optional
 	Remove []string `json:"remove,omitempty"`

@@ -19,8 +19,8 @@ import (
 func Read(object *unstructured.Unstructured) (*ApiAggregatorTarget, error) {
 	t := &ApiAggregatorTarget{}
 	t.Name, t.Namespace, t.Generation = object.GetName(), object.GetNamespace(), object.GetGeneration()
-	if err := field.Decode(object.Object["spec"], &t.Spec); err != nil {
-		return nil, fmt.Errorf("the spec of ApiAggregatorTarget %s/%s cannot be read: %w", t.Namespace, t.Name, err)
+	if err := field.Decode("spec", object.Object["spec"], &t.Spec); err != nil {
+		return nil, fmt.Errorf("ApiAggregatorTarget %s/%s is not valid: %w", t.Namespace, t.Name, err)
 	}
 	t.Spec.Default()
 	if err := t.Spec.Validate(); err != nil {
@@ -47,7 +47,6 @@ const (
 )
 
 var (
-	serviceName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	timeout     = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 	headerName  = regexp.MustCompile(`^[-A-Za-z0-9!#$%&*+.^_|~]{1,256}$`)
 	headerValue = regexp.MustCompile(`^[!-~]([\t -~]*[!-~])?$`)
@@ -57,7 +56,7 @@ var (
 // Validate checks a spec with its defaults filled in.
 func (s *ApiAggregatorTargetSpec) Validate() error {
 	var p field.Problems
-	p.DNSSubdomain("spec.aggregatorRef.name", s.AggregatorRef.Name)
+	p.LabelName("spec.aggregatorRef.name", s.AggregatorRef.Name)
 	if s.AggregatorRef.Namespace != "" {
 		p.DNSLabel("spec.aggregatorRef.namespace", s.AggregatorRef.Namespace)
 	}
@@ -74,9 +73,7 @@ func (s *ApiAggregatorTargetSpec) Validate() error {
 }
 
 func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
-	if n := len(s.Backends); n == 0 || n > maxBackends {
-		p.Addf("spec.backends has %d entries: 1 to %d are allowed", n, maxBackends)
-	}
+	p.Count("spec.backends", len(s.Backends), 1, maxBackends)
 	type address struct {
 		service string
 		port    int32
@@ -84,11 +81,9 @@ func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
 	seen := map[address]bool{}
 	weight := int32(0)
 	for _, b := range s.Backends {
-		if !serviceName.MatchString(b.Service) {
-			p.Addf("spec.backends.service %s is not the name of a Service", field.Quote(b.Service))
-		}
+		p.ServiceName("spec.backends.service", b.Service)
 		if b.Port < 1 || b.Port > 65535 {
-			p.Addf("spec.backends.port %d is not a port", b.Port)
+			p.Addf("spec.backends.port %d is not a port (1 to 65535)", b.Port)
 		}
 		if *b.Weight < 0 || *b.Weight > 1_000_000 {
 			p.Addf("spec.backends.weight %d is not between 0 and 1000000", *b.Weight)
@@ -105,9 +100,7 @@ func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
 }
 
 func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
-	if n := len(s.Paths); n == 0 || n > maxPaths {
-		p.Addf("spec.paths has %d entries: 1 to %d are allowed", n, maxPaths)
-	}
+	p.Count("spec.paths", len(s.Paths), 1, maxPaths)
 	seen := map[string]string{}
 	for _, path := range s.Paths {
 		parsed, err := httppath.Parse(path.Path)

@@ -40,7 +40,7 @@ type ApiAggregator struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.gateway.name) && size(self.gateway.name) > 0 ? !has(self.tls) : has(self.tls)",message="tls is required for a Gateway that Baleen emits, and refused with gateway.name: there the certificate is that Gateway's own affair"
 // +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && size(self.gateway.name) > 0 && has(self.dns) && has(self.dns.target))",message="dns.target is refused with gateway.name: external-dns reads it from the Gateway, which is not Baleen's"
-// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && size(self.gateway.name) > 0 && has(self.perDestination))",message="perDestination is refused with gateway.name: what it overrides belongs to a Gateway that is not Baleen's"
+// +kubebuilder:validation:XValidation:rule="!(has(self.gateway.name) && size(self.gateway.name) > 0 && has(self.perDestination) && size(self.perDestination) > 0)",message="perDestination is refused with gateway.name: what it overrides belongs to a Gateway that is not Baleen's"
 // +kubebuilder:validation:XValidation:rule="!(has(self.requestBody) && (!has(self.gateway.implementation) || self.gateway.implementation == 'Standard'))",message="requestBody is refused with the implementation Standard: the Gateway API has no field for it"
 type ApiAggregatorSpec struct {
 	// Hostname is the host under which APIs are published: lower case, without
@@ -207,6 +207,8 @@ type Gateway struct {
 }
 
 // Listeners are names of a Gateway's listeners.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.https) ? self.https : 'https') != (has(self.http) ? self.http : 'http')",message="the two listeners must have different names"
 type Listeners struct {
 	// HTTPS is the listener for the APIs. Default: https.
 	//
@@ -226,6 +228,8 @@ type Listeners struct {
 }
 
 // Ports are ports of a Gateway's listeners.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.https) ? self.https : 443) != (has(self.http) ? self.http : 80)",message="the two listeners must have different ports"
 type Ports struct {
 	// HTTPS is the port of the listener for the APIs. Default: 443.
 	//
@@ -282,7 +286,7 @@ type Delegation struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..') && !self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="prefix must begin with / and have no empty, . or .. segment and no encoded slash, backslash, percent sign, # or ? or control character"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.matches('//|/([.]|%2[eE]){1,2}(/|$)') && !self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="prefix must begin with / and have no empty, . or .. segment and no encoded slash, backslash, percent sign, # or ? or control character"
 	// +kubebuilder:validation:Pattern=`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$`
 	// +required
 	Prefix string `json:"prefix"`
@@ -312,7 +316,7 @@ type DNS struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9:]([-a-z0-9.:]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$`
 	// +optional
 	Target string `json:"target,omitempty"`
 }
@@ -322,7 +326,7 @@ type Placement struct {
 	// MatchLabels are the labels that a Destination must have, all of them.
 	//
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="matchLabels must have valid label names"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="matchLabels must have valid label names"
 	// +optional
 	MatchLabels map[string]LabelValue `json:"matchLabels,omitempty"`
 }
@@ -339,7 +343,7 @@ type DestinationOverride struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name"`
 
@@ -360,7 +364,7 @@ type DNSOverride struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9:]([-a-z0-9.:]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$`
 	// +required
 	Target string `json:"target"`
 }

@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	"cmp"
 	"fmt"
-	"net"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,8 +16,8 @@ import (
 func Read(object *unstructured.Unstructured) (*ApiAggregator, error) {
 	a := &ApiAggregator{}
 	a.Name, a.Namespace, a.Generation = object.GetName(), object.GetNamespace(), object.GetGeneration()
-	if err := field.Decode(object.Object["spec"], &a.Spec); err != nil {
-		return nil, fmt.Errorf("the spec of ApiAggregator %s/%s cannot be read: %w", a.Namespace, a.Name, err)
+	if err := field.Decode("spec", object.Object["spec"], &a.Spec); err != nil {
+		return nil, fmt.Errorf("ApiAggregator %s/%s is not valid: %w", a.Namespace, a.Name, err)
 	}
 	a.Spec.Default()
 	if err := a.Spec.Validate(); err != nil {
@@ -39,6 +38,12 @@ func (s *ApiAggregatorSpec) Default() {
 		r.From = cmp.Or(r.From, "All")
 	}
 }
+
+const (
+	maxDelegations = 64
+	maxLabels      = 32
+	maxOverrides   = 256
+)
 
 // Attached tells whether the aggregator attaches to a Gateway that exists.
 func (s *ApiAggregatorSpec) Attached() bool { return s.Gateway.Name != "" }
@@ -72,7 +77,8 @@ func (s *ApiAggregatorSpec) Validate() error {
 			p.Addf("spec.requestBody is refused with the implementation Standard: the Gateway API has no field for it")
 		}
 	}
-	validateNamespaces(&p, "spec.allowedNamespaces", s.AllowedNamespaces)
+	p.NamespacePatterns("spec.allowedNamespaces", s.AllowedNamespaces)
+	p.Count("spec.delegations", len(s.Delegations), 0, maxDelegations)
 	seen := map[string]bool{}
 	for _, d := range s.Delegations {
 		path, err := httppath.Parse(d.Prefix)
@@ -85,22 +91,24 @@ func (s *ApiAggregatorSpec) Validate() error {
 		if len(d.Namespaces) == 0 {
 			p.Addf("spec.delegations: the prefix %s names no namespaces", field.Quote(d.Prefix))
 		}
-		validateNamespaces(&p, "spec.delegations.namespaces", d.Namespaces)
+		p.NamespacePatterns("spec.delegations.namespaces", d.Namespaces)
 	}
 	if s.DNS != nil && s.DNS.Target != "" {
-		validateDNSTarget(&p, "spec.dns.target", s.DNS.Target)
+		p.HostOrAddress("spec.dns.target", s.DNS.Target)
 	}
+	p.Count("spec.placement.matchLabels", len(s.Placement.MatchLabels), 0, maxLabels)
 	p.Labels("spec.placement.matchLabels", s.Placement.Labels())
+	p.Count("spec.perDestination", len(s.PerDestination), 0, maxOverrides)
 	names := map[string]bool{}
 	for _, o := range s.PerDestination {
-		p.DNSSubdomain("spec.perDestination.name", o.Name)
+		p.LabelName("spec.perDestination.name", o.Name)
 		if names[o.Name] {
 			p.Addf("spec.perDestination has %s twice", field.Quote(o.Name))
 		}
 		names[o.Name] = true
 		o.TLS.validate("spec.perDestination.tls", &p)
 		if o.DNS != nil {
-			validateDNSTarget(&p, "spec.perDestination.dns.target", o.DNS.Target)
+			p.HostOrAddress("spec.perDestination.dns.target", o.DNS.Target)
 		}
 	}
 	return p.Err()
@@ -132,7 +140,7 @@ func (s *ApiAggregatorSpec) validateGateway(p *field.Problems) {
 	if ports := g.Ports; ports != nil {
 		for _, port := range []int32{ports.HTTPS, ports.HTTP} {
 			if port < 0 || port > 65535 {
-				p.Addf("spec.gateway.ports: %d is not a port", port)
+				p.Addf("spec.gateway.ports: %d is not a port (1 to 65535)", port)
 			}
 		}
 		if cmp.Or(ports.HTTPS, 443) == cmp.Or(ports.HTTP, 80) {
@@ -156,23 +164,13 @@ func (t *TLS) validate(name string, p *field.Problems) {
 	if t == nil {
 		return
 	}
-	if (t.ClusterIssuer == "") == (t.SecretName == "") {
+	switch {
+	case (t.ClusterIssuer == "") == (t.SecretName == ""):
 		p.Addf("%s needs exactly one of clusterIssuer and secretName", name)
-		return
-	}
-	p.DNSSubdomain(name, cmp.Or(t.ClusterIssuer, t.SecretName))
-}
-
-func validateNamespaces(p *field.Problems, name string, patterns []string) {
-	for _, n := range patterns {
-		p.NamespacePattern(name, n)
-	}
-}
-
-// validateDNSTarget accepts a host name or an IP address, as external-dns does.
-func validateDNSTarget(p *field.Problems, name, target string) {
-	if net.ParseIP(target) == nil {
-		p.Hostname(name, target)
+	case t.ClusterIssuer != "":
+		p.DNSSubdomain(name+".clusterIssuer", t.ClusterIssuer)
+	default:
+		p.DNSSubdomain(name+".secretName", t.SecretName)
 	}
 }
 
