@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 const (
@@ -200,20 +198,7 @@ func (f *Folder) Patch(ctx context.Context, kind Kind, namespace, name string, p
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch of %s %q cannot be written as JSON: %v", kind.Kind, name, err))
 	}
 	return f.modify(kind, namespace, name, func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		patched := stored.DeepCopy()
-		merge(patched.Object, patch)
-		patched, err := prepare(ctx, kind, patched)
-		if err != nil {
-			return nil, err
-		}
-		if patched.GetName() != name || patched.GetNamespace() != namespace {
-			return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch of %s %q changes its name or namespace; create another object instead", kind.Kind, name))
-		}
-		if err := checkCurrent(kind, stored, patched); err != nil {
-			return nil, err
-		}
-		keepOwned(patched, stored)
-		return patched, nil
+		return patched(ctx, kind, stored, patch)
 	})
 }
 
@@ -232,11 +217,8 @@ func (f *Folder) Delete(ctx context.Context, kind Kind, namespace, name string, 
 	if err != nil {
 		return err
 	}
-	if uid := preconditions.UID; uid != "" && uid != string(found.GetUID()) {
-		return conflict(kind, name, "it is another object of that name than the one to delete")
-	}
-	if version := preconditions.ResourceVersion; version != "" && version != found.GetResourceVersion() {
-		return conflict(kind, name, "it has changed since it was read; read it again")
+	if err := checkPreconditions(kind, found.Unstructured, preconditions); err != nil {
+		return err
 	}
 	if err := f.checkWritable(kind, found); err != nil {
 		return err
@@ -247,11 +229,7 @@ func (f *Folder) Delete(ctx context.Context, kind Kind, namespace, name string, 
 	if found.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	now := metav1.NewTime(f.now())
-	found.SetDeletionTimestamp(&now)
-	found.SetDeletionGracePeriodSeconds(new(int64))
-	found.SetGeneration(found.GetGeneration() + 1) // as API servers do
-	_, err = f.write(kind, found.Unstructured)
+	_, err = f.write(kind, markDeleted(found.Unstructured, f.now()))
 	return err
 }
 
@@ -284,66 +262,6 @@ func (f *Folder) modify(kind Kind, namespace, name string,
 		return changed, f.remove(stored.file)
 	}
 	return f.write(kind, changed)
-}
-
-// checkCurrent tells whether an update made from an earlier reading may replace
-// what is stored now.
-func checkCurrent(kind Kind, stored, updated *unstructured.Unstructured) error {
-	name := stored.GetName()
-	if uid := updated.GetUID(); uid != "" && uid != stored.GetUID() {
-		return conflict(kind, name, "its uid is not the one to update; read it again")
-	}
-	switch updated.GetResourceVersion() {
-	case stored.GetResourceVersion():
-	case "":
-		if kind.Group != "" {
-			return invalid(kind, name, "resourceVersion", "must be that of the object as it was read")
-		}
-	default:
-		return conflict(kind, name, "it has changed since it was read; read it again")
-	}
-	if stored.GetDeletionTimestamp() != nil {
-		for _, finalizer := range updated.GetFinalizers() {
-			if !slices.Contains(stored.GetFinalizers(), finalizer) {
-				return invalid(kind, name, "finalizers", "cannot grow while the object is being deleted")
-			}
-		}
-	}
-	return nil
-}
-
-func conflict(kind Kind, name, why string) error {
-	return apierrors.NewConflict(kind.GVR().GroupResource(), name, errors.New(why))
-}
-
-func invalid(kind Kind, name, path, why string) error {
-	return apierrors.NewInvalid(kind.GroupKind(), name, field.ErrorList{field.Forbidden(field.NewPath("metadata", path), why)})
-}
-
-// keepOwned gives an updated object what clients cannot set: its status, and the
-// metadata that belong to the store.
-func keepOwned(updated, stored *unstructured.Unstructured) {
-	keep(updated.Object, stored.Object, "status")
-	to, _ := updated.Object["metadata"].(map[string]any)
-	from, _ := stored.Object["metadata"].(map[string]any)
-	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"} {
-		keep(to, from, field)
-	}
-}
-
-func keep(to, from map[string]any, key string) {
-	delete(to, key)
-	if value, found := from[key]; found {
-		to[key] = value
-	}
-}
-
-// specOf returns the content that counts for the generation.
-func specOf(object *unstructured.Unstructured) map[string]any {
-	spec := maps.Clone(object.Object)
-	delete(spec, "metadata")
-	delete(spec, "status")
-	return spec
 }
 
 // find returns an object from its own file or else from one of many objects.

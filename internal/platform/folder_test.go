@@ -54,6 +54,10 @@ func TestFolderConformance(t *testing.T) {
 	platformtest.Run(t, func(t *testing.T) platform.Client { return openFolder(t, t.TempDir()) })
 }
 
+func TestMemoryConformance(t *testing.T) {
+	platformtest.Run(t, func(t *testing.T) platform.Client { return platform.NewMemory(now) })
+}
+
 func TestFolderFiles(t *testing.T) {
 	dir := t.TempDir()
 	folder := openFolder(t, dir)

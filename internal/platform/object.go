@@ -4,14 +4,19 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Both implementations check what they are asked with the functions below, so
@@ -154,4 +159,101 @@ func sortObjects(objects []unstructured.Unstructured) {
 		}
 		return strings.Compare(a.GetName(), b.GetName())
 	})
+}
+
+// checkCurrent tells whether an update made from an earlier reading may replace
+// what is stored now.
+func checkCurrent(kind Kind, stored, updated *unstructured.Unstructured) error {
+	name := stored.GetName()
+	if uid := updated.GetUID(); uid != "" && uid != stored.GetUID() {
+		return conflict(kind, name, "its uid is not the one to update; read it again")
+	}
+	switch updated.GetResourceVersion() {
+	case stored.GetResourceVersion():
+	case "":
+		if kind.Group != "" {
+			return invalid(kind, name, "resourceVersion", "must be that of the object as it was read")
+		}
+	default:
+		return conflict(kind, name, "it has changed since it was read; read it again")
+	}
+	if stored.GetDeletionTimestamp() != nil {
+		for _, finalizer := range updated.GetFinalizers() {
+			if !slices.Contains(stored.GetFinalizers(), finalizer) {
+				return invalid(kind, name, "finalizers", "cannot grow while the object is being deleted")
+			}
+		}
+	}
+	return nil
+}
+
+func conflict(kind Kind, name, why string) error {
+	return apierrors.NewConflict(kind.GVR().GroupResource(), name, errors.New(why))
+}
+
+func invalid(kind Kind, name, path, why string) error {
+	return apierrors.NewInvalid(kind.GroupKind(), name, field.ErrorList{field.Forbidden(field.NewPath("metadata", path), why)})
+}
+
+// keepOwned gives an updated object what clients cannot set: its status, and the
+// metadata that belong to the store.
+func keepOwned(updated, stored *unstructured.Unstructured) {
+	keep(updated.Object, stored.Object, "status")
+	to, _ := updated.Object["metadata"].(map[string]any)
+	from, _ := stored.Object["metadata"].(map[string]any)
+	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"} {
+		keep(to, from, field)
+	}
+}
+
+func keep(to, from map[string]any, key string) {
+	delete(to, key)
+	if value, found := from[key]; found {
+		to[key] = value
+	}
+}
+
+// specOf returns the content that counts for the generation.
+func specOf(object *unstructured.Unstructured) map[string]any {
+	spec := maps.Clone(object.Object)
+	delete(spec, "metadata")
+	delete(spec, "status")
+	return spec
+}
+
+// patched returns what a JSON merge patch makes of a stored object.
+func patched(ctx context.Context, kind Kind, stored *unstructured.Unstructured, patch map[string]any) (*unstructured.Unstructured, error) {
+	changed := stored.DeepCopy()
+	merge(changed.Object, patch)
+	changed, err := prepare(ctx, kind, changed)
+	if err != nil {
+		return nil, err
+	}
+	if name := stored.GetName(); changed.GetName() != name || changed.GetNamespace() != stored.GetNamespace() {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch of %s %q changes its name or namespace; create another object instead", kind.Kind, name))
+	}
+	if err := checkCurrent(kind, stored, changed); err != nil {
+		return nil, err
+	}
+	keepOwned(changed, stored)
+	return changed, nil
+}
+
+func checkPreconditions(kind Kind, stored *unstructured.Unstructured, preconditions Preconditions) error {
+	if uid := preconditions.UID; uid != "" && uid != string(stored.GetUID()) {
+		return conflict(kind, stored.GetName(), "it is another object of that name than the one to delete")
+	}
+	if version := preconditions.ResourceVersion; version != "" && version != stored.GetResourceVersion() {
+		return conflict(kind, stored.GetName(), "it has changed since it was read; read it again")
+	}
+	return nil
+}
+
+// markDeleted is what a deletion does to an object that has finalizers.
+func markDeleted(object *unstructured.Unstructured, now time.Time) *unstructured.Unstructured {
+	at := metav1.NewTime(now)
+	object.SetDeletionTimestamp(&at)
+	object.SetDeletionGracePeriodSeconds(new(int64))
+	object.SetGeneration(object.GetGeneration() + 1) // as API servers do
+	return object
 }

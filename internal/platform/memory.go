@@ -1,0 +1,203 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Memory is a platform cluster in memory, for tests that make many requests. As
+// on a cluster, an object that is made anew has another UID.
+type Memory struct {
+	now     func() time.Time
+	mutex   sync.Mutex
+	version int
+	objects map[memoryKey]*unstructured.Unstructured
+}
+
+type memoryKey struct {
+	schema.GroupKind
+	types.NamespacedName
+}
+
+var _ Client = (*Memory)(nil)
+
+// NewMemory returns an empty cluster. Timestamps come from now.
+func NewMemory(now func() time.Time) *Memory {
+	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}}
+}
+
+func keyOf(kind Kind, namespace, name string) memoryKey {
+	return memoryKey{kind.GroupKind(), types.NamespacedName{Namespace: namespace, Name: name}}
+}
+
+// Get implements [Client].
+func (m *Memory) Get(ctx context.Context, kind Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if err := checkName(ctx, kind, namespace, name); err != nil {
+		return nil, err
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	stored, err := m.find(kind, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	return stored.DeepCopy(), nil
+}
+
+// List implements [Client].
+func (m *Memory) List(ctx context.Context, kind Kind, namespace string, want map[string]string) ([]unstructured.Unstructured, error) {
+	if err := checkNamespace(ctx, kind, namespace); err != nil {
+		return nil, err
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	objects := []unstructured.Unstructured{}
+	selector := labels.SelectorFromSet(want)
+	for key, o := range m.objects {
+		if key.GroupKind == kind.GroupKind() && (namespace == "" || key.Namespace == namespace) && selector.Matches(labels.Set(o.GetLabels())) {
+			objects = append(objects, *o.DeepCopy())
+		}
+	}
+	sortObjects(objects)
+	return objects, nil
+}
+
+// Create implements [Client].
+func (m *Memory) Create(ctx context.Context, kind Kind, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	created, err := prepareNew(ctx, kind, object)
+	if err != nil {
+		return nil, err
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	key := keyOf(kind, created.GetNamespace(), created.GetName())
+	if m.objects[key] != nil {
+		return nil, apierrors.NewAlreadyExists(kind.GVR().GroupResource(), created.GetName())
+	}
+	keepOwned(created, &unstructured.Unstructured{})
+	created.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", m.version+1)))
+	created.SetCreationTimestamp(metav1.NewTime(m.now()))
+	created.SetGeneration(1)
+	return m.store(key, created), nil
+}
+
+// Update implements [Client].
+func (m *Memory) Update(ctx context.Context, kind Kind, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	updated, err := prepare(ctx, kind, object)
+	if err != nil {
+		return nil, err
+	}
+	return m.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		if err := checkCurrent(kind, stored, updated); err != nil {
+			return nil, err
+		}
+		keepOwned(updated, stored)
+		return updated, nil
+	})
+}
+
+// UpdateStatus implements [Client].
+func (m *Memory) UpdateStatus(ctx context.Context, kind Kind, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	updated, err := prepare(ctx, kind, object)
+	if err != nil {
+		return nil, err
+	}
+	return m.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		if err := checkCurrent(kind, stored, updated); err != nil {
+			return nil, err
+		}
+		changed := stored.DeepCopy()
+		keep(changed.Object, updated.Object, "status")
+		return changed, nil
+	})
+}
+
+// Patch implements [Client].
+func (m *Memory) Patch(ctx context.Context, kind Kind, namespace, name string, patch map[string]any) (*unstructured.Unstructured, error) {
+	if err := checkName(ctx, kind, namespace, name); err != nil {
+		return nil, err
+	}
+	patch, err := copyJSON(patch)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch of %s %q cannot be written as JSON: %v", kind.Kind, name, err))
+	}
+	return m.modify(kind, namespace, name, func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		return patched(ctx, kind, stored, patch)
+	})
+}
+
+// Delete implements [Client].
+func (m *Memory) Delete(ctx context.Context, kind Kind, namespace, name string, preconditions Preconditions) error {
+	if err := checkName(ctx, kind, namespace, name); err != nil {
+		return err
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	stored, err := m.find(kind, namespace, name)
+	if err != nil {
+		return err
+	}
+	if err := checkPreconditions(kind, stored, preconditions); err != nil {
+		return err
+	}
+	key := keyOf(kind, namespace, name)
+	if len(stored.GetFinalizers()) == 0 {
+		delete(m.objects, key)
+		return nil
+	}
+	if stored.GetDeletionTimestamp() == nil {
+		m.store(key, markDeleted(stored.DeepCopy(), m.now()))
+	}
+	return nil
+}
+
+func (m *Memory) modify(kind Kind, namespace, name string,
+	change func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)) (*unstructured.Unstructured, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	stored, err := m.find(kind, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := change(stored)
+	if err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(changed.Object, stored.Object) {
+		return changed, nil
+	}
+	if !reflect.DeepEqual(specOf(changed), specOf(stored)) {
+		changed.SetGeneration(stored.GetGeneration() + 1)
+	}
+	key := keyOf(kind, namespace, name)
+	if changed.GetDeletionTimestamp() != nil && len(changed.GetFinalizers()) == 0 {
+		delete(m.objects, key)
+		return changed, nil
+	}
+	return m.store(key, changed), nil
+}
+
+func (m *Memory) find(kind Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if stored := m.objects[keyOf(kind, namespace, name)]; stored != nil {
+		return stored, nil
+	}
+	return nil, apierrors.NewNotFound(kind.GVR().GroupResource(), name)
+}
+
+func (m *Memory) store(key memoryKey, object *unstructured.Unstructured) *unstructured.Unstructured {
+	m.version++
+	object.SetResourceVersion(strconv.Itoa(m.version))
+	m.objects[key] = object.DeepCopy()
+	return object
+}
