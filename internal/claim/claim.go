@@ -1,0 +1,359 @@
+// Package claim records who owns what: a host, a path under a host, a delivered
+// Secret. A claim is a ConfigMap named by the hash of what is owned. Creating it
+// decides races, every later change is a compare-and-swap, and no claim moves by
+// age or order of requests.
+//
+// A claim is Held by a request that may emit what it owns. It becomes Releasing
+// when the request no longer wants it, and is free only when nothing of it can
+// be served any more: the owner's object is gone, because Kratix removes output
+// before that, or a later run of the owner sees its own output without it.
+package claim
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+// Namespace is where claims live.
+const Namespace = "baleen-state"
+
+// Labels by which claims are found: those of one owner, and those within one
+// scope, such as all paths of a host.
+const (
+	labelOwner = "baleen.dev/owner"
+	labelScope = "baleen.dev/scope"
+)
+
+// Thing is what can be owned.
+type Thing struct {
+	// Kind is host, path or secret.
+	Kind string `json:"kind"`
+	// Scope is what claims are listed by: for a path its host.
+	Scope string `json:"scope"`
+	// Key tells things of one scope apart; empty where there is one.
+	Key string `json:"key,omitempty"`
+}
+
+// Host is the right to publish under a host name.
+func Host(name string) Thing { return Thing{Kind: "host", Scope: name} }
+
+// Path is the right to publish a path, given by its key, whatever the match type.
+func Path(host, key string) Thing { return Thing{Kind: "path", Scope: host, Key: key} }
+
+// String names the thing in a message.
+func (t Thing) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
+
+func (t Thing) name() string {
+	sum := sha256.Sum256([]byte(t.Kind + "\n" + t.Scope + "\n" + t.Key))
+	return t.Kind + "-" + hex.EncodeToString(sum[:20])
+}
+
+// Owner is a request, this one incarnation of it: a request that is deleted and
+// made again has another UID.
+type Owner struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid,omitempty"`
+}
+
+// OwnerOf returns the request as an owner.
+func OwnerOf(object *unstructured.Unstructured) Owner {
+	return Owner{object.GetKind(), object.GetNamespace(), object.GetName(), string(object.GetUID())}
+}
+
+// String returns namespace/name.
+func (o Owner) String() string { return o.Namespace + "/" + o.Name }
+
+// Is tells whether two owners are one request, of whatever incarnation.
+func (o Owner) Is(other Owner) bool {
+	o.UID, other.UID = "", ""
+	return o == other
+}
+
+func (o Owner) hash() string {
+	return identity.Request{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.Hash()
+}
+
+// State of a claim.
+type State string
+
+// The states of a claim. A Free one is kept for its waiters only.
+const (
+	Held      State = "Held"
+	Releasing State = "Releasing"
+	Free      State = "Free"
+)
+
+// Claim is a thing with its owner.
+type Claim struct {
+	Thing Thing
+	Owner Owner
+	State State
+	// Deleted is a tombstone: the owner is being deleted and gets nothing back.
+	Deleted bool
+	// Facts are what others must know of what is owned.
+	Facts map[string]string
+	// Waiters are those who found it taken, in the order in which they came.
+	Waiters []Owner
+
+	version string
+}
+
+// maxWaiters bounds a claim's size. Who finds the list full is found again by
+// the sweeps.
+const maxWaiters = 32
+
+// Book reads and writes claims.
+type Book struct {
+	Client platform.Client
+	// Kinds are the kinds of owners.
+	Kinds []platform.Kind
+}
+
+// tries bounds how often a change starts over because another came first. Each
+// of them has got something done, so the bound is for a store that misbehaves.
+const tries = 30
+
+// Get returns a claim, nil if nobody has made one.
+func (b Book) Get(ctx context.Context, thing Thing) (*Claim, error) {
+	object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, thing.name())
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the claim of %s cannot be read: %w", thing, err)
+	}
+	return decode(object)
+}
+
+// OwnedBy returns all claims of an owner, of whatever incarnation.
+func (b Book) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
+	claims, err := b.list(ctx, labelOwner, owner.hash())
+	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) || c.State == Free }), err
+}
+
+// Within returns all claims of a kind in a scope.
+func (b Book) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
+	claims, err := b.list(ctx, labelScope, identity.Hash(kind, scope))
+	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Thing.Kind != kind || c.Thing.Scope != scope }), err
+}
+
+func (b Book) list(ctx context.Context, label, value string) ([]Claim, error) {
+	objects, err := b.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
+	if err != nil {
+		return nil, fmt.Errorf("the claims cannot be listed: %w", err)
+	}
+	var claims []Claim
+	for i := range objects {
+		c, err := decode(&objects[i])
+		if err != nil {
+			return nil, err
+		}
+		claims = append(claims, *c)
+	}
+	return claims, nil
+}
+
+// Acquire makes the owner hold a thing if nobody else does, and otherwise makes
+// it wait. It returns the claim as it is then: the caller has it if Owner is the
+// caller and State is Held. Acquiring what one holds changes at most the facts.
+func (b Book) Acquire(ctx context.Context, thing Thing, owner Owner, facts map[string]string) (Claim, error) {
+	mine := Claim{Thing: thing, Owner: owner, State: Held, Facts: facts}
+	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
+		if c == nil {
+			return &mine, nil
+		}
+		if c.State != Free && c.Owner == owner && c.Deleted {
+			// Without an API server a request that is made again has the UID it had.
+			if alive, err := b.alive(ctx, owner); err != nil || !alive {
+				return nil, cmp.Or(err, fmt.Errorf("%s %s is being deleted: nothing is claimed for it", owner.Kind, owner))
+			}
+		}
+		free := c.State == Free || c.Owner.Is(owner)
+		if !free {
+			gone, err := b.Gone(ctx, *c)
+			if err != nil {
+				return nil, err
+			}
+			free = gone
+		}
+		if free {
+			next := mine
+			next.Waiters = slices.DeleteFunc(slices.Clone(c.Waiters), owner.Is)
+			return &next, nil
+		}
+		next := *c
+		if !slices.ContainsFunc(c.Waiters, owner.Is) && len(c.Waiters) < maxWaiters {
+			waiter := owner
+			waiter.UID = "" // whoever waits by that name is asked
+			next.Waiters = append(slices.Clone(c.Waiters), waiter)
+		}
+		return &next, nil
+	})
+}
+
+// Gone tells whether a claim's owner cannot serve anything any more.
+func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
+	kind, ok := b.kind(c.Owner)
+	if !ok {
+		return false, nil
+	}
+	object, err := b.Client.Get(ctx, kind, c.Owner.Namespace, c.Owner.Name)
+	switch {
+	case err == nil:
+		// Another incarnation of the owner: after a deletion the old one is gone,
+		// after a restore it is the owner still.
+		return c.Deleted && string(object.GetUID()) != c.Owner.UID, nil
+	case !apierrors.IsNotFound(err):
+		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Thing, err)
+	}
+	// Not found while the kind is not served says nothing about the object.
+	if _, err := b.Client.List(ctx, kind, c.Owner.Namespace, nil); err != nil {
+		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Thing, err)
+	}
+	return true, nil
+}
+
+// alive tells whether a request is there and not being deleted. A deletion cannot
+// be taken back.
+func (b Book) alive(ctx context.Context, o Owner) (bool, error) {
+	kind, ok := b.kind(o)
+	if !ok {
+		return false, nil
+	}
+	object, err := b.Client.Get(ctx, kind, o.Namespace, o.Name)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && object.GetDeletionTimestamp() == nil, err
+}
+
+func (b Book) kind(o Owner) (platform.Kind, bool) {
+	i := slices.IndexFunc(b.Kinds, func(k platform.Kind) bool { return k.Kind == o.Kind })
+	if i < 0 {
+		return platform.Kind{}, false
+	}
+	return b.Kinds[i], true
+}
+
+// Release marks a claim as on its way out. With deleted the owner never gets it
+// back. It returns the claim as it is then.
+func (b Book) Release(ctx context.Context, thing Thing, owner Owner, deleted bool) (Claim, error) {
+	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
+		if c == nil || c.State == Free || !c.Owner.Is(owner) {
+			return c, nil
+		}
+		next := *c
+		next.Owner, next.State, next.Deleted = owner, Releasing, deleted || c.Deleted && c.Owner == owner
+		return &next, nil
+	})
+}
+
+// Free lets go of a claim of which nothing is served any more: the caller has
+// seen to it, for the claim as it was read then. It returns the claim, whose
+// waiters must be asked to reconcile.
+func (b Book) Free(ctx context.Context, seen Claim) (Claim, error) {
+	return b.change(ctx, seen.Thing, func(c *Claim) (*Claim, error) {
+		if c == nil || c.Owner != seen.Owner || c.State != seen.State || c.Deleted != seen.Deleted {
+			return c, nil // somebody was faster, and has decided anew
+		}
+		next := *c
+		next.State, next.Owner, next.Deleted, next.Facts = Free, Owner{}, false, nil
+		return &next, nil
+	})
+}
+
+// change reads a claim, decides, and writes the decision if nobody has changed
+// the claim in between; else it starts over. The claim that is decided on is nil
+// where there is none. A free claim without waiters is removed.
+func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Claim, error)) (Claim, error) {
+	for range tries {
+		was, err := b.Get(ctx, thing)
+		if err != nil {
+			return Claim{}, err
+		}
+		next, err := decide(was)
+		if err != nil {
+			return Claim{}, err
+		}
+		switch {
+		case next == nil:
+			return Claim{Thing: thing, State: Free}, nil
+		case was == nil:
+			_, err = b.Client.Create(ctx, platform.ConfigMap, encode(*next, ""))
+		case next.State == Free && len(next.Waiters) == 0:
+			err = b.Client.Delete(ctx, platform.ConfigMap, Namespace, thing.name(), platform.Preconditions{ResourceVersion: was.version})
+		case equal(*was, *next):
+			return *was, nil
+		default:
+			_, err = b.Client.Update(ctx, platform.ConfigMap, encode(*next, was.version))
+		}
+		if err == nil {
+			return *next, nil
+		}
+		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+			return Claim{}, fmt.Errorf("the claim of %s cannot be written: %w", thing, err)
+		}
+	}
+	return Claim{}, fmt.Errorf("the claim of %s was changed by others %d times in a row: it is decided in the next run", thing, tries)
+}
+
+func equal(a, b Claim) bool {
+	a.version, b.version = "", ""
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	return string(x) == string(y)
+}
+
+// What a ConfigMap holds of a claim, each in a key of its own that people can read.
+func encode(c Claim, version string) *unstructured.Unstructured {
+	text := func(v any) string { data, _ := json.Marshal(v); return string(data) }
+	labels := map[string]any{
+		"app.kubernetes.io/managed-by": "baleen",
+		labelScope:                     identity.Hash(c.Thing.Kind, c.Thing.Scope),
+	}
+	if c.State != Free {
+		labels[labelOwner] = c.Owner.hash()
+	}
+	metadata := map[string]any{"name": c.Thing.name(), "namespace": Namespace, "labels": labels}
+	if version != "" {
+		metadata["resourceVersion"] = version
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+		"data": map[string]any{
+			"thing": text(c.Thing), "owner": text(c.Owner), "state": string(c.State), "deleted": fmt.Sprint(c.Deleted),
+			"facts": text(c.Facts), "waiters": text(c.Waiters),
+		},
+	}}
+}
+
+func decode(object *unstructured.Unstructured) (*Claim, error) {
+	data, _, err := unstructured.NestedStringMap(object.Object, "data")
+	c := &Claim{State: State(data["state"]), Deleted: data["deleted"] == "true", version: object.GetResourceVersion()}
+	for key, into := range map[string]any{"thing": &c.Thing, "owner": &c.Owner, "facts": &c.Facts, "waiters": &c.Waiters} {
+		if err == nil {
+			err = json.Unmarshal([]byte(data[key]), into)
+		}
+	}
+	if err == nil && c.Thing.name() != object.GetName() {
+		err = fmt.Errorf("it is about %s", c.Thing)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the ConfigMap %s/%s is not a claim: restore it, or delete it if its owner is known to be gone: %w", Namespace, object.GetName(), err)
+	}
+	return c, nil
+}

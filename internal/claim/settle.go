@@ -1,0 +1,155 @@
+package claim
+
+import (
+	"context"
+	"slices"
+)
+
+// Want is a thing that a request asks for.
+type Want struct {
+	Thing Thing
+	Facts map[string]string
+	// KeepOnly keeps the thing if it is held, and does not acquire it.
+	KeepOnly bool
+	// Admit is asked before a thing that is not held yet is acquired; a refusal
+	// is a sentence.
+	Admit func(context.Context) (refusal string, err error)
+}
+
+// Verdict is what became of a want.
+type Verdict struct {
+	// Held: the thing may be served.
+	Held bool
+	// Refusal is what Admit said.
+	Refusal string
+	// Holder has the thing if neither of the two; Releasing: not for long.
+	Holder    Owner
+	Releasing bool
+}
+
+// Settlement is the outcome of Settle.
+type Settlement struct {
+	// Verdicts are in the order of the wants.
+	Verdicts []Verdict
+	// Ask are those who should reconcile now, because something that they wait
+	// for was let go of.
+	Ask []Owner
+}
+
+// Settle brings a request's claims in line with what it wants. Served tells
+// whether the request's own output, as it was before this run, still has a
+// thing: what is not wanted any more is marked first and let go of by the run
+// that finds it no longer served. The caller must serve what is Held and
+// nothing else of what it wants.
+func (b Book) Settle(ctx context.Context, owner Owner, wants []Want, served func(Thing) bool) (Settlement, error) {
+	s := Settlement{Verdicts: make([]Verdict, len(wants))}
+	owned, err := b.OwnedBy(ctx, owner)
+	if err != nil {
+		return s, err
+	}
+	for i, want := range wants {
+		if s.Verdicts[i], err = b.settle(ctx, owner, owned, want); err != nil {
+			return s, err
+		}
+	}
+	for _, c := range owned {
+		wanted := slices.ContainsFunc(wants, func(w Want) bool { return w.Thing == c.Thing })
+		if wanted {
+			continue
+		}
+		// Of a former incarnation that was deleted nothing is left.
+		past := c.Deleted && c.Owner != owner
+		switch {
+		case past || c.State == Releasing && !served(c.Thing):
+			c, err = b.Free(ctx, c)
+		case c.State == Held:
+			c, err = b.Release(ctx, c.Thing, owner, false)
+		default:
+			continue // on its way out, and still served
+		}
+		if err != nil {
+			return s, err
+		}
+		s.Ask = append(s.Ask, c.Waiters...)
+	}
+	return s, nil
+}
+
+func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want) (Verdict, error) {
+	i := slices.IndexFunc(owned, func(c Claim) bool { return c.Thing == want.Thing })
+	if i < 0 && want.KeepOnly {
+		return Verdict{}, nil
+	}
+	if i < 0 && want.Admit != nil {
+		refusal, err := want.Admit(ctx)
+		if err != nil || refusal != "" {
+			return Verdict{Refusal: refusal}, err
+		}
+	}
+	facts := want.Facts
+	if i >= 0 {
+		mine := owned[i]
+		if want.KeepOnly {
+			facts = mine.Facts
+		}
+		if mine.Owner == owner && mine.State == Held && !mine.Deleted && sameFacts(mine.Facts, facts) {
+			return Verdict{Held: true}, nil // nothing to write, and nothing to read again
+		}
+	}
+	c, err := b.Acquire(ctx, want.Thing, owner, facts)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if c.Owner == owner && c.State == Held {
+		return Verdict{Held: true}, nil
+	}
+	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}, nil
+}
+
+func sameFacts(a, b map[string]string) bool {
+	return equal(Claim{Facts: a}, Claim{Facts: b})
+}
+
+// ReleaseAll marks all claims of an owner that is being deleted. It returns
+// those who wait for them.
+func (b Book) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
+	owned, err := b.OwnedBy(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	var ask []Owner
+	for _, c := range owned {
+		if c, err = b.Release(ctx, c.Thing, owner, true); err != nil {
+			return ask, err
+		}
+		ask = append(ask, c.Waiters...)
+	}
+	return ask, nil
+}
+
+// Sweep lets go of the claims of a kind in a scope whose owner can serve nothing
+// any more. It returns the claims that are left, and those who should reconcile.
+func (b Book) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error)) (left []Claim, ask []Owner, err error) {
+	claims, err := b.Within(ctx, kind, scope)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range claims {
+		if c.State != Free {
+			isDead, err := dead(ctx, c)
+			if err != nil {
+				return left, ask, err
+			}
+			if !isDead {
+				left = append(left, c)
+				continue
+			}
+		}
+		// A claim that is free already has waiters whom nobody may have asked.
+		if c, err = b.Free(ctx, c); err != nil {
+			return left, ask, err
+		}
+		ask = append(ask, c.Waiters...)
+	}
+	return left, ask, nil
+}
