@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
@@ -42,7 +43,7 @@ func Templates(name string) fs.FS {
 }
 
 // All returns Baleen's Promises.
-func All() []Promise {
+var All = sync.OnceValue(func() []Promise {
 	var all []Promise
 	for _, name := range Names {
 		data, err := files.ReadFile(name + "/promise.yaml")
@@ -57,7 +58,7 @@ func All() []Promise {
 		}
 	}
 	return all
-}
+})
 
 // Find returns the Promise that serves a kind.
 func Find(kind schema.GroupKind) (Promise, bool) {

@@ -5,6 +5,8 @@ package config
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,45 +37,49 @@ type Config struct {
 // Load reads the configuration; a platform without one has the defaults.
 func Load(ctx context.Context, client platform.Client) (Config, error) {
 	c := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour}
-	object, err := client.Get(ctx, platform.ConfigMap, Namespace, name)
-	if apierrors.IsNotFound(err) {
-		return c, nil
-	}
+	data, err := Data(ctx, client, name)
 	if err != nil {
 		return c, err
 	}
-	data, _, err := unstructured.NestedStringMap(object.Object, "data")
-	if err != nil {
-		return c, invalid("data", err)
-	}
-	for key, value := range data {
+	for _, key := range slices.Sorted(maps.Keys(data)) { // a status must not depend on a map's order
+		value := data[key]
+		ok := false
 		switch key {
 		case "reconcileInterval":
-			c.ReconcileInterval, err = duration(value)
+			c.ReconcileInterval, ok = duration(value)
 		case "destinationGrace":
-			c.DestinationGrace, err = duration(value)
+			c.DestinationGrace, ok = duration(value)
 		case "namespaces":
-			err = yaml.UnmarshalStrict([]byte(value), &c.Namespaces)
-		default:
-			err = fmt.Errorf("it is not one of reconcileInterval, destinationGrace and namespaces")
+			ok = yaml.UnmarshalStrict([]byte(value), &c.Namespaces) == nil
 		}
-		if err != nil {
-			return c, invalid(key, err)
+		if !ok {
+			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h, and namespaces, lines such as team-a: [team-a-*]",
+				field.Quote(key), Namespace, name)
 		}
 	}
 	return c, nil
 }
 
-func invalid(key string, err error) error {
-	return fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: %w", key, Namespace, name, err)
+// Data returns the data of a ConfigMap of the platform team, none if there is no
+// such ConfigMap.
+func Data(ctx context.Context, client platform.Client, name string) (map[string]string, error) {
+	object, err := client.Get(ctx, platform.ConfigMap, Namespace, name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", Namespace, name, err)
+	}
+	data, _, err := unstructured.NestedStringMap(object.Object, "data")
+	if err != nil {
+		return nil, fmt.Errorf("the ConfigMap %s/%s has data that is not text: put quotes around each value", Namespace, name)
+	}
+	return data, nil
 }
 
-func duration(s string) (time.Duration, error) {
+func duration(s string) (time.Duration, bool) {
 	d, err := time.ParseDuration(s)
-	if err == nil && d < 0 {
-		err = fmt.Errorf("%s is below zero", s)
-	}
-	return d, err
+	return d, err == nil && d >= 0
 }
 
 // WorkloadNamespace returns the namespace on the workload clusters that a

@@ -7,15 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-	strictjson "sigs.k8s.io/json"
 )
 
 // Size is a number of bytes above zero: an integer with an optional suffix of
@@ -61,36 +62,76 @@ func (p Problems) Err() error {
 // Size adds a problem unless the size is empty or valid.
 func (p *Problems) Size(name string, s Size) {
 	if s != "" && s.Bytes() == 0 {
-		p.Addf("%s %s is not a size above zero such as 10Mi", name, Quote(string(s)))
+		p.Addf("%s %s is not a size such as 10Mi: write at most nine digits, the first not 0, and k, M, G, Ki, Mi, Gi or nothing", name, Quote(string(s)))
+	}
+}
+
+// must adds a problem unless the value is ok: what it is not, or that it is missing.
+func (p *Problems) must(ok bool, name, value, what string) {
+	switch {
+	case ok:
+	case value == "":
+		p.Addf("%s is missing", name)
+	default:
+		p.Addf("%s %s is not %s", name, Quote(value), what)
+	}
+}
+
+// Count adds a problem unless a list or map has an allowed number of entries.
+func (p *Problems) Count(name string, n, least, most int) {
+	switch {
+	case least <= n && n <= most:
+	case least == 0:
+		p.Addf("%s has %d entries: at most %d are allowed", name, n, most)
+	default:
+		p.Addf("%s has %d entries: %d to %d are allowed", name, n, least, most)
 	}
 }
 
 // DNSLabel adds a problem unless the value is an RFC 1123 label.
 func (p *Problems) DNSLabel(name, value string) {
-	if len(validation.IsDNS1123Label(value)) > 0 {
-		p.Addf("%s %s is not a DNS label (at most 63 of a-z, 0-9 and -)", name, Quote(value))
-	}
+	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with neither end a -")
 }
 
 // DNSSubdomain adds a problem unless the value is an RFC 1123 subdomain, as
 // names of Kubernetes objects are.
 func (p *Problems) DNSSubdomain(name, value string) {
-	if len(validation.IsDNS1123Subdomain(value)) > 0 {
-		p.Addf("%s %s is not the name of a Kubernetes object (at most 253 of a-z, 0-9, - and .)", name, Quote(value))
-	}
+	p.must(len(validation.IsDNS1123Subdomain(value)) == 0, name, value, "a name of at most 253 of a-z, 0-9, - and ., with neither end a - or .")
+}
+
+// LabelName is DNSSubdomain for names that are the values of labels too, as
+// those of requests and Destinations are.
+func (p *Problems) LabelName(name, value string) {
+	p.must(len(value) <= validation.LabelValueMaxLength && len(validation.IsDNS1123Subdomain(value)) == 0, name, value,
+		"a name of at most 63 of a-z, 0-9, - and ., with neither end a - or .")
+}
+
+// ServiceName adds a problem unless the value is an RFC 1035 label, as the names
+// of Services are.
+func (p *Problems) ServiceName(name, value string) {
+	p.must(len(validation.IsDNS1035Label(value)) == 0, name, value, "the name of a Service: at most 63 of a-z, 0-9 and -, the first a letter, the last no -")
 }
 
 // Hostname adds a problem unless the value is a host name as the Gateway API has
 // it (RFC 1123, lower case, no address), here without wildcards.
 func (p *Problems) Hostname(name, value string) {
-	ok := len(value) <= 253 && net.ParseIP(value) == nil
-	for _, label := range strings.Split(value, ".") {
-		ok = ok && len(validation.IsDNS1123Label(label)) == 0
+	p.must(isHostname(value), name, value, "a host name such as api.example.com: lower case, at most 253 characters, no wildcard, port, address or trailing dot")
+}
+
+// HostOrAddress adds a problem unless the value is a host name or an IP address.
+func (p *Problems) HostOrAddress(name, value string) {
+	p.must(isHostname(value) || net.ParseIP(value) != nil, name, value,
+		"a host name such as lb.example.com or an IP address: lower case, at most 253 characters, no wildcard, port or trailing dot")
+}
+
+func isHostname(value string) bool {
+	for label := range strings.SplitSeq(value, ".") {
+		if len(validation.IsDNS1123Label(label)) > 0 {
+			return false
+		}
 	}
-	// A name of digits alone may be read as an address.
-	if !ok || strings.Trim(value, "0123456789.") == "" {
-		p.Addf("%s %s is not a host name: write it in lower case, without wildcard, port or trailing dot, at most 253 characters", name, Quote(value))
-	}
+	// Digits alone may be read as an address.
+	return len(value) <= 253 && strings.Trim(value, "0123456789.") != ""
 }
 
 // Labels adds a problem for each pair that a label selector cannot have.
@@ -98,18 +139,24 @@ func (p *Problems) Labels(name string, labels map[string]string) {
 	for _, k := range slices.Sorted(maps.Keys(labels)) { // a status must not depend on a map's order
 		v := labels[k]
 		if len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0 {
-			p.Addf("%s %s is not a label", name, Quote(k+": "+v))
+			p.Addf("%s %s is not a label: name and value have at most 63 of A-Z, a-z, 0-9, -, _ and ., a name perhaps a prefix such as example.com/", name, Quote(k+": "+v))
 		}
 	}
 }
 
 var namespacePattern = regexp.MustCompile(`^[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?$`)
 
-// NamespacePattern adds a problem unless the value is a namespace or a pattern
-// in which * stands for any characters.
-func (p *Problems) NamespacePattern(name, value string) {
-	if !namespacePattern.MatchString(value) {
-		p.Addf("%s %s is not a namespace or a pattern such as team-*", name, Quote(value))
+// NamespacePatterns adds a problem for each value that is neither a namespace nor
+// a pattern in which * stands for any characters.
+func (p *Problems) NamespacePatterns(name string, values []string) {
+	p.Count(name, len(values), 0, 64)
+	for i, value := range values {
+		if !namespacePattern.MatchString(value) {
+			p.Addf("%s: %s is not a namespace or a pattern such as team-*", name, Quote(value))
+		}
+		if slices.Contains(values[:i], value) {
+			p.Addf("%s has %s twice", name, Quote(value))
+		}
 	}
 }
 
@@ -123,29 +170,105 @@ func MatchNamespace(patterns []string, namespace string) bool {
 	return false
 }
 
-// Decode reads part of an object into a Go type as an API server would with
-// strict validation: names are case-sensitive, unknown and duplicate fields and
-// wrong types are errors.
-func Decode(raw any, into any) error {
+// Decode reads part of an object, which messages call by its name, into a Go type
+// as an API server would with strict validation: names are case-sensitive,
+// unknown fields and wrong types are errors.
+func Decode(name string, raw any, into any) error {
+	var p Problems
+	p.shape(name, raw, reflect.TypeOf(into).Elem())
+	if err := p.Err(); err != nil {
+		return err
+	}
 	data, err := json.Marshal(raw)
 	if err != nil {
 		return err
 	}
-	strict, err := strictjson.UnmarshalStrict(data, into)
-	if err != nil {
-		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "json: "))
+	return json.Unmarshal(data, into)
+}
+
+// shape adds a problem for each field that is unknown or of another type than
+// Go's. Decoders stop at the first, and speak to programmers.
+func (p *Problems) shape(name string, raw any, t reflect.Type) {
+	must := func(what string) {
+		is, hint := fmt.Sprint(raw), ""
+		switch raw.(type) {
+		case nil:
+			is = "null"
+		case map[string]any:
+			is = "a map"
+		case []any:
+			is = "a list"
+		case string:
+			is = "text"
+		default:
+			if t.Kind() == reflect.String {
+				hint = ": put quotes around it"
+			}
+		}
+		p.Addf("%s must be %s, not %s%s", name, what, is, hint)
 	}
-	var problems Problems
-	for _, e := range strict {
-		problems.Addf("%s", e)
+	switch t.Kind() {
+	case reflect.Pointer:
+		p.shape(name, raw, t.Elem())
+	case reflect.String:
+		if _, ok := raw.(string); !ok {
+			must("text")
+		}
+	case reflect.Bool:
+		if _, ok := raw.(bool); !ok {
+			must("true or false")
+		}
+	case reflect.Int32:
+		n, ok := raw.(int64)
+		if f, isFloat := raw.(float64); isFloat {
+			n, ok = int64(f), f == math.Trunc(f)
+		}
+		if !ok {
+			must("a whole number")
+		} else if reflect.Zero(t).OverflowInt(n) {
+			p.Addf("%s %d is far out of range", name, n)
+		}
+	case reflect.Slice:
+		list, ok := raw.([]any)
+		if !ok {
+			must("a list")
+		}
+		for i, value := range list {
+			p.shape(fmt.Sprintf("%s[%d]", name, i), value, t.Elem())
+		}
+	case reflect.Map, reflect.Struct:
+		object, ok := raw.(map[string]any)
+		if !ok {
+			must("a map")
+		}
+		for _, key := range slices.Sorted(maps.Keys(object)) {
+			switch field, known := fieldOf(t, key); {
+			case t.Kind() == reflect.Map:
+				p.shape(name+"["+Quote(key)+"]", object[key], t.Elem())
+			case !known:
+				p.Addf("there is no field %s: correct its name or leave it out", Quote(name+"."+key))
+			case object[key] != nil: // null is as good as absent
+				p.shape(name+"."+key, object[key], field)
+			}
+		}
 	}
-	return problems.Err()
+}
+
+// fieldOf returns the type of a struct's field by its name in JSON.
+func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name == key {
+			return t.Field(i).Type, true
+		}
+	}
+	return nil, false
 }
 
 // Quote shows a value in a message on one line and not too long.
 func Quote(s string) string {
-	if len(s) > 64 {
-		return strconv.Quote(s[:61]) + "…"
+	const most = 64
+	if r := []rune(s); len(r) > most {
+		return strconv.Quote(string(r[:most-3])) + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -16,6 +16,10 @@ import (
 // MaxLength is the Gateway API's limit for a path match, in bytes.
 const MaxLength = 1024
 
+// MaxSegments bounds how many prefixes lie above a path, each of which may have
+// an owner to look up.
+const MaxSegments = 32
+
 // characters is the Gateway API's rule for HTTPPathMatch values of the types
 // Exact and PathPrefix.
 var characters = regexp.MustCompile(`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$`)
@@ -43,6 +47,8 @@ func Parse(raw string) (Path, error) {
 		return fail("is %d bytes long: at most %d are allowed", len(raw), MaxLength)
 	case !strings.HasPrefix(raw, "/"):
 		return fail("must begin with /")
+	case strings.Count(raw, "/") > MaxSegments:
+		return fail("has %d segments: at most %d are allowed", strings.Count(raw, "/"), MaxSegments)
 	case !characters.MatchString(raw):
 		return fail("contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/")
 	}

@@ -35,6 +35,7 @@ func TestParse(t *testing.T) {
 		{raw: "/a\n", err: "a character"},
 		{raw: "/a%2", err: "a character"},
 		{raw: "/\u0085", err: "a character"},
+		{raw: strings.Repeat("/a", 33), err: "33 segments"},
 		{raw: "/" + strings.Repeat("a", 2000), err: "2001 bytes"},
 	} {
 		got, err := Parse(c.raw)

@@ -33,6 +33,8 @@ type Scenario struct {
 	// Now is the time of the next run.
 	Now     time.Time
 	Version kratix.Version
+	// DryRun has the next runs change nothing.
+	DryRun bool
 }
 
 // New copies a platform folder. Stages are the pipelines by name of their Promise.
@@ -162,6 +164,12 @@ func (s *Scenario) Apply(request string) Outcome {
 	return s.run(kratix.Configure, Parse(s.t, request))
 }
 
+// ApplyObject runs configure for a request that YAML might not hold unchanged.
+func (s *Scenario) ApplyObject(request *unstructured.Unstructured) Outcome {
+	s.t.Helper()
+	return s.run(kratix.Configure, request)
+}
+
 // Delete runs delete for a request.
 func (s *Scenario) Delete(request string) Outcome {
 	s.t.Helper()
@@ -190,6 +198,7 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 		Request: request,
 		Client:  s.Client,
 		Dir:     s.Out,
+		DryRun:  s.DryRun,
 		Now:     func() time.Time { return s.Now },
 		Stage: func(_ context.Context, env []string) error {
 			o.Code, o.Stderr = s.stage(promise.Name, env)
@@ -212,20 +221,17 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 
 // stage runs a pipeline with the environment that its container would have.
 func (s *Scenario) stage(promise string, env []string) (code int, said string) {
-	setenv := func(pair string) {
+	for _, pair := range append(env, "BALEEN_PLATFORM_DIR="+s.Dir, "BALEEN_KRATIX_DIR="+s.Out, "BALEEN_NOW="+s.Now.Format(time.RFC3339)) {
 		key, value, _ := strings.Cut(pair, "=")
 		was, had := os.LookupEnv(key)
 		s.must(os.Setenv(key, value))
-		s.t.Cleanup(func() {
+		defer func() { // not at the test's end: a later run may have other variables
 			if had {
 				os.Setenv(key, was)
 			} else {
 				os.Unsetenv(key)
 			}
-		})
-	}
-	for _, pair := range append(env, "BALEEN_PLATFORM_DIR="+s.Dir, "BALEEN_KRATIX_DIR="+s.Out, "BALEEN_NOW="+s.Now.Format(time.RFC3339)) {
-		setenv(pair)
+		}()
 	}
 	file, err := os.CreateTemp(s.t.TempDir(), "stderr")
 	s.must(err)

@@ -46,6 +46,8 @@ type Pipeline struct {
 
 // Run is one run of a pipeline for one request.
 type Run struct {
+	// Promise is the Promise's name.
+	Promise string
 	// Request is the request as it is stored now; what Kratix mounted may be stale.
 	Request  *unstructured.Unstructured
 	Identity identity.Request
@@ -54,11 +56,9 @@ type Run struct {
 	// Last is the last output, of which Kratix has made the request's Work.
 	Last destination.Output
 	Now  time.Time
-	// DryRun: change nothing outside of the run's own output.
+	// DryRun: writes to the platform have no effect.
 	DryRun bool
 	Log    *slog.Logger
-
-	promise string
 }
 
 // Result is what a run has come to.
@@ -89,15 +89,9 @@ func Fail(reason string, err error) error { return &Failure{reason, err} }
 // Templates returns the Promise's templates with the overlays of the platform
 // team, which are the ConfigMap <promise>-overlays, on top.
 func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error) {
-	object, err := r.Platform.Get(ctx, platform.ConfigMap, config.Namespace, r.promise+"-overlays")
-	if err != nil && !apierrors.IsNotFound(err) {
-		return render.Templates{}, err
-	}
-	var overlays map[string]string
-	if err == nil {
-		if overlays, _, err = unstructured.NestedStringMap(object.Object, "data"); err != nil {
-			return render.Templates{}, Fail("OverlayFailed", fmt.Errorf("the ConfigMap %s/%s-overlays is not valid: %w", config.Namespace, r.promise, err))
-		}
+	overlays, err := config.Data(ctx, r.Platform, r.Promise+"-overlays")
+	if err != nil {
+		return render.Templates{}, Fail("OverlayFailed", err)
 	}
 	return render.New(own, overlays)
 }
@@ -109,11 +103,14 @@ func Main(p Pipeline) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, p, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", p.Promise, err)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", p.Promise, oneLine(err))
 		return 1
 	}
 	return 0
 }
+
+// open is how a run reaches the platform.
+var open = platform.Open
 
 func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
 	m, err := openMount()
@@ -124,7 +121,14 @@ func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := platform.Open(func() time.Time { return now })
+	action := m.WorkflowAction()
+	if action != "configure" && action != "delete" {
+		return fmt.Errorf("KRATIX_WORKFLOW_ACTION is %q: it must be configure or delete", action)
+	}
+	if m.PromiseName() == "" {
+		return errors.New("KRATIX_PROMISE_NAME is not set: without it the last output cannot be found")
+	}
+	client, err := open(func() time.Time { return now })
 	if err != nil {
 		return err
 	}
@@ -133,22 +137,24 @@ func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
 		Now:      now,
 		DryRun:   isDryRun(os.Getenv("KRATIX_DRY_RUN")),
 		Log:      logger(stderr, p.Promise),
-		promise:  p.Promise,
+		Promise:  p.Promise,
+	}
+	if r.DryRun {
+		r.Platform = platform.ReadOnly(client)
 	}
 	if err := r.gather(ctx, p, m); err != nil {
 		return err
 	}
-	switch action := m.WorkflowAction(); action {
-	case "configure":
+	switch {
+	case action == "configure" && r.Request.GetDeletionTimestamp() != nil:
+		// Kratix runs both workflows at once where a deletion overtakes a configure.
+		return fmt.Errorf("%s %s is being deleted: nothing is emitted for it any more", p.Kind.Kind, r.Identity)
+	case action == "configure":
 		return r.configure(ctx, p, m)
-	case "delete":
-		if p.Delete == nil {
-			return nil
-		}
+	case p.Delete != nil:
 		return p.Delete(ctx, r)
-	default:
-		return fmt.Errorf("KRATIX_WORKFLOW_ACTION is %q: it must be configure or delete", action)
 	}
+	return nil
 }
 
 // gather reads the request as it is now, the last output and the configuration.
@@ -160,7 +166,9 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	}
 	namespace, name := mounted.GetNamespace(), mounted.GetName()
 	r.Identity = identity.Request{Kind: p.Kind.Kind, Namespace: namespace, Name: name}
-	r.Request, err = r.Platform.Get(ctx, p.Kind, namespace, name)
+	if r.Request = mounted; !r.DryRun { // a dry run is for a request that need not be stored
+		r.Request, err = r.Platform.Get(ctx, p.Kind, namespace, name)
+	}
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s %s no longer exists: nothing is emitted for it", p.Kind.Kind, r.Identity)
 	}
@@ -176,7 +184,7 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	for i := range works {
 		files, err := standin.Unpack(&works[i])
 		if err != nil {
-			return fmt.Errorf("the Work %s/%s cannot be read: %w", namespace, works[i].GetName(), err)
+			return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 		}
 		for path, data := range files {
 			if name, file, ok := strings.Cut(path, "/"); ok {
@@ -202,10 +210,13 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		r.Log.Error("the last good output is emitted again", "request", r.Identity.String(), "error", err)
 		status := r.failed(err)
 		maps.Copy(status, result.Status)
-		return m.write(r.Last, status)
+		if unwritten := m.write(r.Last, status); unwritten != nil {
+			return unwritten
+		}
+		r.Log.Error("the request cannot be carried out", "request", r.Identity.String(), "error", err)
+		return nil
 	}
 	remembered := []destination.Leaving{}
 	raw, _, _ := unstructured.NestedSlice(r.Request.Object, "status", leavingKey)
@@ -225,8 +236,11 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	status := r.status(result.Ready, result.Reason, result.Message)
 	maps.Copy(status, result.Status)
 	status[leavingKey] = leaving
+	if err := m.write(result.Output, status); err != nil {
+		return err
+	}
 	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", result.Reason)
-	return m.write(result.Output, status)
+	return nil
 }
 
 // leavingKey is the key of the status that remembers since when a Destination no
@@ -239,12 +253,12 @@ func (r *Run) failed(err error) map[string]any {
 	reason := "Failed"
 	var failure *Failure
 	switch {
+	case platform.IsTransient(err): // whatever was under way
+		reason = "PlatformUnavailable"
 	case errors.As(err, &failure):
 		reason = failure.Reason
-	case platform.IsTransient(err):
-		reason = "PlatformUnavailable"
 	}
-	message := err.Error()
+	message := oneLine(err)
 	if len(r.Last) > 0 {
 		message += "; what was emitted last stays in place"
 	}
@@ -286,6 +300,11 @@ func clock() (time.Time, error) {
 		return t, fmt.Errorf("BALEEN_NOW is %q: it must be a time as in RFC 3339, such as 2026-01-02T15:04:05Z", text)
 	}
 	return t.UTC(), nil
+}
+
+// oneLine keeps what a library says within a sentence.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 }
 
 func isDryRun(value string) bool { return value != "" && value != "false" }
@@ -336,19 +355,28 @@ func (m mount) clear() error {
 
 // request reads which request the run is for.
 func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
+	file := filepath.Join(m.dir, "input", "object.yaml")
 	resource, err := m.ReadResourceInput()
-	if err != nil {
-		return nil, fmt.Errorf("the request in %s cannot be read: %w", filepath.Join(m.dir, "input", "object.yaml"), err)
+	var unreadable *fs.PathError
+	if errors.As(err, &unreadable) {
+		return nil, fmt.Errorf("the request cannot be read: %w", unreadable)
 	}
-	object := resource.ToUnstructured()
+	var object unstructured.Unstructured
+	if err == nil {
+		object = resource.ToUnstructured()
+	}
 	// Asked field by field: the getters panic on a document of another shape.
 	text := func(path ...string) string {
 		s, _, _ := unstructured.NestedString(object.Object, path...)
 		return s
 	}
-	if text("kind") != kind.Kind || text("apiVersion") != kind.GroupVersion().String() || text("metadata", "name") == "" || text("metadata", "namespace") == "" {
-		return nil, fmt.Errorf("the request in %s is not a whole %s of %s: run it again, Kratix then mounts it anew",
-			filepath.Join(m.dir, "input", "object.yaml"), kind.Kind, kind.GroupVersion())
+	name, namespace := text("metadata", "name"), text("metadata", "namespace")
+	if text("kind") != kind.Kind || text("apiVersion") != kind.GroupVersion().String() || name == "" || namespace == "" {
+		return nil, fmt.Errorf("%s is not a whole %s of %s: run the pipeline again, for which Kratix writes it anew", file, kind.Kind, kind.GroupVersion())
+	}
+	// What is left of a name that was cut off may be another's.
+	if must := os.Getenv("KRATIX_OBJECT_NAMESPACE") + "/" + os.Getenv("KRATIX_OBJECT_NAME"); must != "/" && must != namespace+"/"+name {
+		return nil, fmt.Errorf("%s is of %s/%s, but the run is for %s: run the pipeline again, for which Kratix writes it anew", file, namespace, name, must)
 	}
 	return &object, nil
 }
@@ -360,7 +388,10 @@ func (m mount) write(output destination.Output, status map[string]any) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("the output cannot be written: %w; nothing is emitted and what is served stays in place", err)
+	if broken := (*fs.PathError)(nil); errors.As(err, &broken) {
+		err = broken // the SDK's words around it add nothing
+	}
+	err = fmt.Errorf("the output cannot be written, so nothing is emitted and what is served stays in place: %w", err)
 	if left := m.clear(); left != nil {
 		err = fmt.Errorf("%w; %w", err, left)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -16,8 +17,8 @@ import (
 // pathAnnotation is on everything that is made for a path.
 const pathAnnotation = "baleen.dev/path"
 
-// emit renders the accepted paths for each cluster. A path that is refused stays
-// there as it was last accepted.
+// emit renders the accepted paths for each cluster. A path that is refused but
+// held stays there as it was last accepted.
 func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) {
 	output := destination.Output{}
 	for _, name := range w.placement.Placed {
@@ -27,7 +28,7 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 		}
 		files := map[string][]byte{}
 		for _, p := range paths {
-			if p.state != v1alpha1.Accepted {
+			if p.state != v1alpha1.Accepted && p.held {
 				maps.Copy(files, madeFor(p, run.Last[name]))
 			}
 		}
@@ -43,14 +44,26 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 func madeFor(p path, files map[string][]byte) map[string][]byte {
 	made := map[string][]byte{}
 	for file, data := range files {
-		var object struct {
-			Metadata struct{ Annotations map[string]string }
-		}
-		if yaml.Unmarshal(data, &object) == nil && object.Metadata.Annotations[pathAnnotation] == p.parsed.Value {
+		if pathOf(data) == p.parsed.Key {
 			made[file] = data
 		}
 	}
 	return made
+}
+
+// pathOf returns the key of the path that a document was made for.
+func pathOf(document []byte) string {
+	var object struct {
+		Metadata struct{ Annotations map[string]string }
+	}
+	if yaml.Unmarshal(document, &object) != nil {
+		return ""
+	}
+	path, err := httppath.Parse(object.Metadata.Annotations[pathAnnotation])
+	if err != nil {
+		return ""
+	}
+	return path.Key
 }
 
 // values are what the templates get; the keys are those of their schema.

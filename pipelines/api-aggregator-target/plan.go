@@ -17,6 +17,7 @@ type path struct {
 	state   v1alpha1.PathState
 	message string // for the owner of a path that is not accepted
 	limit   string // of request bodies, as the implementation writes it
+	held    bool   // it is this request's to serve
 }
 
 // plan decides about each path by itself.

@@ -21,12 +21,12 @@ import (
 
 const promise = "api-aggregator-target"
 
-// Pipeline is the Promise's pipeline. Deleting needs nothing but what Kratix
-// does: it removes the output.
+// Pipeline is the Promise's pipeline.
 var Pipeline = workflow.Pipeline{
 	Promise:   promise,
 	Kind:      platform.ApiAggregatorTarget,
 	Configure: configure,
+	Delete:    release,
 }
 
 // Main runs the pipeline and returns the exit code.
@@ -50,6 +50,9 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 		return workflow.Result{Status: w.seen}, err
 	}
 	paths := plan(w.target, w.terms)
+	if err := settle(ctx, run, w, paths); err != nil {
+		return workflow.Result{Status: w.seen}, err
+	}
 	output, err := emit(run, w, paths)
 	if err != nil {
 		return workflow.Result{Status: w.seen}, err
@@ -73,6 +76,9 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	}
 	if w.placement, err = destination.List(ctx, run.Platform, a.Spec.Placement.Labels()); err != nil {
 		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	if err := holdsHost(ctx, run, a); err != nil {
+		return w, err
 	}
 	w.terms = gateway.TermsFor(a, w.target.Namespace, w.placement.Placed)
 	w.seen[termsKey] = w.terms.Digest()

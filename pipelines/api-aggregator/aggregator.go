@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/render"
@@ -37,7 +36,7 @@ func Main() int { return workflow.Main(Pipeline) }
 type world struct {
 	aggregator *v1alpha1.ApiAggregator
 	placement  destination.Placement
-	targets    []target
+	targets    []target // all of the platform
 	templates  render.Templates
 }
 
@@ -46,23 +45,33 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
+	if err := holdHost(ctx, run, w.aggregator); err != nil {
+		return workflow.Result{}, err
+	}
 	output, err := emit(run, w)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := ask(ctx, run, concerned(w)); err != nil {
+	claims, waiters, err := sweep(ctx, run, w)
+	if err != nil {
 		return workflow.Result{}, err
 	}
-	return report(w, output), nil
+	if err := ask(ctx, run, concerned(w), waiters); err != nil {
+		return workflow.Result{}, err
+	}
+	return report(w, output, claims), nil
 }
 
-// remove tells the targets that they lose their host.
+// remove lets go of the host and tells the targets that they lose it.
 func remove(ctx context.Context, run *workflow.Run) error {
-	targets, err := listTargets(ctx, run.Platform, run.Identity)
+	if err := releaseHost(ctx, run); err != nil {
+		return err
+	}
+	all, err := listTargets(ctx, run.Platform)
 	if err != nil {
 		return err
 	}
-	return ask(ctx, run, targets)
+	return ask(ctx, run, attached(all, run.Identity), nil)
 }
 
 func gather(ctx context.Context, run *workflow.Run) (world, error) {
@@ -71,27 +80,14 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	if w.aggregator, err = v1alpha1.Read(run.Request); err != nil {
 		return w, workflow.Fail("InvalidSpec", err)
 	}
-	if err := sameHost(run, w.aggregator); err != nil {
-		return w, workflow.Fail("HostnameChanged", err)
-	}
 	if w.placement, err = destination.List(ctx, run.Platform, w.aggregator.Spec.Placement.Labels()); err != nil {
 		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
-	if w.targets, err = listTargets(ctx, run.Platform, run.Identity); err != nil {
+	if w.targets, err = listTargets(ctx, run.Platform); err != nil {
 		return w, err
 	}
 	w.templates, err = run.Templates(ctx, promises.Templates(promise))
 	return w, err
-}
-
-// sameHost repeats the CRD's rule that a host cannot be changed, as far as the
-// status still tells which one it was.
-func sameHost(run *workflow.Run, a *v1alpha1.ApiAggregator) error {
-	was, _, _ := unstructured.NestedString(run.Request.Object, "status", "url")
-	if was != "" && was != url(a) {
-		return fmt.Errorf("spec.hostname of ApiAggregator %s was changed, but %s is published: set it back, or make another ApiAggregator", run.Identity, was)
-	}
-	return nil
 }
 
 func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname }
@@ -100,10 +96,12 @@ func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname
 const maxRows = 100
 
 // report shows the host and what is published under it.
-func report(w world, output destination.Output) workflow.Result {
+func report(w world, output destination.Output, claims []claim.Claim) workflow.Result {
 	rows := []v1alpha1.PublishedPath{}
-	for _, t := range w.targets {
-		rows = append(rows, t.published...)
+	for _, c := range claims {
+		if c.State == claim.Held {
+			rows = append(rows, v1alpha1.PublishedPath{Path: c.Thing.Key, Type: c.Facts["type"], Owner: c.Owner.String()})
+		}
 	}
 	slices.SortFunc(rows, func(a, b v1alpha1.PublishedPath) int {
 		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Owner, b.Owner))

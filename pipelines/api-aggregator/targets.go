@@ -4,30 +4,37 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
-	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-// target is what the aggregator knows of a target that refers to it.
+// target is what the aggregator knows of a target.
 type target struct {
 	namespace, name string
+	// aggregator is the one that it refers to, namespace/name.
+	aggregator string
 	// terms is the digest of the terms that its last run saw; empty before.
 	terms string
-	// asked tells that it is already asked to reconcile.
-	asked     bool
-	published []v1alpha1.PublishedPath
+	// failed tells that its last run could not finish for a reason that may have
+	// gone away since.
+	failed bool
+	// deleting is since when it is being deleted; zero if it is not.
+	deleting time.Time
 }
 
-// listTargets returns the targets that refer to an aggregator.
-func listTargets(ctx context.Context, client platform.Client, aggregator identity.Request) ([]target, error) {
+// mayHaveGoneAway are reasons of a failure that nobody mends in the request.
+var mayHaveGoneAway = []string{"PlatformUnavailable", "Failed", "RenderFailed", "OverlayFailed", "ConfigurationInvalid"}
+
+// listTargets returns all targets of the platform.
+func listTargets(ctx context.Context, client platform.Client) ([]target, error) {
 	objects, err := client.List(ctx, platform.ApiAggregatorTarget, "", nil)
 	if err != nil {
 		return nil, fmt.Errorf("the ApiAggregatorTargets cannot be listed: %w", err)
@@ -38,52 +45,50 @@ func listTargets(ctx context.Context, client platform.Client, aggregator identit
 			s, _, _ := unstructured.NestedString(o.Object, fields...)
 			return s
 		}
-		name := text("spec", "aggregatorRef", "name")
-		namespace := cmp.Or(text("spec", "aggregatorRef", "namespace"), o.GetNamespace())
-		if name != aggregator.Name || namespace != aggregator.Namespace {
-			continue
-		}
 		t := target{
 			namespace: o.GetNamespace(), name: o.GetName(),
-			terms: text("status", "aggregatorTerms"),
-			asked: o.GetLabels()[kratix.LabelManualReconciliation] == "true",
+			aggregator: cmp.Or(text("spec", "aggregatorRef", "namespace"), o.GetNamespace()) + "/" + text("spec", "aggregatorRef", "name"),
+			terms:      text("status", "aggregatorTerms"),
 		}
-		paths, _, _ := unstructured.NestedSlice(o.Object, "status", "paths")
-		for _, p := range paths {
-			row, _ := p.(map[string]any)
-			path, _ := row["path"].(string)
-			matchType, _ := row["type"].(string)
-			if row["state"] == "Accepted" {
-				t.published = append(t.published, v1alpha1.PublishedPath{Path: path, Type: matchType, Owner: t.namespace + "/" + t.name})
-			}
+		if d := o.GetDeletionTimestamp(); d != nil {
+			t.deleting = d.Time
+		}
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		for _, c := range conditions {
+			c, _ := c.(map[string]any)
+			reason, _ := c["reason"].(string)
+			t.failed = t.failed || c["type"] == "Ready" && slices.Contains(mayHaveGoneAway, reason) ||
+				c["type"] == "ConfigureWorkflowCompleted" && reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
 		}
 		targets = append(targets, t)
 	}
 	return targets, nil
 }
 
-// concerned returns the targets for which the terms have changed since their
-// last run.
-func concerned(w world) []target {
-	var changed []target
-	for _, t := range w.targets {
-		if t.terms != gateway.TermsFor(w.aggregator, t.namespace, w.placement.Placed).Digest() {
-			changed = append(changed, t)
-		}
-	}
-	return changed
+// attached returns the targets that refer to an aggregator.
+func attached(all []target, aggregator identity.Request) []target {
+	return slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.aggregator != aggregator.String() })
 }
 
-// ask has Kratix run the targets' pipelines soon.
-func ask(ctx context.Context, run *workflow.Run, targets []target) error {
+// concerned returns the targets for which the terms have changed since their
+// last run, and those whose last run failed.
+func concerned(w world) []target {
+	return slices.DeleteFunc(attached(w.targets, gateway.Request(w.aggregator)), func(t target) bool {
+		return !t.failed && t.terms == gateway.TermsFor(w.aggregator, t.namespace, w.placement.Placed).Digest()
+	})
+}
+
+// ask has Kratix run the pipelines of targets, and of those who wait for a path,
+// soon.
+func ask(ctx context.Context, run *workflow.Run, targets []target, waiters []claim.Owner) error {
 	for _, t := range targets {
-		if t.asked || run.DryRun {
-			continue
+		if err := run.Ask(ctx, platform.ApiAggregatorTarget, t.namespace, t.name); err != nil {
+			return err
 		}
-		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{kratix.LabelManualReconciliation: "true"}}}
-		_, err := run.Platform.Patch(ctx, platform.ApiAggregatorTarget, t.namespace, t.name, patch)
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("ApiAggregatorTarget %s/%s cannot be asked to reconcile: %w", t.namespace, t.name, err)
+	}
+	for _, o := range waiters {
+		if err := run.Ask(ctx, platform.ApiAggregatorTarget, o.Namespace, o.Name); err != nil {
+			return err
 		}
 	}
 	return nil

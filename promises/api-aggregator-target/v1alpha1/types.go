@@ -162,6 +162,7 @@ type Path struct {
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="path must begin with /"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="path must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="path must not encode a slash, backslash, percent sign, # or ? or a control character"
+	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"
 	// +required
 	Path string `json:"path"`
 
@@ -186,6 +187,7 @@ type Path struct {
 	// +kubebuilder:validation:Pattern=`^/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})*$`
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="rewritePrefix must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="rewritePrefix must not encode a slash, backslash, percent sign, # or ? or a control character"
+	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"
 	// +optional
 	RewritePrefix string `json:"rewritePrefix,omitempty"`
 
@@ -238,6 +240,8 @@ type PathState string
 // refused one goes on as it was last accepted, if it ever was.
 const (
 	Accepted                    PathState = "Accepted"
+	PathConflict                PathState = "PathConflict"
+	NestedInForeignPrefix       PathState = "NestedInForeignPrefix"
 	NotDelegated                PathState = "NotDelegated"
 	UnsupportedByImplementation PathState = "UnsupportedByImplementation"
 	BodyLimitAboveMaximum       PathState = "BodyLimitAboveMaximum"

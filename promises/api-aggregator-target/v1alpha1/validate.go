@@ -64,7 +64,7 @@ func (s *ApiAggregatorTargetSpec) Validate() error {
 		p.DNSLabel("spec.workloadNamespace", s.WorkloadNamespace)
 	}
 	if s.Timeout != "" && !timeout.MatchString(s.Timeout) {
-		p.Addf("spec.timeout %s is not a Gateway API duration such as 30s", field.Quote(s.Timeout))
+		p.Addf("spec.timeout %s is not a duration such as 30s or 1m30s: whole numbers of h, m, s and ms", field.Quote(s.Timeout))
 	}
 	s.validateBackends(&p)
 	s.validatePaths(&p)
@@ -109,7 +109,7 @@ func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
 			continue
 		}
 		if other, ok := seen[parsed.Key]; ok {
-			p.Addf("spec.paths: %s and %s are one path", field.Quote(other), field.Quote(path.Path))
+			p.Addf("spec.paths: %s and %s are one path: keep one of them", field.Quote(other), field.Quote(path.Path))
 		}
 		seen[parsed.Key] = path.Path
 		path.validate(p)
@@ -136,8 +136,11 @@ func (path Path) validate(p *field.Problems) {
 		}
 	}
 	for i, m := range path.Methods {
-		if !slices.Contains(methods, m) || slices.Contains(path.Methods[:i], m) {
-			p.Addf("spec.paths: the method %s of %s is unknown or there twice", field.Quote(string(m)), name)
+		if !slices.Contains(methods, m) {
+			p.Addf("spec.paths: the method %s of %s is not one of %s", field.Quote(string(m)), name, methods)
+		}
+		if slices.Contains(path.Methods[:i], m) {
+			p.Addf("spec.paths: the method %s of %s is there twice", field.Quote(string(m)), name)
 		}
 	}
 	p.Size("spec.paths.maxRequestBodySize", path.MaxRequestBodySize)
@@ -153,7 +156,7 @@ func (h *RequestHeaders) validate(p *field.Problems) {
 	seen := map[string]bool{}
 	header := func(name string) {
 		if !headerName.MatchString(name) {
-			p.Addf("spec.requestHeaders: %s is not the name of a header", field.Quote(name))
+			p.Addf("spec.requestHeaders: %s is not the name of a header: use at most 256 of A-Z, a-z, 0-9, - and _", field.Quote(name))
 		}
 		if seen[strings.ToLower(name)] {
 			p.Addf("spec.requestHeaders has %s twice: names are compared without regard to case", field.Quote(name))
@@ -164,7 +167,7 @@ func (h *RequestHeaders) validate(p *field.Problems) {
 		value := h.Set[name]
 		header(name)
 		if len(value) > 4096 || !headerValue.MatchString(string(value)) {
-			p.Addf("spec.requestHeaders: the value %s of %s is not printable ASCII of at most 4096 characters", field.Quote(string(value)), field.Quote(name))
+			p.Addf("spec.requestHeaders: the value %s of %s must be 1 to 4096 printable ASCII characters, the first and last no blanks", field.Quote(string(value)), field.Quote(name))
 		}
 	}
 	for _, name := range h.Remove {

@@ -287,6 +287,7 @@ type Delegation struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.matches('//|/([.]|%2[eE]){1,2}(/|$)') && !self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="prefix must begin with / and have no empty, . or .. segment and no encoded slash, backslash, percent sign, # or ? or control character"
+	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"
 	// +kubebuilder:validation:Pattern=`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$`
 	// +required
 	Prefix string `json:"prefix"`

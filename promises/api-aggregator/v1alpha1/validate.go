@@ -70,7 +70,7 @@ func (s *ApiAggregatorSpec) Validate() error {
 	if b := s.RequestBody; b != nil {
 		p.Size("spec.requestBody.default", b.Default)
 		p.Size("spec.requestBody.max", b.Max)
-		if b.Max != "" && b.Default.Bytes() > b.Max.Bytes() {
+		if most := b.Max.Bytes(); most > 0 && b.Default.Bytes() > most {
 			p.Addf("spec.requestBody.default %s is above spec.requestBody.max %s", b.Default, b.Max)
 		}
 		if s.Gateway.Implementation == Standard {
@@ -154,8 +154,19 @@ func (s *ApiAggregatorSpec) validateGateway(p *field.Problems) {
 		if (r.From == "Selector") != (r.Selector != nil) {
 			p.Addf("spec.gateway.allowedRoutes.selector goes with from: Selector, and with it alone")
 		}
-		if _, err := metav1.LabelSelectorAsSelector(r.Selector); err != nil {
-			p.Addf("spec.gateway.allowedRoutes.selector is not a label selector: %v", err)
+		validateSelector(p, "spec.gateway.allowedRoutes.selector", r.Selector)
+	}
+}
+
+func validateSelector(p *field.Problems, name string, s *metav1.LabelSelector) {
+	if s == nil {
+		return
+	}
+	p.Labels(name+".matchLabels", s.MatchLabels)
+	for i, e := range s.MatchExpressions {
+		if _, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: s.MatchExpressions[i : i+1]}); err != nil {
+			p.Addf("%s.matchExpressions: {key: %s, operator: %s} is not valid: the key must be a label's name, the operator In or NotIn with values, or Exists or DoesNotExist without",
+				name, field.Quote(e.Key), field.Quote(string(e.Operator)))
 		}
 	}
 }

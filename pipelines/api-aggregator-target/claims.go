@@ -1,0 +1,183 @@
+package apiaggregatortarget
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
+	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+)
+
+// What a claim of a path tells others about it.
+const (
+	factType   = "type"
+	factNested = "allowNested"
+)
+
+func book(run *workflow.Run) claim.Book {
+	return claim.Book{Client: run.Platform, Kinds: []platform.Kind{platform.ApiAggregatorTarget}}
+}
+
+// holdsHost makes sure that the host is the aggregator's: without that it has
+// no say in who publishes there.
+func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregator) error {
+	c, err := book(run).Get(ctx, claim.Host(a.Spec.Hostname))
+	if err != nil {
+		return err
+	}
+	if c == nil || !c.Owner.Is(claim.Owner{Kind: platform.ApiAggregator.Kind, Namespace: a.Namespace, Name: a.Name}) || c.State != claim.Held {
+		return workflow.Fail("HostNotHeld", fmt.Errorf("ApiAggregator %s/%s does not hold the host %s (yet): see its status; when it does, this target is asked to reconcile",
+			a.Namespace, a.Name, a.Spec.Hostname))
+	}
+	return nil
+}
+
+// settle claims the accepted paths and lets go of those that are not asked for
+// any more. A path that another request has is refused.
+func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error {
+	b, owner := book(run), claim.OwnerOf(run.Request)
+	ancestors := ancestry{book: b, host: w.terms.Hostname, seen: map[string]*claim.Claim{}}
+	wants := make([]claim.Want, len(paths))
+	for i, p := range paths {
+		wants[i] = claim.Want{
+			Thing:    claim.Path(w.terms.Hostname, p.parsed.Key),
+			Facts:    map[string]string{factType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)},
+			KeepOnly: p.state != v1alpha1.Accepted,
+			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, w) },
+		}
+	}
+	s, err := b.Settle(ctx, owner, wants, servedBy(run))
+	if err != nil {
+		return err
+	}
+	if err := askAll(ctx, run, s.Ask); err != nil {
+		return err
+	}
+	if err := await(ctx, run, b, owner, wants, s.Verdicts); err != nil {
+		return err
+	}
+	for i, v := range s.Verdicts {
+		p := &paths[i]
+		p.held = v.Held
+		switch {
+		case v.Held || p.state != v1alpha1.Accepted:
+		case v.Refusal != "":
+			p.state, p.message = v1alpha1.NestedInForeignPrefix, v.Refusal
+		case v.Releasing:
+			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("%s is letting go of it: it is taken over by itself as soon as it is free", v.Holder)
+		default:
+			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belongs to %s: choose another path, or ask its owner; it is taken over by itself should it become free", v.Holder)
+		}
+	}
+	return nil
+}
+
+// servedBy tells which paths the request's own output still has.
+func servedBy(run *workflow.Run) func(claim.Thing) bool {
+	var served map[string]bool
+	return func(t claim.Thing) bool {
+		if served == nil { // rarely asked, and costly
+			served = map[string]bool{}
+			for _, files := range run.Last {
+				for _, data := range files {
+					served[pathOf(data)] = true
+				}
+			}
+		}
+		return served[t.Key]
+	}
+}
+
+// await waits for paths that their owners are letting go of. An owner is done
+// with that in its next run, so it is asked for one.
+func await(ctx context.Context, run *workflow.Run, b claim.Book, owner claim.Owner, wants []claim.Want, verdicts []claim.Verdict) error {
+	releasing := func() (indices []int, owners []claim.Owner) {
+		for i, v := range verdicts {
+			if v.Releasing {
+				indices, owners = append(indices, i), append(owners, v.Holder)
+			}
+		}
+		return indices, owners
+	}
+	waiting, owners := releasing()
+	if len(waiting) == 0 {
+		return nil
+	}
+	if err := askAll(ctx, run, owners); err != nil {
+		return err
+	}
+	return run.Wait(ctx, func(ctx context.Context) (bool, error) {
+		for _, i := range waiting {
+			c, err := b.Acquire(ctx, wants[i].Thing, owner, wants[i].Facts)
+			if err != nil {
+				return false, err
+			}
+			verdicts[i] = claim.Verdict{Held: c.Owner == owner && c.State == claim.Held, Holder: c.Owner, Releasing: c.State == claim.Releasing}
+		}
+		waiting, _ = releasing()
+		return len(waiting) == 0, nil
+	})
+}
+
+// release lets go of all paths of a request that is being deleted. They are free
+// once the request is gone.
+func release(ctx context.Context, run *workflow.Run) error {
+	ask, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	if err != nil {
+		return err
+	}
+	return askAll(ctx, run, ask)
+}
+
+func askAll(ctx context.Context, run *workflow.Run, owners []claim.Owner) error {
+	for _, o := range owners {
+		if err := run.Ask(ctx, platform.ApiAggregatorTarget, o.Namespace, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ancestry looks up the claims of the prefixes above paths, each once.
+type ancestry struct {
+	book claim.Book
+	host string
+	seen map[string]*claim.Claim
+}
+
+// refuse tells why a path may not be claimed below a prefix of another
+// namespace: it may below /, where the prefix's owner allows it, and where the
+// aggregator has delegated it.
+func (a ancestry) refuse(ctx context.Context, key string, w world) (string, error) {
+	if prefix, ok := w.terms.Delegated(key); ok && prefix != "" {
+		return "", nil
+	}
+	for above := parent(key); above != "/" && above != ""; above = parent(above) {
+		c, ok := a.seen[above]
+		if !ok {
+			var err error
+			if c, err = a.book.Get(ctx, claim.Path(a.host, above)); err != nil {
+				return "", err
+			}
+			a.seen[above] = c
+		}
+		if c == nil || c.State == claim.Free || c.Owner.Namespace == w.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
+			continue
+		}
+		return fmt.Sprintf("it lies below %s, which belongs to %s: ask its owner for allowNested, or the aggregator's owner for a delegation", above, c.Owner), nil
+	}
+	return "", nil
+}
+
+// parent returns the path above one, and / above the first.
+func parent(key string) string {
+	i := strings.LastIndexByte(key, '/')
+	if i <= 0 {
+		return "/"
+	}
+	return key[:i]
+}

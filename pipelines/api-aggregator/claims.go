@@ -1,0 +1,92 @@
+package apiaggregator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+)
+
+func book(run *workflow.Run) claim.Book {
+	return claim.Book{Client: run.Platform, Kinds: []platform.Kind{platform.ApiAggregator, platform.ApiAggregatorTarget}}
+}
+
+// holdHost claims the host. It repeats the CRD's rule that a host cannot be
+// changed, for the claim remembers it.
+func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator) error {
+	b, owner, host := book(run), claim.OwnerOf(run.Request), claim.Host(a.Spec.Hostname)
+	owned, err := b.OwnedBy(ctx, owner)
+	if err != nil {
+		return err
+	}
+	for _, c := range owned {
+		if c.Thing == host && c.Owner == owner && c.State == claim.Held {
+			return nil
+		}
+		if c.Thing != host && !c.Deleted {
+			return workflow.Fail("HostnameChanged", fmt.Errorf("spec.hostname of ApiAggregator %s was changed from %s: set it back, or make another ApiAggregator", run.Identity, c.Thing.Scope))
+		}
+	}
+	c, err := b.Acquire(ctx, host, owner, nil)
+	if err != nil {
+		return err
+	}
+	if c.State == claim.Releasing {
+		err = run.Wait(ctx, func(ctx context.Context) (bool, error) {
+			c, err = b.Acquire(ctx, host, owner, nil)
+			return c.State != claim.Releasing, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if c.Owner != owner || c.State != claim.Held {
+		return workflow.Fail("HostConflict", fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
+	}
+	return nil
+}
+
+// releaseHost lets go of the host of an aggregator that is being deleted.
+func releaseHost(ctx context.Context, run *workflow.Run) error {
+	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	if err != nil {
+		return err
+	}
+	for _, o := range waiters {
+		if err := run.Ask(ctx, platform.ApiAggregator, o.Namespace, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stuck is how long a deletion takes at the most where its Job can run. In a
+// namespace that terminates it cannot.
+const stuck = 10 * time.Minute
+
+// sweep lets go of the host's paths whose owners are gone without a word: deleted
+// by force, or in a namespace that terminates. It returns the claims that stay,
+// and who waits for one that was let go of.
+func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, []claim.Owner, error) {
+	b := book(run)
+	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, func(ctx context.Context, c claim.Claim) (bool, error) {
+		i := slices.IndexFunc(w.targets, func(t target) bool { return t.namespace == c.Owner.Namespace && t.name == c.Owner.Name })
+		if i < 0 {
+			return b.Gone(ctx, c) // asked again: it may have come since the targets were listed
+		}
+		t := w.targets[i]
+		if t.deleting.IsZero() || run.Now.Before(t.deleting.Add(stuck)) {
+			return false, nil
+		}
+		works, err := run.Platform.List(ctx, platform.Work, t.namespace, map[string]string{
+			kratix.LabelPromise: "api-aggregator-target", kratix.LabelResource: t.name,
+		})
+		return err == nil && len(works) == 0, err
+	})
+}
