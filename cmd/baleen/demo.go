@@ -7,13 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/term"
@@ -73,8 +69,12 @@ func (d *demo) show(ctx context.Context) error {
 		{"The platform team asks for the host api.example.com on all production clusters", d.run("public-api.yaml")},
 		{"Team A publishes two paths of its service orders under that host", d.run("orders.yaml")},
 		{"Team B publishes /users, a tenth of it served by a canary", d.run("users.yaml")},
-		{"What the production clusters serve now", d.routes},
+		{"Team C wants /orders, which is team A's, and a path below team B's /users", d.run("thief.yaml")},
+		{"Who publishes what: `baleen routes`", d.routes},
 		{"Ten hours later Kratix reconciles everything", d.reconcile},
+		{"Team A lets go of /orders: it leaves the clusters first, and is free in the run after that", d.runTwice("orders-moved.yaml")},
+		{"Team C was asked to reconcile, and takes it over", d.run("thief.yaml")},
+		{"Who publishes what now", d.routes},
 	} {
 		d.chapter++
 		fmt.Fprintf(d.w, "\n%s\n", d.paint(term.Bold, fmt.Sprintf("%d. %s", d.chapter, chapter.title)))
@@ -132,53 +132,27 @@ func (d *demo) run(file string) func(context.Context) error {
 	}
 }
 
-// routes shows the routing table, read from the documents that the clusters have.
-func (d *demo) routes(context.Context) error {
-	type row struct{ path, match, methods, owner, backends string }
-	clusters := map[row][]string{}
-	for _, result := range d.results {
-		for _, destination := range result.Destinations {
-			for _, data := range destination.After {
-				var route gatewayv1.HTTPRoute
-				if err := yaml.Unmarshal(data, &route); err != nil {
-					return err
-				}
-				path := route.Annotations["baleen.dev/path"]
-				if route.Kind != "HTTPRoute" || path == "" {
-					continue
-				}
-				var methods, backends []string
-				for _, rule := range route.Spec.Rules {
-					if m := rule.Matches[0].Method; m != nil {
-						methods = append(methods, string(*m))
-					}
-				}
-				for _, b := range route.Spec.Rules[0].BackendRefs {
-					backends = append(backends, fmt.Sprintf("%s:%d", b.Name, *b.Port))
-				}
-				if methods == nil {
-					methods = []string{"all"}
-				}
-				r := row{
-					path: path, match: string(*route.Spec.Rules[0].Matches[0].Path.Type), methods: strings.Join(methods, " "),
-					owner:    strings.TrimPrefix(route.Annotations["baleen.dev/requested-by"], "ApiAggregatorTarget "),
-					backends: strings.Join(backends, " "),
-				}
-				clusters[r] = append(clusters[r], destination.Name)
-			}
+// runTwice carries out a request and shows what came of its second run.
+func (d *demo) runTwice(file string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if _, err := d.carryOut(ctx, file); err != nil {
+			return err
 		}
+		return d.run(file)(ctx)
 	}
-	head := []term.Cell{}
-	for _, title := range []string{"  PATH", "MATCH", "METHODS", "OWNER", "BACKENDS", "CLUSTERS"} {
-		head = append(head, term.Cell{Text: title, Style: term.Bold})
+}
+
+// routes shows the routing table of the platform.
+func (d *demo) routes(ctx context.Context) error {
+	client, err := openPlatform(d.platform(), "")
+	if err != nil {
+		return err
 	}
-	rows := [][]term.Cell{}
-	for r, names := range clusters {
-		slices.Sort(names)
-		rows = append(rows, []term.Cell{{Text: "  " + r.path}, {Text: r.match}, {Text: r.methods}, {Text: r.owner}, {Text: r.backends}, {Text: strings.Join(names, " ")}})
+	routes, err := collectRoutes(ctx, client)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(rows, func(a, b []term.Cell) int { return strings.Compare(a[0].Text, b[0].Text) })
-	return term.Table(d.w, d.colors, slices.Insert(rows, 0, head)...)
+	return routeTable(d.w, "  ", routes)
 }
 
 // reconcile runs all requests again and counts what changes.
@@ -194,7 +168,7 @@ func (d *demo) reconcile(ctx context.Context) error {
 	}
 	d.now = d.now.Add(10 * time.Hour)
 	changed, unchanged := 0, 0
-	for _, file := range []string{"public-api.yaml", "orders.yaml", "users.yaml"} {
+	for _, file := range []string{"public-api.yaml", "orders.yaml", "users.yaml", "thief.yaml"} {
 		result, err := d.carryOut(ctx, file)
 		if err != nil {
 			return err
