@@ -3,7 +3,9 @@
 SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build generate test lint vuln demo bench
+.PHONY: help build generate test soak lint vuln demo bench images promises
+
+VERSION ?= 0.1.0
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,18 +23,27 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 
 test: ## Run all tests; under four minutes once built.
 	go test ./...
+	go -C images test ./...
+
+soak: ## Try more interleavings of claims: make soak SEEDS=100000.
+	go test ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),100000) -timeout 0
 
 lint: ## Check format, vet and staticcheck.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	go vet ./...
 	$(TOOL) staticcheck ./...
+	go -C images vet ./...
+	go -C internal/tools vet ./...
 
 vuln: ## Look for known vulnerabilities, where the database can be reached.
 	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
 	if [ $$code -ne 0 ] && grep -qE 'dial tcp|no such host|connection refused|i/o timeout|fetching vulnerabilities' <<<"$$out"; then \
 	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
 
-demo: build ## Publish two teams' APIs under one host on two clusters, and show it.
+images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them.
+	@go -C images run . --version $(VERSION) $(if $(PUSH),--push $(PUSH)) $(if $(TAG),--tag $(TAG))
+
+demo: build ## Publish APIs of several teams under one host on two clusters, refuse a stolen path.
 	@bin/baleen demo
 
 bench: build ## Measure, in ratios to the ytt command line.

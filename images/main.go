@@ -1,0 +1,172 @@
+// Command images makes every container image of Baleen from nothing: it
+// compiles the binaries and writes OCI layouts, with neither a container daemon
+// nor a base image. Built twice from the same source by the same version of Go,
+// an image has the same digest.
+//
+//	go run . [--push REGISTRY/PREFIX] [--tag TAG] [--out DIR] [--version V]
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// What one image may weigh on one platform.
+const (
+	mebibyte    = 1 << 20
+	maxUnpacked = 40 * mebibyte
+	maxPacked   = 14 * mebibyte
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "images: "+strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(1)
+	}
+}
+
+// run is the whole command. What it makes is written to the output folder, a
+// table of it to stdout, and what it is doing to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	b := builder{archs: []string{"amd64", "arm64"}, progress: stderr}
+	var prefix, tag string
+	flags := flag.NewFlagSet("images", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&b.source, "source", "..", "the project's `folder`")
+	flags.StringVar(&b.out, "out", "", "the `folder` to write to (default: dist/images of the project)")
+	flags.StringVar(&b.version, "version", "dev", "what the labels and the SBOMs give as version")
+	flags.StringVar(&prefix, "push", "", "also push, to `registry/prefix`/<name>")
+	flags.StringVar(&tag, "tag", "", "the tag to push (default: the version)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is not understood: there are flags only, see --help", flags.Arg(0))
+	}
+	if b.out == "" {
+		b.out = filepath.Join(b.source, "dist", "images")
+	}
+	if tag == "" {
+		tag = b.version
+	}
+	var err error
+	if b.created, err = created(); err != nil {
+		return err
+	}
+	names, err := names(b.source)
+	if err != nil {
+		return err
+	}
+	targets := map[string]target{} // checked now, not after minutes of compiling
+	for _, name := range names {
+		if prefix != "" {
+			if targets[name], err = newTarget(prefix, name, tag); err != nil {
+				return err
+			}
+		}
+	}
+
+	// The file of digests is there only where all images are.
+	digestsFile := filepath.Join(b.out, "digests.json")
+	if err := os.Remove(digestsFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	images, err := b.build(ctx, names)
+	if err != nil {
+		return err
+	}
+	if err := table(stdout, images); err != nil {
+		return err
+	}
+	if err := tooLarge(images); err != nil {
+		return err
+	}
+	for _, image := range images {
+		if to, ok := targets[image.name]; ok {
+			fmt.Fprintf(stderr, "pushing %s\n", to)
+			if err := push(ctx, image.folder, to); err != nil {
+				return fmt.Errorf("%s was not pushed: %w", to, err)
+			}
+		}
+	}
+	digests := map[string]string{}
+	for _, image := range images {
+		digests[image.name] = image.digest
+	}
+	data, err := json.MarshalIndent(digests, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(digestsFile, append(data, '\n'), 0o644)
+}
+
+// created is the time that images and SBOMs give as that of their making: never
+// the real one, or no two builds were alike.
+// See https://reproducible-builds.org/specs/source-date-epoch/.
+func created() (time.Time, error) {
+	value := os.Getenv("SOURCE_DATE_EPOCH")
+	if value == "" {
+		return time.Unix(0, 0).UTC(), nil
+	}
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || seconds < 0 {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q: it must be a number of seconds since 1970", value)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+func table(w io.Writer, images []image) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "IMAGE\tPLATFORM\tDIGEST\tUNPACKED\tPACKED")
+	for _, i := range images {
+		fmt.Fprintf(t, "%s\tall\t%s\t\t\n", i.name, i.digest)
+		for _, p := range i.platforms {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", i.name, p.name(), p.digest, size(p.unpacked), size(p.packed))
+		}
+	}
+	return t.Flush()
+}
+
+// tooLarge says which images are larger than allowed.
+func tooLarge(images []image) error {
+	var all []string
+	for _, i := range images {
+		for _, p := range i.platforms {
+			check := func(state string, bytes, most int64) {
+				if bytes > most {
+					all = append(all, fmt.Sprintf("the image %s for %s is %s %s, and at most %s is allowed",
+						i.name, p.name(), size(bytes), state, size(most)))
+				}
+			}
+			check("unpacked", p.unpacked, maxUnpacked)
+			check("packed", p.packed, maxPacked)
+		}
+	}
+	if len(all) > 0 {
+		return errors.New(strings.Join(all, "; "))
+	}
+	return nil
+}
+
+// size rounds up, so that what is too large never looks allowed.
+func size(bytes int64) string {
+	hundredths := (bytes*100 + mebibyte - 1) / mebibyte
+	return fmt.Sprintf("%d.%02d MiB", hundredths/100, hundredths%100)
+}
