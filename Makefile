@@ -8,7 +8,7 @@ TOOL := go tool -modfile=internal/tools/go.mod
 VERSION ?= 0.1.0
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build all binaries into bin/.
 	@mkdir -p bin

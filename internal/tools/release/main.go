@@ -117,7 +117,7 @@ func (r release) emit(w io.Writer, name string, data []byte, image string) error
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-45s %s", file, image), " "))
+	_, err := fmt.Fprintln(w, strings.TrimSpace(file+"  "+image))
 	return err
 }
 
