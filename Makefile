@@ -23,6 +23,7 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 
 test: ## Run all tests; under four minutes once built.
 	go test ./...
+	go -C internal/tools test ./...
 	go -C images test ./...
 
 soak: ## Try more interleavings of claims: make soak SEEDS=100000.
@@ -42,6 +43,11 @@ vuln: ## Look for known vulnerabilities, where the database can be reached.
 
 images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them.
 	@go -C images run . --version $(VERSION) $(if $(PUSH),--push $(PUSH)) $(if $(TAG),--tag $(TAG))
+
+promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and TAG=v1.2.3 name the images.
+	@rm -rf dist/promises && dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
+	go -C internal/tools build -o $$dir/release ./release && \
+	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
 
 demo: build ## Publish APIs of several teams under one host on two clusters, refuse a stolen path.
 	@bin/baleen demo

@@ -95,7 +95,7 @@ func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
 		weight = max(weight, *b.Weight)
 	}
 	if len(s.Backends) > 0 && weight == 0 {
-		p.Addf("spec.backends has no weight above zero")
+		p.Addf("spec.backends has no weight above zero: give one to the service that is to answer")
 	}
 }
 
@@ -167,7 +167,7 @@ func (h *RequestHeaders) validate(p *field.Problems) {
 		value := h.Set[name]
 		header(name)
 		if len(value) > 4096 || !headerValue.MatchString(string(value)) {
-			p.Addf("spec.requestHeaders: the value %s of %s must be 1 to 4096 printable ASCII characters, the first and last no blanks", field.Quote(string(value)), field.Quote(name))
+			p.Addf("spec.requestHeaders: the value %s of %s must be 1 to 4096 printable ASCII characters, not beginning or ending with a blank", field.Quote(string(value)), field.Quote(name))
 		}
 	}
 	for _, name := range h.Remove {

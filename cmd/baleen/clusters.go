@@ -1,0 +1,546 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/term"
+)
+
+// certificatesName is the ConfigMap with the public certificates that secrets
+// are sealed with: a PEM bundle for each Destination, by its name.
+const certificatesName = "sealing-certificates"
+
+func clustersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "clusters",
+		Short: "Register workload clusters, and list them",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(trustCommand(), listClustersCommand())
+	return cmd
+}
+
+// platformFlags name the platform cluster.
+type platformFlags struct{ folder, kubeconfig string }
+
+func (f *platformFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.folder, "platform", "", "folder that stands for the platform cluster")
+	flags.StringVar(&f.kubeconfig, "platform-kubeconfig", "", "kubeconfig of the platform cluster (default: as kubectl finds it)")
+}
+
+func (f *platformFlags) open() (platform.Client, error) {
+	switch {
+	case f.folder != "" && f.kubeconfig != "":
+		return nil, errors.New("--platform and --platform-kubeconfig both name the platform cluster: give one of them")
+	case f.folder != "":
+		return platform.OpenFolder(f.folder, time.Now)
+	}
+	access, err := loadKubeconfig(f.kubeconfig)
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no kubeconfig leads to the platform cluster: name one with --platform-kubeconfig, or a folder with --platform")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig of the platform cluster cannot be used: %w", err)
+	}
+	return platform.OpenCluster(access)
+}
+
+// loadKubeconfig reads a kubeconfig, or those that kubectl would read.
+func loadKubeconfig(file string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath, rules.WarnIfAllMissing = file, false
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+}
+
+// trustFlags are what `baleen clusters trust` is asked.
+type trustFlags struct {
+	platform                            platformFlags
+	name                                string
+	certificate, kubeconfig             string
+	controllerName, controllerNamespace string
+}
+
+func trustCommand() *cobra.Command {
+	var f trustFlags
+	cmd := &cobra.Command{
+		Use:   "trust NAME [--kubeconfig FILE | --cert FILE]",
+		Short: "Register the workload cluster of a Destination",
+		Long: `Trust puts the label ` + destination.Label + ` on the Destination NAME, by which Baleen
+addresses the cluster, and adds the public certificate of its Sealed Secrets
+controller to the ConfigMap ` + config.Namespace + `/` + certificatesName + `. The certificate comes from
+the controller itself (--kubeconfig, which needs the rights that kubeseal needs) or
+from a file as kubeseal --fetch-cert writes it (--cert). Certificates that are there
+stay. Done twice, the second time changes nothing.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one Destination: baleen clusters trust NAME")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.name = args[0]
+			if f.kubeconfig == "" && (cmd.Flags().Changed("controller-name") || cmd.Flags().Changed("controller-namespace")) {
+				return errors.New("--controller-name and --controller-namespace say where --kubeconfig finds the controller: give that too")
+			}
+			return f.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the workload cluster, to fetch the certificate from its controller")
+	flags.StringVar(&f.certificate, "cert", "", "PEM file with the certificate, or several")
+	flags.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "Service of the Sealed Secrets controller")
+	flags.StringVar(&f.controllerNamespace, "controller-namespace", "kube-system", "namespace of that Service")
+	f.platform.add(flags)
+	return cmd
+}
+
+func (f trustFlags) run(ctx context.Context, w io.Writer) error {
+	if len(validation.IsDNS1123Subdomain(f.name)) > 0 || len(f.name) > validation.LabelValueMaxLength {
+		return fmt.Errorf("%q cannot be registered: a Destination's name must be lower case letters, digits, dashes and dots, and at most %d of them",
+			f.name, validation.LabelValueMaxLength)
+	}
+	found, err := f.certificates(ctx)
+	if err != nil {
+		return err
+	}
+	valid := slices.DeleteFunc(slices.Clone(found), expired)
+	if len(found) > 0 && len(valid) == 0 {
+		return fmt.Errorf("the certificate of %s expired on %s: give the one that its controller uses now", f.name, day(last(found)))
+	}
+	client, err := f.platform.open()
+	if err != nil {
+		return err
+	}
+	object, err := f.destination(ctx, client)
+	if err != nil {
+		return err
+	}
+	var changes []string
+	// First the certificates: who finds the label finds them too.
+	added, bundles, err := addCertificates(ctx, client, f.name, valid)
+	if err != nil {
+		return err
+	}
+	if added > 0 {
+		changes = append(changes, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, certificatesName))
+	}
+	if object.GetLabels()[destination.Label] != f.name {
+		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{destination.Label: f.name}}}
+		if object, err = client.Patch(ctx, platform.Destination, "", f.name, patch); err != nil {
+			return fmt.Errorf("the Destination %s cannot be labelled: %w", f.name, err)
+		}
+		changes = append(changes, fmt.Sprintf("label %s=%s put on the Destination", destination.Label, f.name))
+	}
+	if len(changes) == 0 {
+		changes = []string{"nothing"}
+	}
+	var summary [][]term.Cell
+	for _, change := range changes {
+		summary = append(summary, []term.Cell{{Text: "Changed", Style: term.Bold}, {Text: change}})
+	}
+	if n := len(found) - len(valid); n > 0 {
+		summary = append(summary, []term.Cell{{Text: "Left out", Style: term.Bold}, {Text: count(n, "certificate") + " expired", Style: term.Yellow}})
+	}
+	if err := clusterTable(w, describe(object, bundles[f.name])); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return term.Table(w, term.Colors(w), summary...)
+}
+
+// certificates returns those that are asked for, from a file or from the
+// workload cluster.
+func (f trustFlags) certificates(ctx context.Context) ([]*x509.Certificate, error) {
+	var from string
+	var data []byte
+	var err error
+	switch {
+	case f.certificate != "" && f.kubeconfig != "":
+		return nil, errors.New("--cert and --kubeconfig both name a certificate: give one of them")
+	case f.certificate != "":
+		if data, err = os.ReadFile(f.certificate); err != nil {
+			return nil, fmt.Errorf("the certificate cannot be read: %w", err)
+		}
+		from = f.certificate
+	case f.kubeconfig != "":
+		if data, err = f.fetch(ctx); err != nil {
+			return nil, err
+		}
+		from = "the answer of the controller of " + f.name
+	default:
+		return nil, nil
+	}
+	certificates, err := parseCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be used: %w", from, err)
+	}
+	return certificates, nil
+}
+
+// fetch asks the controller for its certificate, as kubeseal does: through the
+// API server, without reading a Secret.
+func (f trustFlags) fetch(ctx context.Context) ([]byte, error) {
+	access, err := loadKubeconfig(f.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig of %s cannot be used: %w", f.name, err)
+	}
+	access = dynamic.ConfigFor(access)
+	access.UserAgent, access.Timeout = "baleen", 15*time.Second
+	access.APIPath, access.GroupVersion = "/api", &schema.GroupVersion{Version: "v1"}
+	access.AcceptContentTypes = "application/x-pem-file, */*"
+	client, err := rest.RESTClientFor(access)
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig of %s cannot be used: %w", f.name, err)
+	}
+	failed := func(err error) error {
+		return fmt.Errorf("the controller of %s, the Service %s/%s, gives no certificate: %w; if it is elsewhere say so with --controller-namespace and --controller-name, or give its certificate with --cert",
+			f.name, f.controllerNamespace, f.controllerName, err)
+	}
+	get := func() *rest.Request {
+		return client.Get().Namespace(f.controllerNamespace).Resource("services").MaxRetries(0)
+	}
+	data, err := get().Name(f.controllerName).Do(ctx).Raw()
+	if err != nil {
+		return nil, failed(err)
+	}
+	var service struct {
+		Spec struct{ Ports []struct{ Name string } }
+	}
+	if err := json.Unmarshal(data, &service); err != nil || len(service.Spec.Ports) == 0 {
+		return nil, failed(errors.New("it has no port"))
+	}
+	// The roles that come with Sealed Secrets allow this form of the name.
+	name := "http:" + f.controllerName + ":" + service.Spec.Ports[0].Name
+	answer, err := get().Name(name).SubResource("proxy").Suffix("v1/cert.pem").Stream(ctx)
+	if err != nil {
+		return nil, failed(err)
+	}
+	defer answer.Close()
+	if data, err = io.ReadAll(io.LimitReader(answer, 1<<20)); err != nil {
+		return nil, failed(err)
+	}
+	return data, nil
+}
+
+// destination returns the Destination to register.
+func (f trustFlags) destination(ctx context.Context, client platform.Client) (*unstructured.Unstructured, error) {
+	object, err := client.Get(ctx, platform.Destination, "", f.name)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("the platform has no Destination %s: make it first, or see `baleen clusters list` for those there are", f.name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the Destination %s cannot be read: %w", f.name, err)
+	}
+	if object.GetDeletionTimestamp() != nil {
+		return nil, fmt.Errorf("the Destination %s is being deleted: wait, and make it anew", f.name)
+	}
+	same, err := client.List(ctx, platform.Destination, "", map[string]string{destination.Label: f.name})
+	if err != nil {
+		return nil, fmt.Errorf("the Destinations cannot be read: %w", err)
+	}
+	for _, other := range same {
+		if other.GetName() != f.name {
+			return nil, fmt.Errorf("the Destination %s has the label %s=%s, so that it could get what is for %s: first run `baleen clusters trust %s`",
+				other.GetName(), destination.Label, f.name, f.name, other.GetName())
+		}
+	}
+	return object, nil
+}
+
+// readBundles returns the PEM bundles by Destination, and the ConfigMap they are
+// in or nil.
+func readBundles(ctx context.Context, client platform.Client) (map[string]string, *unstructured.Unstructured, error) {
+	object, err := client.Get(ctx, platform.ConfigMap, config.Namespace, certificatesName)
+	if apierrors.IsNotFound(err) {
+		return nil, nil, nil
+	}
+	var bundles map[string]string
+	if err == nil {
+		bundles, _, err = unstructured.NestedStringMap(object.Object, "data")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", config.Namespace, certificatesName, err)
+	}
+	return bundles, object, nil
+}
+
+// addCertificates adds to the bundle of a Destination what is not in it yet. It
+// returns how many certificates that were, and all bundles as they are now.
+func addCertificates(ctx context.Context, client platform.Client, name string, more []*x509.Certificate) (int, map[string]string, error) {
+	for range 10 { // someone else may write at the same time
+		bundles, stored, err := readBundles(ctx, client)
+		if err != nil || len(more) == 0 {
+			return 0, bundles, err
+		}
+		bundle, added, err := extend(bundles[name], more)
+		if err != nil {
+			return 0, nil, fmt.Errorf("the key %s of the ConfigMap %s/%s cannot be used: %w; correct it or remove it", name, config.Namespace, certificatesName, err)
+		}
+		if added == 0 {
+			return 0, bundles, nil
+		}
+		if bundles == nil {
+			bundles = map[string]string{}
+		}
+		bundles[name] = bundle
+		if err = writeBundles(ctx, client, bundles, stored); err == nil {
+			return added, bundles, nil
+		}
+		gone := apierrors.IsNotFound(err)
+		if gone && stored == nil {
+			return 0, nil, fmt.Errorf("the platform has no namespace %s: apply a Promise of Baleen first, which makes it", config.Namespace)
+		}
+		if !gone && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
+			return 0, nil, fmt.Errorf("the ConfigMap %s/%s cannot be written: %w", config.Namespace, certificatesName, err)
+		}
+	}
+	return 0, nil, fmt.Errorf("the ConfigMap %s/%s keeps changing: try again", config.Namespace, certificatesName)
+}
+
+// writeBundles puts bundles into the ConfigMap as it was read, or into a new one.
+func writeBundles(ctx context.Context, client platform.Client, bundles map[string]string, stored *unstructured.Unstructured) error {
+	write, object := client.Update, stored
+	if stored == nil {
+		write, object = client.Create, &unstructured.Unstructured{Object: map[string]any{}}
+		object.SetNamespace(config.Namespace)
+		object.SetName(certificatesName)
+	}
+	if err := unstructured.SetNestedStringMap(object.Object, bundles, "data"); err != nil {
+		return err
+	}
+	_, err := write(ctx, platform.ConfigMap, object)
+	return err
+}
+
+// extend returns a PEM bundle with those certificates at its end that it lacks.
+func extend(bundle string, more []*x509.Certificate) (string, int, error) {
+	var have []*x509.Certificate
+	if bundle = strings.TrimSpace(bundle); bundle != "" {
+		var err error
+		if have, err = parseCertificates([]byte(bundle)); err != nil {
+			return "", 0, err
+		}
+		bundle += "\n"
+	}
+	added := 0
+	for _, c := range more {
+		if !slices.ContainsFunc(have, c.Equal) {
+			have = append(have, c)
+			bundle += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+			added++
+		}
+	}
+	return bundle, added, nil
+}
+
+// parseCertificates reads a PEM bundle of certificates as Sealed Secrets has
+// them, and nothing else. Its errors do not quote.
+func parseCertificates(data []byte) ([]*x509.Certificate, error) {
+	if bytes.Contains(data, []byte("PRIVATE KEY")) {
+		return nil, errors.New("it holds a private key, which must not leave its cluster: give the certificate alone")
+	}
+	var certificates []*x509.Certificate
+	blocks := bytes.Count(data, []byte("-----BEGIN "))
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, errors.New("it holds something that is no certificate: give the certificate alone")
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("it holds a certificate that cannot be read: %w", err)
+		}
+		key, isRSA := c.PublicKey.(*rsa.PublicKey)
+		if !isRSA || key.N.BitLen() < 2048 {
+			return nil, errors.New("it holds a certificate whose key is not RSA of 2048 bits or more, as Sealed Secrets has it: give that of the controller")
+		}
+		certificates = append(certificates, c)
+	}
+	if len(certificates) == 0 || len(certificates) != blocks {
+		return nil, errors.New("it holds no certificate in PEM form, or one that is cut off: fetch it again")
+	}
+	return certificates, nil
+}
+
+func expired(c *x509.Certificate) bool { return time.Now().After(c.NotAfter) }
+
+// last returns when the last of some certificates expires.
+func last(certificates []*x509.Certificate) time.Time {
+	return slices.MaxFunc(certificates, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// cluster is what is known of a workload cluster.
+type cluster struct {
+	Name       string            `json:"name"`
+	Registered bool              `json:"registered"`
+	Labels     map[string]string `json:"labels"`
+	// Certificate is one of valid, expired, unreadable and none.
+	Certificate string `json:"certificate"`
+	// Until is when the certificate expires; empty if there is none.
+	Until string `json:"until,omitempty"`
+	// Problem is what is wrong and what to do, or empty.
+	Problem string `json:"problem,omitempty"`
+}
+
+// describe returns what a Destination and its bundle of certificates tell.
+func describe(object *unstructured.Unstructured, bundle string) cluster {
+	c := cluster{Name: object.GetName(), Labels: map[string]string{}, Certificate: "none"}
+	maps.Copy(c.Labels, object.GetLabels())
+	label := c.Labels[destination.Label]
+	delete(c.Labels, destination.Label)
+	c.Registered = label == c.Name
+	var problems []string
+	switch {
+	case object.GetDeletionTimestamp() != nil:
+		problems = append(problems, "is being deleted")
+	case label != "" && !c.Registered:
+		problems = append(problems, fmt.Sprintf("could get what is for %s, whose label it has: run `baleen clusters trust %s`", label, c.Name))
+	case !c.Registered:
+		problems = append(problems, fmt.Sprintf("gets nothing new: run `baleen clusters trust %s`", c.Name))
+	}
+	if strings.TrimSpace(bundle) == "" {
+		problems = append(problems, "has no certificate, which NATS credentials need: trust it with --kubeconfig or --cert")
+	} else if certificates, err := parseCertificates([]byte(bundle)); err != nil {
+		c.Certificate = "unreadable"
+		problems = append(problems, fmt.Sprintf("has a certificate in %s/%s that cannot be used: %v", config.Namespace, certificatesName, err))
+	} else {
+		until := last(certificates)
+		c.Certificate, c.Until = "valid", until.UTC().Format(time.RFC3339)
+		if time.Now().After(until) {
+			c.Certificate = "expired"
+			problems = append(problems, "has a certificate that expired on "+day(until)+": trust it with --kubeconfig or --cert")
+		}
+	}
+	c.Problem = strings.Join(problems, "; ")
+	return c
+}
+
+func listClustersCommand() *cobra.Command {
+	var f platformFlags
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the workload clusters, those with a problem first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "table" && output != "json" {
+				return fmt.Errorf("--output %q is neither table nor json", output)
+			}
+			client, err := f.open()
+			if err != nil {
+				return err
+			}
+			clusters, err := listClusters(cmd.Context(), client)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			if output == "json" {
+				encoder := json.NewEncoder(w)
+				encoder.SetIndent("", "  ")
+				encoder.SetEscapeHTML(false)
+				return encoder.Encode(clusters)
+			}
+			if len(clusters) == 0 {
+				_, err := fmt.Fprintln(w, "The platform has no Destinations.")
+				return err
+			}
+			return clusterTable(w, clusters...)
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&output, "output", "table", "what to print: table or json")
+	return cmd
+}
+
+func listClusters(ctx context.Context, client platform.Client) ([]cluster, error) {
+	objects, err := client.List(ctx, platform.Destination, "", nil)
+	if err != nil {
+		return nil, fmt.Errorf("the Destinations cannot be read: %w", err)
+	}
+	bundles, _, err := readBundles(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	clusters := []cluster{}
+	for _, object := range objects {
+		clusters = append(clusters, describe(&object, bundles[object.GetName()]))
+		delete(bundles, object.GetName())
+	}
+	for name, bundle := range bundles {
+		missing := &unstructured.Unstructured{Object: map[string]any{}}
+		missing.SetName(name)
+		c := describe(missing, bundle)
+		c.Problem = fmt.Sprintf("has a certificate but no Destination: make that, or remove the key from %s/%s", config.Namespace, certificatesName)
+		clusters = append(clusters, c)
+	}
+	slices.SortFunc(clusters, func(a, b cluster) int {
+		if (a.Problem == "") != (b.Problem == "") {
+			return strings.Compare(b.Problem, a.Problem)
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+	return clusters, nil
+}
+
+func clusterTable(w io.Writer, clusters ...cluster) error {
+	var header []term.Cell
+	for _, text := range []string{"NAME", "REGISTERED", "LABELS", "CERTIFICATE", "PROBLEM"} {
+		header = append(header, term.Cell{Text: text, Style: term.Bold})
+	}
+	rows := [][]term.Cell{header}
+	for _, c := range clusters {
+		registered := term.Cell{Text: "yes", Style: term.Green}
+		if !c.Registered {
+			registered = term.Cell{Text: "no", Style: term.Red}
+		}
+		var labels []string
+		for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
+			labels = append(labels, key+"="+c.Labels[key])
+		}
+		certificate := term.Cell{Text: c.Certificate, Style: term.Yellow}
+		if c.Certificate == "valid" {
+			certificate = term.Cell{Text: "until " + c.Until[:len(time.DateOnly)]}
+		}
+		rows = append(rows, []term.Cell{
+			{Text: c.Name}, registered, {Text: cmp.Or(strings.Join(labels, ","), "none")}, certificate, {Text: c.Problem, Style: term.Yellow},
+		})
+	}
+	return term.Table(w, term.Colors(w), rows...)
+}
