@@ -17,8 +17,8 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
-	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
+	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
 func routesCommand() *cobra.Command {

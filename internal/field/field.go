@@ -90,26 +90,26 @@ func (p *Problems) Count(name string, n, least, most int) {
 
 // DNSLabel adds a problem unless the value is an RFC 1123 label.
 func (p *Problems) DNSLabel(name, value string) {
-	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with neither end a -")
+	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends")
 }
 
 // DNSSubdomain adds a problem unless the value is an RFC 1123 subdomain, as
 // names of Kubernetes objects are.
 func (p *Problems) DNSSubdomain(name, value string) {
-	p.must(len(validation.IsDNS1123Subdomain(value)) == 0, name, value, "a name of at most 253 of a-z, 0-9, - and ., with neither end a - or .")
+	p.must(len(validation.IsDNS1123Subdomain(value)) == 0, name, value, "a name of at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends")
 }
 
 // LabelName is DNSSubdomain for names that are the values of labels too, as
 // those of requests and Destinations are.
 func (p *Problems) LabelName(name, value string) {
 	p.must(len(value) <= validation.LabelValueMaxLength && len(validation.IsDNS1123Subdomain(value)) == 0, name, value,
-		"a name of at most 63 of a-z, 0-9, - and ., with neither end a - or .")
+		"a name of at most 63 of a-z, 0-9, - and ., with a letter or digit at both ends")
 }
 
 // ServiceName adds a problem unless the value is an RFC 1035 label, as the names
 // of Services are.
 func (p *Problems) ServiceName(name, value string) {
-	p.must(len(validation.IsDNS1035Label(value)) == 0, name, value, "the name of a Service: at most 63 of a-z, 0-9 and -, the first a letter, the last no -")
+	p.must(len(validation.IsDNS1035Label(value)) == 0, name, value, "the name of a Service: at most 63 of a-z, 0-9 and -, with a letter first and no - last")
 }
 
 // Hostname adds a problem unless the value is a host name as the Gateway API has
@@ -139,7 +139,7 @@ func (p *Problems) Labels(name string, labels map[string]string) {
 	for _, k := range slices.Sorted(maps.Keys(labels)) { // a status must not depend on a map's order
 		v := labels[k]
 		if len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0 {
-			p.Addf("%s %s is not a label: name and value have at most 63 of A-Z, a-z, 0-9, -, _ and ., a name perhaps a prefix such as example.com/", name, Quote(k+": "+v))
+			p.Addf("%s %s is not a label: name and value have at most 63 of A-Z, a-z, 0-9, -, _ and ., and a name may have a prefix such as example.com/", name, Quote(k+": "+v))
 		}
 	}
 }
@@ -218,7 +218,7 @@ func (p *Problems) shape(name string, raw any, t reflect.Type) {
 		if _, ok := raw.(bool); !ok {
 			must("true or false")
 		}
-	case reflect.Int32:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		n, ok := raw.(int64)
 		if f, isFloat := raw.(float64); isFloat {
 			n, ok = int64(f), f == math.Trunc(f)
@@ -226,7 +226,7 @@ func (p *Problems) shape(name string, raw any, t reflect.Type) {
 		if !ok {
 			must("a whole number")
 		} else if reflect.Zero(t).OverflowInt(n) {
-			p.Addf("%s %d is far out of range", name, n)
+			p.Addf("%s %v is far out of range", name, raw)
 		}
 	case reflect.Slice:
 		list, ok := raw.([]any)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/baleen-platform/baleen/internal/field"
@@ -77,6 +78,11 @@ func Parse(raw string) (Path, error) {
 	p := Path{Value: value.String(), Key: key.String()}
 	if !utf8.ValidString(p.Key) {
 		return fail("does not decode to UTF-8: encode it as UTF-8")
+	}
+	for _, r := range p.Key {
+		if !unicode.IsPrint(r) { // could look like another's path, and break the line of a message
+			return fail("contains the invisible character %U: leave it out", r)
+		}
 	}
 	// Checked on the decoded form too, where %2e%2e has become two dots.
 	for _, s := range strings.Split(strings.TrimPrefix(p.Key, "/"), "/") {

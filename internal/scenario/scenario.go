@@ -40,13 +40,25 @@ type Scenario struct {
 // New copies a platform folder. Stages are the pipelines by name of their Promise.
 func New(t testing.TB, platformDir string, stages map[string]func() int) *Scenario {
 	t.Helper()
-	s := &Scenario{t: t, stages: stages, Dir: filepath.Join(t.TempDir(), "platform"), Out: filepath.Join(t.TempDir(), "out"),
+	dir := tempDir(t)
+	s := &Scenario{t: t, stages: stages, Dir: filepath.Join(dir, "platform"), Out: filepath.Join(dir, "out"),
 		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: kratix.H}
 	s.must(os.CopyFS(s.Dir, os.DirFS(platformDir)))
 	var err error
 	s.Client, err = platform.OpenFolder(s.Dir, func() time.Time { return s.Now })
 	s.must(err)
 	return s
+}
+
+// tempDir returns a folder in memory where there is such a thing: a platform's
+// folder waits for the disk with each write.
+func tempDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "scenario")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func (s *Scenario) must(err error) {

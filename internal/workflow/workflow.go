@@ -109,8 +109,8 @@ func Main(p Pipeline) int {
 	return 0
 }
 
-// open is how a run reaches the platform.
-var open = platform.Open
+// Open is how a run reaches the platform; tests put another way in its place.
+var Open = platform.Open
 
 func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
 	m, err := openMount()
@@ -128,7 +128,7 @@ func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
 	if m.PromiseName() == "" {
 		return errors.New("KRATIX_PROMISE_NAME is not set: without it the last output cannot be found")
 	}
-	client, err := open(func() time.Time { return now })
+	client, err := Open(func() time.Time { return now })
 	if err != nil {
 		return err
 	}

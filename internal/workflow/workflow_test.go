@@ -76,8 +76,8 @@ func newBench(t *testing.T) *bench {
 	if b.platform, err = platform.OpenFolder(t.TempDir(), now); err != nil {
 		t.Fatal(err)
 	}
-	was := open
-	t.Cleanup(func() { open = was })
+	was := Open
+	t.Cleanup(func() { Open = was })
 	b.open(b.platform)
 	t.Setenv("BALEEN_KRATIX_DIR", b.dir)
 	t.Setenv("BALEEN_NOW", now().Format(time.RFC3339))
@@ -93,7 +93,7 @@ func newBench(t *testing.T) *bench {
 
 // open has runs reach the platform by this client.
 func (b *bench) open(client platform.Client) {
-	open = func(func() time.Time) (platform.Client, error) { return client, nil }
+	Open = func(func() time.Time) (platform.Client, error) { return client, nil }
 }
 
 func object(t *testing.T, text string) *unstructured.Unstructured {
@@ -107,7 +107,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 // apply has the stand-in for Kratix carry out the request, and returns what the
 // stage said and what clusters then have.
-func (b *bench) apply(request string) (failure error, documents map[string]string) {
+func (b *bench) apply(request string) (documents map[string]string, failure error) {
 	b.Helper()
 	result, err := standin.Run(b.Context(), standin.Options{
 		Version: standin.H, Action: standin.Configure, Dir: b.dir, Now: now, Client: b.platform,
@@ -131,7 +131,7 @@ func (b *bench) apply(request string) (failure error, documents map[string]strin
 			documents[file] = string(data)
 		}
 	}
-	return failure, documents
+	return documents, failure
 }
 
 // run is a run of the stage alone. It fails the test if a run that fails says
@@ -221,14 +221,14 @@ func (b *bench) ready() (status, reason, message string) {
 // that a run takes from it is still there, the run is as good as any.
 func TestUnreadableRequest(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	other := strings.NewReplacer("team-a", "team", "kind: A", "kind: Other").Replace(widget) // its namespace is a part of the other's
-	if err, _ := b.apply(other); err != nil {
+	if _, err := b.apply(other); err != nil {
 		t.Fatal(err)
 	}
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	want, good := b.written(), 0
@@ -275,7 +275,7 @@ func TestUnreadableRequest(t *testing.T) {
 // good or not.
 func TestLeftovers(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	want := b.written()
@@ -299,7 +299,7 @@ func TestLeftovers(t *testing.T) {
 // Without its environment a run does not guess.
 func TestEnvironment(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ value, words string }{
@@ -319,15 +319,15 @@ func TestEnvironment(t *testing.T) {
 // take the rest away from the clusters.
 func TestHalfWrittenOutput(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	// Whichever of the two comes first, the other one cannot be written.
-	err, _ := b.apply(strings.Replace(widget, "b.yaml", "a.yaml/b", 1))
+	_, err := b.apply(strings.Replace(widget, "b.yaml", "a.yaml/b", 1))
 	if err == nil || !strings.Contains(err.Error(), "the output cannot be written, so nothing is emitted and what is served stays in place: ") {
 		t.Errorf("the run says %v", err)
 	}
-	if err, documents := b.apply(widget); err != nil || len(documents) != 4 {
+	if documents, err := b.apply(widget); err != nil || len(documents) != 4 {
 		t.Errorf("the next run: %v and %v", err, documents)
 	}
 }
@@ -335,7 +335,7 @@ func TestHalfWrittenOutput(t *testing.T) {
 // A run that is stopped emits nothing, as if it had never been.
 func TestStopped(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -376,7 +376,7 @@ func (b *bench) reach(url string, waits *int) platform.Client {
 // always been there.
 func TestPlatformComesBack(t *testing.T) {
 	b := newBench(t)
-	_, want := b.apply(widget)
+	want, _ := b.apply(widget)
 	server, waits := b.api()
 	for _, away := range []error{
 		apierrors.NewServiceUnavailable("starting"), apierrors.NewInternalError(errors.New("etcd")), apierrors.NewTooManyRequests("busy", 1),
@@ -389,7 +389,7 @@ func TestPlatformComesBack(t *testing.T) {
 			}
 			return nil
 		}
-		err, documents := b.apply(widget)
+		documents, err := b.apply(widget)
 		if status, reason, message := b.ready(); err != nil || status != "True" || !maps.Equal(documents, want) || *waits != 2*len(asked) || len(asked) != 4 {
 			t.Errorf("away with %v: %v, %s: %s, after %d waits for %v", away, err, reason, message, *waits, asked)
 		}
@@ -400,7 +400,7 @@ func TestPlatformComesBack(t *testing.T) {
 // said or emitted: the run fails and what is served stays.
 func TestPlatformAwayFromTheStart(t *testing.T) {
 	b := newBench(t)
-	if err, _ := b.apply(widget); err != nil {
+	if _, err := b.apply(widget); err != nil {
 		t.Fatal(err)
 	}
 	server, _ := b.api()
@@ -437,7 +437,7 @@ func TestPlatformAwayInBetween(t *testing.T) {
 			}
 			want := func(documents int, status, reason, ending string) {
 				t.Helper()
-				err, got := b.apply(widget)
+				got, err := b.apply(widget)
 				gotStatus, gotReason, message := b.ready()
 				if err != nil || len(got) != documents || gotStatus != status || gotReason != reason || !strings.HasSuffix(message, ending) {
 					t.Errorf("%v, %d documents, Ready is %s for %s: %s", err, len(got), gotStatus, gotReason, message)

@@ -27,10 +27,13 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 			return nil, workflow.Fail("RenderFailed", err)
 		}
 		files := map[string][]byte{}
-		for _, p := range paths {
-			if p.state != v1alpha1.Accepted && p.held {
-				maps.Copy(files, madeFor(p, run.Last[name]))
+		for i, p := range paths {
+			if p.state == v1alpha1.Accepted || !p.held {
+				continue
 			}
+			last := madeFor(p, run.Last[name])
+			maps.Copy(files, last)
+			paths[i].kept = p.kept || len(last) > 0
 		}
 		for _, d := range documents {
 			files[d.File()] = d.YAML

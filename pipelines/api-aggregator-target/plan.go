@@ -18,6 +18,7 @@ type path struct {
 	message string // for the owner of a path that is not accepted
 	limit   string // of request bodies, as the implementation writes it
 	held    bool   // it is this request's to serve
+	kept    bool   // it is refused, and served as it was last accepted
 }
 
 // plan decides about each path by itself.

@@ -119,6 +119,9 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 	accepted := 0
 	var refused string
 	for _, p := range paths {
+		if p.kept {
+			p.message += "; what was last accepted stays in place"
+		}
 		row := v1alpha1.PathStatus{Path: p.spec.Path, Type: p.spec.Type, State: p.state, Message: p.message}
 		if p.state == v1alpha1.Accepted {
 			row.URL = url + p.parsed.Value

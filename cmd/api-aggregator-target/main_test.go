@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/scenario"
+	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
+	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/promises"
+)
+
+// stage is the real binary.
+var stage string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "stage")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		stage = filepath.Join(dir, "api-aggregator-target")
+		if out, err := exec.Command("go", "build", "-o", stage, ".").CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("%v\n%s", err, out))
+		}
+		return m.Run()
+	}())
+}
+
+// container is what a container of the stage finds: its environment, /kratix
+// with a request in it, and a platform on which the request was served before.
+type container struct {
+	*testing.T
+	platform, dir string
+	env           map[string]string
+	// request is the content of object.yaml.
+	request string
+}
+
+func newContainer(t *testing.T) *container {
+	t.Helper()
+	s := scenario.New(t, "../../testdata/platform", map[string]func() int{"api-aggregator": apiaggregator.Main, "api-aggregator-target": apiaggregatortarget.Main})
+	var example []byte
+	for _, name := range promises.Names {
+		var err error
+		if example, err = os.ReadFile("../../promises/" + name + "/example.yaml"); err != nil {
+			t.Fatal(err)
+		}
+		if o := s.Apply(string(example)); o.Err != nil {
+			t.Fatal(o.Err, o.Stderr)
+		}
+	}
+	object := scenario.Parse(t, string(example))
+	request, err := yaml.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promise, _ := promises.Find(object.GroupVersionKind().GroupKind())
+	c := &container{T: t, platform: s.Dir, dir: t.TempDir(), request: string(request), env: map[string]string{}}
+	for _, pair := range kratix.Env(kratix.Configure, kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline}, object, false) {
+		key, value, _ := strings.Cut(pair, "=")
+		c.env[key] = value
+	}
+	c.env["BALEEN_PLATFORM_DIR"], c.env["BALEEN_KRATIX_DIR"], c.env["BALEEN_NOW"] = c.platform, c.dir, "2026-02-01T00:00:00Z"
+	for _, name := range []string{"input", "output", "metadata"} {
+		c.must(os.Mkdir(filepath.Join(c.dir, name), 0o755))
+	}
+	c.write("input/object.yaml", c.request)
+	return c
+}
+
+func (c *container) must(err error) {
+	c.Helper()
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *container) write(name, content string) {
+	c.Helper()
+	name = filepath.Join(c.dir, name)
+	c.must(os.MkdirAll(filepath.Dir(name), 0o755))
+	c.must(os.WriteFile(name, []byte(content), 0o644))
+}
+
+// command prepares the stage, or a program around it.
+func (c *container) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	for key, value := range c.env {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
+	return cmd
+}
+
+// run returns the stage's exit code and what it said on stderr.
+func (c *container) run() (code int, said string) {
+	c.Helper()
+	return c.wait(c.command(stage))
+}
+
+func (c *container) wait(cmd *exec.Cmd) (code int, said string) {
+	c.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		c.Fatal(err)
+	}
+	if stdout.Len() > 0 {
+		c.Errorf("stdout has %q", stdout.String())
+	}
+	return cmd.ProcessState.ExitCode(), stderr.String()
+}
+
+// wantFailure is a run that must end with exit code 1 after one plain sentence
+// with these words, and leave nothing in output and metadata.
+func (c *container) wantFailure(words string) {
+	c.Helper()
+	code, said := c.run()
+	c.wantSentence(code, said, words)
+	if left := files(c.T, c.dir, "output", "metadata"); len(left) > 0 {
+		c.Errorf("it left %v", left)
+	}
+}
+
+func (c *container) wantSentence(code int, said, words string) {
+	c.Helper()
+	sentence, ended := strings.CutSuffix(said, "\n")
+	if code != 1 || !ended || strings.Contains(sentence, "\n") || !strings.HasPrefix(sentence, "api-aggregator-target: ") || !strings.Contains(sentence, words) {
+		c.Errorf("exit code %d after %q; want 1 after one sentence with %q", code, said, words)
+	}
+	if jargon := regexp.MustCompile(`panic|goroutine|unmarshal|Go value|<nil>|%!`).FindString(said); jargon != "" {
+		c.Errorf("it said %q: %s", jargon, said)
+	}
+}
+
+// files returns what is in some folders of a directory, hidden files excepted.
+func files(t *testing.T, dir string, names ...string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, name := range names {
+		err := fs.WalkDir(os.DirFS(dir), name, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || path == name || strings.HasPrefix(entry.Name(), ".") {
+				return err
+			}
+			found[path] = "a folder"
+			if !entry.IsDir() {
+				data, err := os.ReadFile(filepath.Join(dir, path))
+				found[path] = string(data)
+				return err
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// An object.yaml that is damaged in whatever way, or an environment that is,
+// ends the process with exit code 1 and one sentence, and emits nothing.
+func TestDamagedInput(t *testing.T) {
+	c := newContainer(t)
+	const whole = "object.yaml is not a whole ApiAggregatorTarget of baleen.dev/v1alpha1: run the pipeline again"
+	for name, content := range map[string]string{
+		"empty": "", "truncated": c.request[:60], "a list": "- a\n- b\n", "garbage": "\x7fELF\x02\x01\x01\x00\xff\xfe\x80",
+		"zeros": strings.Repeat("\x00", 4096), "another kind": strings.ReplaceAll(c.request, "ApiAggregatorTarget", "ApiAggregator"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := c.with(t)
+			c.write("input/object.yaml", content)
+			c.wantFailure(whole)
+		})
+	}
+	t.Run("missing", func(t *testing.T) {
+		c := c.with(t)
+		c.must(os.Remove(filepath.Join(c.dir, "input", "object.yaml")))
+		c.wantFailure("the request cannot be read: open " + c.dir + "/input/object.yaml: no such file or directory")
+		c.must(os.Mkdir(filepath.Join(c.dir, "input", "object.yaml"), 0o755)) // root may read any file, but no folder
+		c.wantFailure("object.yaml: is a directory")
+		c.must(os.Remove(filepath.Join(c.dir, "input", "object.yaml")))
+		c.write("input/object.yaml", c.request)
+	})
+	for variable, e := range map[string]struct{ value, words string }{
+		"BALEEN_NOW":             {"tomorrow", `BALEEN_NOW is "tomorrow": it must be a time as in RFC 3339, such as 2026-01-02T15:04:05Z`},
+		"KRATIX_WORKFLOW_ACTION": {"", `KRATIX_WORKFLOW_ACTION is "": it must be configure or delete`},
+		"KRATIX_PROMISE_NAME":    {"", "KRATIX_PROMISE_NAME is not set"},
+		"BALEEN_PLATFORM_DIR":    {"/nowhere", "BALEEN_PLATFORM_DIR: the platform folder \"/nowhere\" cannot be opened; make it or name another"},
+		"KRATIX_OBJECT_NAME":     {"other", "but the run is for team-a/other"},
+	} {
+		t.Run(variable, func(t *testing.T) {
+			c := c.with(t)
+			c.env[variable] = e.value
+			c.wantFailure(e.words)
+		})
+	}
+	c.write("input/object.yaml", c.request)
+	if code, said := c.run(); code != 0 {
+		t.Errorf("with all mended: exit code %d: %s", code, said)
+	}
+}
+
+// with returns the same container for a subtest, with an environment of its own.
+func (c *container) with(t *testing.T) *container {
+	own := *c
+	own.T, own.env = t, maps.Clone(c.env)
+	return &own
+}
+
+// What an earlier try left in output and metadata is gone afterwards.
+func TestLeftovers(t *testing.T) {
+	c := newContainer(t)
+	litter := func() {
+		for _, name := range []string{"output/eu-1/old.yaml", "output/old/deep/a", "metadata/workflow-control.yaml", "metadata/old/a"} {
+			c.write(name, "left over")
+		}
+	}
+	litter()
+	if code, said := c.run(); code != 0 {
+		t.Fatal(said)
+	}
+	for name, content := range files(t, c.dir, "output", "metadata") {
+		if content == "left over" || strings.Contains(name, "old") {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	litter()
+	c.write("input/object.yaml", "")
+	c.wantFailure("is not a whole")
+}
+
+// A disk that is full before all is written: exit code 1, one sentence, and an
+// empty output, because a part of it would take the rest away from the clusters.
+func TestFullDisk(t *testing.T) {
+	for _, name := range []string{"output", "metadata"} {
+		t.Run(name, func(t *testing.T) {
+			c := newContainer(t)
+			dir := filepath.Join(c.dir, name)
+			// One page on a file system of its own, which no other process sees.
+			mount := []string{"--mount", "sh", "-c", `mount -t tmpfs -o size=4k tmpfs "$1" && shift && "$@"; code=$?; test -z "$(ls -A "$0")" || exit 98; exit $code`, dir, dir}
+			if out, err := exec.Command("unshare", append(mount, "true")...).CombinedOutput(); err != nil {
+				t.Skipf("no file system can be mounted here, so no disk can be full: %v: %s", err, out)
+			}
+			cmd := c.command("unshare", append(mount, stage)...)
+			code, said := c.wait(cmd)
+			if code == 98 {
+				t.Fatalf("something is left on the full disk: %s", said)
+			}
+			c.wantSentence(code, said, "the output cannot be written, so nothing is emitted and what is served stays in place: write "+dir)
+			if !strings.Contains(said, "no space left on device") {
+				t.Errorf("it said %s", said)
+			}
+			if left := files(t, c.dir, "output", "metadata"); len(left) > 0 {
+				t.Errorf("it left %v", left)
+			}
+		})
+	}
+}
+
+// Killed at whatever moment, as often as one likes, the stage leaves nothing that
+// the next run does not mend: its output, its status and the platform are those of
+// a run that was never disturbed.
+func TestKilled(t *testing.T) {
+	c := newContainer(t)
+	began := time.Now()
+	if code, said := c.run(); code != 0 {
+		t.Fatal(said)
+	}
+	usual := time.Since(began)
+	want, platform := files(t, c.dir, "output", "metadata"), files(t, c.platform, ".")
+	killed := 0
+	for round := range 10 {
+		for range 4 {
+			cmd := c.command(stage)
+			c.must(cmd.Start())
+			time.Sleep(time.Duration(rand.Int63n(int64(usual))))
+			c.must(errors.Join(cmd.Process.Kill(), ignoreExit(cmd.Wait())))
+			if !cmd.ProcessState.Exited() {
+				killed++
+			}
+		}
+		if code, said := c.run(); code != 0 {
+			t.Fatalf("round %d: %s", round, said)
+		}
+		if got := files(t, c.dir, "output", "metadata"); !maps.Equal(got, want) {
+			t.Fatalf("round %d: the output is %v, want %v", round, names(got), names(want))
+		}
+		if got := files(t, c.platform, "."); !maps.Equal(got, platform) {
+			t.Fatalf("round %d: the platform has %v, want %v", round, names(got), names(platform))
+		}
+	}
+	if t.Logf("%d of 40 runs of about %v were killed", killed, usual); killed < 20 {
+		t.Errorf("only %d of 40 runs were killed before their end", killed)
+	}
+}
+
+func ignoreExit(err error) error {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+func names(files map[string]string) []string { return slices.Sorted(maps.Keys(files)) }
