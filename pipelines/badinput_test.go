@@ -43,7 +43,6 @@ type row struct {
 // Why one of the two cannot refuse.
 const (
 	crdAbsent      = "CRD only: to the binary this is the same as the field left out, and does no harm"
-	crdName        = "CRD only: a request with such a name never gets a Job"
 	binaryKeys     = "binary only: the CRD compares the paths as they are written"
 	binaryUTF8     = "binary only: CEL does not decode"
 	binarySelector = "binary only: the schema of label selectors is Kubernetes' own, and has no rules"
@@ -684,7 +683,7 @@ func brokenRules(refusal error) []rule {
 	return rules
 }
 
-// rules returns all rules of a schema but those about updates.
+// rulesIn returns all rules of a schema but those about updates.
 func rulesIn(path string, schema map[string]any) []rule {
 	var rules []rule
 	add := func(path, what string) { rules = append(rules, rule{path, what}) }

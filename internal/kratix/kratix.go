@@ -115,7 +115,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	case o.Version != M && o.Version != H:
 		return Result{}, fmt.Errorf("there is no Kratix %q to simulate: choose m or h", o.Version)
 	case o.DryRun && o.Version != H:
-		return Result{}, errors.New("Kratix M has no dry runs: simulate H")
+		return Result{}, errors.New("there are no dry runs on Kratix M: simulate H")
 	case o.Promise.Configure == "":
 		return Result{}, fmt.Errorf("the Promise %s has no configure pipeline for requests: nothing to run", o.Promise.Name)
 	}
@@ -145,7 +145,7 @@ func (o Options) identify() (*unstructured.Unstructured, error) {
 	case len(name) > validation.LabelValueMaxLength:
 		return nil, fmt.Errorf("the request's name has %d characters: use at most %d, because it becomes a label of Kratix's Jobs", len(name), validation.LabelValueMaxLength)
 	case len(validation.IsDNS1123Subdomain(name)) > 0:
-		return nil, fmt.Errorf("%q cannot be the name of a Kubernetes object: use a-z, 0-9, - and .", name)
+		return nil, fmt.Errorf("%q cannot be the name of a Kubernetes object: it may have a-z, 0-9, dots and dashes", name)
 	}
 	for _, field := range []string{"labels", "annotations"} {
 		if _, _, err := unstructured.NestedStringMap(request.Object, "metadata", field); err != nil {

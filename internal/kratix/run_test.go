@@ -516,7 +516,7 @@ func TestDryRun(t *testing.T) {
 	w.refuses(`no Kratix "" to simulate`)
 	w.options.Version = M
 	w.options.DryRun = true
-	w.refuses("has no dry runs")
+	w.refuses("no dry runs on Kratix M")
 	if w.runs > 0 {
 		t.Error("the pipeline has run")
 	}
