@@ -294,6 +294,9 @@ func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Cla
 			return Claim{Thing: thing, State: Free}, nil
 		case was == nil:
 			_, err = b.Client.Create(ctx, platform.ConfigMap, encode(*next, ""))
+			if apierrors.IsNotFound(err) {
+				return Claim{}, fmt.Errorf("the claim of %s cannot be written: the namespace %s is missing: create it", thing, Namespace)
+			}
 		case next.State == Free && len(next.Waiters) == 0:
 			err = b.Client.Delete(ctx, platform.ConfigMap, Namespace, thing.name(), platform.Preconditions{ResourceVersion: was.version})
 		case equal(*was, *next):

@@ -2,6 +2,7 @@ package claim
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,4 +257,21 @@ func (c *counting) Update(ctx context.Context, kind platform.Kind, o *unstructur
 func (c *counting) Delete(ctx context.Context, kind platform.Kind, namespace, name string, p platform.Preconditions) error {
 	c.writes++
 	return c.Client.Delete(ctx, kind, namespace, name, p)
+}
+
+// withoutNamespace is a cluster on which nobody has made Namespace.
+type withoutNamespace struct{ platform.Client }
+
+func (w withoutNamespace) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	_, err := w.Get(ctx, kind, "none", "none")
+	return nil, err
+}
+
+func TestMissingNamespace(t *testing.T) {
+	b := newBook()
+	a := create(t, b.Client, "team-a", "orders")
+	b.Client = withoutNamespace{b.Client}
+	if _, err := b.Acquire(context.Background(), orders, a, nil); err == nil || !strings.Contains(err.Error(), "namespace baleen-state is missing") {
+		t.Errorf("the error is %v", err)
+	}
 }
