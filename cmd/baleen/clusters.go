@@ -420,7 +420,7 @@ type cluster struct {
 
 // describe returns what a Destination and its bundle of certificates tell.
 func describe(object *unstructured.Unstructured, bundle string) cluster {
-	c := cluster{Name: object.GetName(), Labels: map[string]string{}, Certificate: "none"}
+	c := cluster{Name: object.GetName(), Labels: map[string]string{}}
 	maps.Copy(c.Labels, object.GetLabels())
 	label := c.Labels[destination.Label]
 	delete(c.Labels, destination.Label)
@@ -434,8 +434,8 @@ func describe(object *unstructured.Unstructured, bundle string) cluster {
 	case !c.Registered:
 		problems = append(problems, fmt.Sprintf("gets nothing new: run `baleen clusters trust %s`", c.Name))
 	}
-	if strings.TrimSpace(bundle) == "" {
-		problems = append(problems, "has no certificate, which NATS credentials need: trust it with --kubeconfig or --cert")
+	if strings.TrimSpace(bundle) == "" { // enough for a cluster that gets no credentials
+		c.Certificate = "none"
 	} else if certificates, err := parseCertificates([]byte(bundle)); err != nil {
 		c.Certificate = "unreadable"
 		problems = append(problems, fmt.Sprintf("has a certificate in %s/%s that cannot be used: %v", config.Namespace, certificatesName, err))
