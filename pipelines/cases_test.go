@@ -105,6 +105,13 @@ func testCase(t *testing.T, file string, version kratix.Version) {
 		if err := definitions.Validate(object); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, outcome.Files[name])
 		}
+		defaulted := object.DeepCopy()
+		if err := definitions.Default(defaulted); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(object.Object["spec"], defaulted.Object["spec"]); diff != "" {
+			t.Errorf("%s: an API server fills in what Argo CD would then take for a difference:\n%s", name, diff)
+		}
 	}
 
 	before := s.Snapshot()

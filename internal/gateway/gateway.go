@@ -152,6 +152,8 @@ func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
 		return "", nil // Traefik and Envoy Gateway buffer whole bodies: only when asked for
 	case i == v1alpha1.Traefik:
 		return fmt.Sprint(limit.Bytes()), nil
+	case i == v1alpha1.EnvoyGateway && limit.Bytes() >= 4<<30: // it counts in 32 bits
+		return "", fmt.Errorf("body limits of Envoy Gateway are below 4Gi: ask for less than %s", limit)
 	case i == v1alpha1.EnvoyGateway:
 		return string(limit), nil
 	}
