@@ -42,7 +42,7 @@ vuln: ## Look for known vulnerabilities, where the database can be reached.
 	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
 
 images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them.
-	@go -C images run . --version $(VERSION) $(if $(PUSH),--push $(PUSH)) $(if $(TAG),--tag $(TAG))
+	@go -C images run . --version $(VERSION) --tag $(or $(TAG),v$(VERSION)) $(if $(PUSH),--push $(PUSH))
 
 promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and TAG=v1.2.3 name the images.
 	@rm -rf dist/promises && dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \

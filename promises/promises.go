@@ -3,12 +3,17 @@
 package promises
 
 import (
+	"bufio"
+	"bytes"
 	"embed"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -70,13 +75,33 @@ func Find(kind schema.GroupKind) (Promise, bool) {
 	return Promise{}, false
 }
 
-// Parse reads a promise.yaml.
+// Parse reads a promise.yaml, or the one Promise among several documents, as
+// release files have it.
 func Parse(data []byte) (Promise, error) {
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return Promise{}, errors.New("there is no Promise with an API in it: kind must be Promise and spec.api a CustomResourceDefinition")
+		}
+		if err != nil {
+			return Promise{}, err
+		}
+		var is struct{ Kind string }
+		if err := yaml.Unmarshal(document, &is); err != nil {
+			return Promise{}, err
+		}
+		if is.Kind == "Promise" {
+			return parse(document)
+		}
+	}
+}
+
+func parse(data []byte) (Promise, error) {
 	type pipelines []struct {
 		Metadata struct{ Name string }
 	}
 	var in struct {
-		Kind     string
 		Metadata struct{ Name string }
 		Spec     struct {
 			API struct {
@@ -98,8 +123,8 @@ func Parse(data []byte) (Promise, error) {
 		return Promise{}, err
 	}
 	crd, workflows := in.Spec.API.Spec, in.Spec.Workflows.Resource
-	if in.Kind != "Promise" || crd.Names.Kind == "" || len(crd.Versions) == 0 {
-		return Promise{}, fmt.Errorf("this is not a Promise with an API: kind must be Promise and spec.api a CustomResourceDefinition")
+	if crd.Names.Kind == "" || len(crd.Versions) == 0 {
+		return Promise{}, fmt.Errorf("the Promise %s has no API: spec.api must be a CustomResourceDefinition", in.Metadata.Name)
 	}
 	if len(workflows.Configure) > 1 || len(workflows.Delete) > 1 {
 		return Promise{}, fmt.Errorf("the Promise %s has several pipelines for one action: Baleen runs one", in.Metadata.Name)

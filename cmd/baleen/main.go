@@ -31,7 +31,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "baleen",
-		Short:         "Run Baleen's Promises without a cluster",
+		Short:         "Try Baleen's Promises without a cluster, and look after the platform that runs them",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

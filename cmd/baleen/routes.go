@@ -62,10 +62,17 @@ func openPlatform(folder, kubeconfig string) (platform.Client, error) {
 		return platform.OpenFolder(folder, time.Now)
 	}
 	config, err := loadKubeconfig(kubeconfig)
+	if err != nil && kubeconfig != "" {
+		return nil, fmt.Errorf("the kubeconfig %s cannot be used: %w", kubeconfig, err)
+	}
 	if err != nil {
 		return nil, errors.New("no kubeconfig leads to the platform cluster: name one with --kubeconfig, or a folder with --platform")
 	}
-	return platform.OpenCluster(config)
+	client, err := platform.OpenCluster(config)
+	if err != nil {
+		return nil, err
+	}
+	return platform.WithRetry(client, platform.DefaultRetry), nil
 }
 
 // route is one path that a target asks for.
@@ -152,6 +159,10 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 
 // routeTable writes routes as a table, each line after an indent.
 func routeTable(w io.Writer, indent string, routes []route) error {
+	if len(routes) == 0 {
+		_, err := fmt.Fprintln(w, indent+"Nobody publishes anything.")
+		return err
+	}
 	head := []term.Cell{}
 	for _, title := range []string{indent + "HOST", "PATH", "TYPE", "METHODS", "OWNER", "BACKENDS", "LIMIT", "STATE"} {
 		head = append(head, term.Cell{Text: title, Style: term.Bold})

@@ -71,10 +71,10 @@ func (p Placement) Count() string {
 func (p Placement) Problem() (reason, message string) {
 	switch {
 	case len(p.Unregistered) > 0:
-		return "DestinationNotRegistered", fmt.Sprintf("nothing new can be sent to %s: register with `kubectl label destination %s %s=%s`",
-			strings.Join(p.Unregistered, ", "), p.Unregistered[0], Label, p.Unregistered[0])
+		return "DestinationNotRegistered", fmt.Sprintf("nothing new can be sent to %s: register it with `baleen clusters trust %s`",
+			strings.Join(p.Unregistered, ", "), p.Unregistered[0])
 	case len(p.Placed) == 0:
-		return "NoDestination", "no Destination matches the placement: change it, or label a Destination"
+		return "NoDestination", "no Destination matches the aggregator's spec.placement, so no cluster is served: change it, or label a Destination"
 	}
 	return "", ""
 }

@@ -59,6 +59,9 @@ func New(templates fs.FS, overlays map[string]string) (Templates, error) {
 		return nil
 	})
 	for _, name := range slices.Sorted(maps.Keys(overlays)) {
+		if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".star") { // ytt would pass over it in silence
+			return t, fmt.Errorf("the overlay %s of the platform team has a name that does not end in .yaml (or .star for a library): rename the key", field.Quote(name))
+		}
 		t.overlays = append(t.overlays, file("overlays/"+name, []byte(overlays[name])))
 	}
 	return t, err

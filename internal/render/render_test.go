@@ -83,6 +83,14 @@ func TestControlCharactersAreRefused(t *testing.T) {
 	}
 }
 
+func TestOverlayThatYttWouldPassOver(t *testing.T) {
+	for _, name := range []string{"a", "a.txt", "yaml"} {
+		if _, err := New(templates, map[string]string{name: "x: 1"}); err == nil || !strings.Contains(err.Error(), "rename the key") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOverlays(t *testing.T) {
 	annotate := `#@ load("@ytt:overlay", "overlay")
 #@overlay/match by=overlay.all

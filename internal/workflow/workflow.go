@@ -93,7 +93,11 @@ func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error
 	if err != nil {
 		return render.Templates{}, Fail("OverlayFailed", err)
 	}
-	return render.New(own, overlays)
+	templates, err := render.New(own, overlays)
+	if err != nil {
+		return templates, Fail("OverlayFailed", err)
+	}
+	return templates, nil
 }
 
 // Main runs a pipeline in the environment that Kratix has made and returns the
@@ -232,6 +236,9 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		if result.Output[name] == nil {
 			result.Output[name] = files
 		}
+	}
+	for _, l := range leaving {
+		result.Message += fmt.Sprintf("; %s does not match any more and keeps its documents for %s from %s on", l.Name, r.Config.DestinationGrace, l.Since)
 	}
 	status := r.status(result.Ready, result.Reason, result.Message)
 	maps.Copy(status, result.Status)

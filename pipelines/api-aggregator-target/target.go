@@ -117,7 +117,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 	url := "https://" + w.terms.Hostname
 	rows := []v1alpha1.PathStatus{}
 	accepted := 0
-	var refused string
+	var refused []string
 	for _, p := range paths {
 		if p.kept {
 			p.message += "; what was last accepted stays in place"
@@ -126,8 +126,8 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		if p.state == v1alpha1.Accepted {
 			row.URL = url + p.parsed.Value
 			accepted++
-		} else if refused == "" {
-			refused = fmt.Sprintf("the path %s is refused (%s): %s", p.spec.Path, p.state, p.message)
+		} else {
+			refused = append(refused, fmt.Sprintf("the path %s is refused (%s): %s", p.spec.Path, p.state, p.message))
 		}
 		rows = append(rows, row)
 	}
@@ -136,7 +136,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		Output:    output,
 		Ready:     true,
 		Reason:    "Published",
-		Message:   fmt.Sprintf("%d of %d paths are published under %s on %s", accepted, len(paths), url, w.placement.Count()),
+		Message:   fmt.Sprintf("%d of %d paths are accepted under %s, on %s", accepted, len(paths), url, w.placement.Count()),
 		Status: map[string]any{
 			"url":      url,
 			"accepted": fmt.Sprintf("%d/%d", accepted, len(paths)),
@@ -148,9 +148,12 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		result.Ready, result.Reason = false, reason
 		result.Message += "; " + message
 	}
-	if refused != "" {
+	if len(refused) > 0 {
 		result.Ready, result.Reason = false, "PathsRefused"
-		result.Message += "; " + refused
+		result.Message += "; " + refused[0]
+	}
+	if more := len(refused) - 1; more > 0 {
+		result.Message += fmt.Sprintf("; %d more are refused, see status.paths", more)
 	}
 	return result
 }
