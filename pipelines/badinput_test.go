@@ -1111,6 +1111,45 @@ func TestHeaderValuesStayStrings(t *testing.T) {
 	}
 }
 
+// What an implementation does not take as it is, or would break all routes with,
+// is refused.
+func TestHeadersAndPathsThatAreNotHonoured(t *testing.T) {
+	for _, c := range []struct{ implementation, path, headers, says string }{
+		{"EnvoyGateway", "{path: /a}", "set: {X-A: 'a%'}", "%"},
+		{"EnvoyGateway", "{path: /a}", "set: {X-A: '%ENVIRONMENT(TOKEN)%'}", "%"},
+		{"EnvoyGateway", "{path: /a}", "set: {X-A: 'a  b'}", "two blanks"},
+		{"EnvoyGateway", "{path: /a}", "set: {host: a}", "host"},
+		{"EnvoyGateway", "{path: /a}", "remove: [Host]", "Host"},
+		{"Standard", "{path: /a}", "set: {X-A: 'a%'}", "%"},
+		{"NGINXGatewayFabric", "{path: /a}", "set: {X-A: $http_cookie}", "$"},
+		{"NGINXGatewayFabric", "{path: /a}", `set: {X-A: '"'}`, "$"},
+		{"NGINXGatewayFabric", "{path: /a}", "set: {X_A: a}", "X_A"},
+		{"NGINXGatewayFabric", "{path: /a}", "remove: [Connection]", "Connection"},
+		{"NGINXGatewayFabric", "{path: /a;b}", "set: {X-A: a}", "semicolon"},
+		{"NGINXGatewayFabric", "{path: /a, rewritePrefix: /$uri}", "set: {X-A: a}", "$"},
+		{"Traefik", "{path: /a;b, rewritePrefix: /$uri}", "set: {X_A: 'a%$', Host: a}", ""},
+		{"EnvoyGateway", "{path: /a;b, rewritePrefix: /$uri}", "set: {X_A: 'a$ b'}", ""},
+		{"NGINXGatewayFabric", "{path: /a$b}", "set: {X-A: 'a%  b'}", ""},
+	} {
+		s := scenario.New(t, platformDir, stages)
+		aggregator := strings.Replace(example(t, "api-aggregator"), "implementation: Traefik", "implementation: "+c.implementation, 1)
+		if c.implementation == "Standard" {
+			aggregator = strings.Replace(aggregator, "  requestBody:\n    max: 100Mi\n", "", 1)
+		}
+		s.Apply(aggregator)
+		o := s.Apply(shop("team-a", c.path) + "  requestHeaders: {" + c.headers + "}\n")
+		state := "UnsupportedByImplementation"
+		if c.says == "" {
+			state = "Accepted"
+		}
+		path, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(c.path, "{path: "), "}"), ",")
+		wantState(t, o, path, state, c.says)
+		if c.says != "" && len(o.Files) > 0 {
+			t.Errorf("%s %s: it is emitted", c.implementation, c.headers)
+		}
+	}
+}
+
 // list returns the maps of a list.
 func list(object map[string]any, path ...string) (maps []map[string]any) {
 	items, _, _ := unstructured.NestedSlice(object, path...)

@@ -2,12 +2,17 @@ package pipelines_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"github.com/baleen-platform/baleen/internal/claim"
@@ -96,6 +101,82 @@ func TestAggregatorSweeps(t *testing.T) {
 		t.Errorf("after the sweep %q are asked: %v", got, outcome.Err)
 	}
 	wantState(t, s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop"), "/shop", "Accepted", "")
+}
+
+// A request that was deleted and made again while it was swept for.
+func TestSweepFindsAFormerIncarnation(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	s.Apply(shop("team-a", "{path: /shop}"))
+	s.Apply(shop("team-b", "{path: /shop}"))
+	path := claim.Path("api.example.com", "/shop")
+	book := claim.Book{Client: s.Client}
+	c, err := book.Get(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := c.Owner
+	former.UID = "former" // a folder gives the same UID again
+	if _, err := book.Release(context.Background(), path, former, true); err != nil {
+		t.Fatal(err)
+	}
+	s.Apply(example(t, "api-aggregator"))
+	if got := asked(t, s); got != "team-b" {
+		t.Errorf("asked are %q", got)
+	}
+}
+
+// A target that moves to another host lets go of what it had under the first,
+// although it has the same path there.
+func TestMoveToAnotherHost(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	other := strings.NewReplacer("name: public-api", "name: other-api", "api.example.com", "other.example.com").Replace(example(t, "api-aggregator"))
+	s.Apply(other)
+	s.Apply(shop("team-a", "{path: /shop}"))
+	moved := strings.Replace(shop("team-a", "{path: /shop}"), "name: public-api", "name: other-api", 1)
+	wantState(t, s.Apply(moved), "/shop", "Accepted", "")
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "PathConflict", "is letting go of it")
+	s.Apply(moved)
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
+}
+
+// A path that is refused under a new host does not go on under the old one.
+func TestRefusedUnderANewHost(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	s.Apply(strings.NewReplacer("name: public-api", "name: other-api", "api.example.com", "other.example.com").Replace(example(t, "api-aggregator")))
+	on := func(aggregator, paths string) string {
+		return strings.Replace(shop("team-a", paths), "name: public-api", "name: "+aggregator, 1)
+	}
+	s.Apply(on("other-api", "{path: /shop}"))
+	s.Apply(on("public-api", "{path: /shop}"))
+	back := s.Apply(on("other-api", "{path: /shop, maxRequestBodySize: 999Mi}"))
+	wantState(t, back, "/shop", "BodyLimitAboveMaximum", "")
+	if strings.Contains(back.Documents(), "- api.example.com") {
+		t.Errorf("it is served under the host that it has left\n%s", back.Documents())
+	}
+}
+
+// A waiter that has changed its mind is not asked for ever.
+func TestWaiterThatWentAway(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
+	s.Apply(shop("team-b", "{path: /shop}", "{path: /other}"))
+	s.Apply(shop("team-b", "{path: /other}"))
+	s.Apply(shop("team-a", "{path: /mine}"))
+	s.Apply(shop("team-a", "{path: /mine}"))
+	s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop")
+	for range 2 {
+		s.Apply(example(t, "api-aggregator"))
+		s.Reconcile(platform.ApiAggregatorTarget, "team-a", "shop")
+		s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop")
+	}
+	before := s.Snapshot()
+	s.Apply(example(t, "api-aggregator"))
+	if got := asked(t, s); got != "" {
+		t.Errorf("asked are %q", got)
+	}
+	if after := s.Snapshot(); len(before) != len(after) {
+		t.Error("a run with nothing to do wrote")
+	}
 }
 
 // Below another namespace's prefix: only below /, where its owner allows it, or
@@ -241,6 +322,54 @@ func TestAdversary(t *testing.T) {
 	}
 }
 
+// One who waits for a path cannot hold up its owner by being too large to label.
+func TestOversizedWaiter(t *testing.T) {
+	ctx := context.Background()
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	memory := platformInMemory(t, func() time.Time { return now })
+	client := unlabelled{memory, "team-x"}
+	run := func(request string) error {
+		o := scenario.Parse(t, request)
+		if old, err := memory.Get(ctx, platform.ApiAggregatorTarget, o.GetNamespace(), o.GetName()); err == nil {
+			o.SetResourceVersion(old.GetResourceVersion())
+			o, err = memory.Update(ctx, platform.ApiAggregatorTarget, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+		} else if o, err = memory.Create(ctx, platform.ApiAggregatorTarget, o); err != nil {
+			t.Fatal(err)
+		}
+		_, err := apiaggregatortarget.Pipeline.Configure(ctx, &workflow.Run{
+			Promise: "api-aggregator-target", Request: o, Platform: client, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Identity: identity.Request{Kind: "ApiAggregatorTarget", Namespace: o.GetNamespace(), Name: o.GetName()},
+		})
+		return err
+	}
+	for _, request := range []string{shop("team-a", "{path: /shop}"), shop("team-x", "{path: /shop}"), shop("team-a", "{path: /mine}"), shop("team-a", "{path: /mine}")} {
+		if err := run(request); err != nil {
+			t.Errorf("%v in\n%s", err, request)
+		}
+	}
+	c, err := (claim.Book{Client: memory}).Get(ctx, claim.Path("api.example.com", "/shop"))
+	if err != nil || c == nil || c.State != claim.Free {
+		t.Errorf("the claim is %+v: %v", c, err)
+	}
+}
+
+// unlabelled is an API server on which requests of a namespace are too large for
+// one more label.
+type unlabelled struct {
+	platform.Client
+	namespace string
+}
+
+func (u unlabelled) Patch(ctx context.Context, kind platform.Kind, namespace, name string, patch map[string]any) (*unstructured.Unstructured, error) {
+	if namespace == u.namespace {
+		return nil, apierrors.NewInternalError(errors.New("etcdserver: request is too large"))
+	}
+	return u.Client.Patch(ctx, kind, namespace, name, patch)
+}
+
 // The number of API requests in one configure does not depend on how many other
 // targets there are.
 func TestRequestsDoNotGrow(t *testing.T) {
@@ -254,23 +383,7 @@ func countRequests(t *testing.T, others int) int {
 	t.Helper()
 	ctx := context.Background()
 	now := func() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
-	memory := platform.NewMemory(now)
-	folder, err := platform.OpenFolder(platformDir, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range []platform.Kind{platform.ConfigMap, platform.Destination, platform.ApiAggregator} {
-		objects, err := folder.List(ctx, kind, "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range objects {
-			o.SetResourceVersion("")
-			if _, err := memory.Create(ctx, kind, &o); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	memory := platformInMemory(t, now)
 	for i := range others {
 		owner := claim.Owner{Kind: "ApiAggregatorTarget", Namespace: "team-o", Name: fmt.Sprintf("other-%d", i), UID: "1"}
 		if _, err := (claim.Book{Client: memory}).Acquire(ctx, claim.Path("api.example.com", "/"+owner.Name), owner, nil); err != nil {
@@ -298,4 +411,28 @@ func countRequests(t *testing.T, others int) int {
 		t.Fatalf("%s: %v", result.Message, err)
 	}
 	return requests
+}
+
+// platformInMemory holds what the platform's folder does.
+func platformInMemory(t *testing.T, now func() time.Time) platform.Client {
+	t.Helper()
+	ctx := context.Background()
+	memory := platform.NewMemory(now)
+	folder, err := platform.OpenFolder(platformDir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []platform.Kind{platform.ConfigMap, platform.Destination, platform.ApiAggregator} {
+		objects, err := folder.List(ctx, kind, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			o.SetResourceVersion("")
+			if _, err := memory.Create(ctx, kind, &o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return memory
 }

@@ -112,9 +112,13 @@ type Claim struct {
 	version string
 }
 
-// maxWaiters bounds a claim's size. Who finds the list full is found again by
-// the sweeps.
-const maxWaiters = 32
+// Bounds of a claim's size: in all, and for one namespace, so that none keeps
+// the others from waiting. Who finds the list full finds the thing free in one of
+// its own runs.
+const (
+	maxWaiters            = 32
+	maxWaitersOfNamespace = 4
+)
 
 // Book reads and writes claims.
 type Book struct {
@@ -196,13 +200,23 @@ func (b Book) Acquire(ctx context.Context, thing Thing, owner Owner, facts map[s
 			return &next, nil
 		}
 		next := *c
-		if !slices.ContainsFunc(c.Waiters, owner.Is) && len(c.Waiters) < maxWaiters {
+		if !slices.ContainsFunc(c.Waiters, owner.Is) && c.admitsWaiter(owner.Namespace) {
 			waiter := owner
 			waiter.UID = "" // whoever waits by that name is asked
 			next.Waiters = append(slices.Clone(c.Waiters), waiter)
 		}
 		return &next, nil
 	})
+}
+
+func (c Claim) admitsWaiter(namespace string) bool {
+	same := 0
+	for _, w := range c.Waiters {
+		if w.Namespace == namespace {
+			same++
+		}
+	}
+	return len(c.Waiters) < maxWaiters && same < maxWaitersOfNamespace
 }
 
 // Gone tells whether a claim's owner cannot serve anything any more.
@@ -220,8 +234,9 @@ func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
 	case !apierrors.IsNotFound(err):
 		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Thing, err)
 	}
-	// Not found while the kind is not served says nothing about the object.
-	if _, err := b.Client.List(ctx, kind, c.Owner.Namespace, nil); err != nil {
+	// Not found while the kind is not served says nothing about the object. The
+	// label is on none, so that a namespace full of objects costs no more.
+	if _, err := b.Client.List(ctx, kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
 		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Thing, err)
 	}
 	return true, nil
@@ -274,6 +289,20 @@ func (b Book) Free(ctx context.Context, seen Claim) (Claim, error) {
 		next.State, next.Owner, next.Deleted, next.Facts = Free, Owner{}, false, nil
 		return &next, nil
 	})
+}
+
+// forget removes a free claim as it was read, once its waiters have been asked:
+// some of them may not want it any more, and the others claim it anew.
+func (b Book) forget(ctx context.Context, seen Claim) error {
+	_, err := b.change(ctx, seen.Thing, func(c *Claim) (*Claim, error) {
+		if c == nil || c.State != Free || c.version != seen.version {
+			return c, nil
+		}
+		next := *c
+		next.Waiters = nil
+		return &next, nil
+	})
+	return err
 }
 
 // change reads a claim, decides, and writes the decision if nobody has changed

@@ -2,6 +2,8 @@ package claim
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,16 +171,67 @@ func TestSweep(t *testing.T) {
 	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
 	b.mustAcquire(t, a)
 	b.mustAcquire(t, z)
-	left, ask, err := b.Sweep(context.Background(), "path", "api.example.com", b.Gone)
-	if err != nil || len(left) != 1 || len(ask) != 0 {
-		t.Fatalf("with its owner there the sweep leaves %v and asks %v: %v", left, ask, err)
+	var ask []Owner
+	sweep := func() []Claim {
+		t.Helper()
+		ask = nil
+		left, err := b.Sweep(context.Background(), "path", "api.example.com", b.Gone, func(_ context.Context, owners []Owner) error {
+			ask = append(ask, owners...)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if left := sweep(); len(left) != 1 || len(ask) != 0 {
+		t.Fatalf("with its owner there the sweep leaves %v and asks %v", left, ask)
 	}
 	remove(t, b.Client, a)
 	for range 2 { // the second finds a free claim whose waiter nobody may have asked
-		left, ask, err = b.Sweep(context.Background(), "path", "api.example.com", b.Gone)
-		if err != nil || len(left) != 0 || len(ask) != 1 || !ask[0].Is(z) {
-			t.Fatalf("the sweep leaves %v and asks %v: %v", left, ask, err)
+		if left := sweep(); len(left) != 0 || len(ask) != 1 || !ask[0].Is(z) {
+			t.Fatalf("the sweep leaves %v and asks %v", left, ask)
 		}
+	}
+	// Who was asked and does not come does not want it any more.
+	if sweep(); len(ask) != 0 {
+		t.Errorf("in the end the sweep asks %v", ask)
+	}
+	if left, _ := b.Client.List(context.Background(), platform.ConfigMap, Namespace, nil); len(left) != 0 {
+		t.Errorf("%d claims are left", len(left))
+	}
+}
+
+// No namespace keeps the others from waiting.
+func TestWaiters(t *testing.T) {
+	b := newBook()
+	b.mustAcquire(t, create(t, b.Client, "team-a", "orders"))
+	for i := range 2 * maxWaiters {
+		b.mustAcquire(t, Owner{Kind: "ApiAggregatorTarget", Namespace: "team-x", Name: fmt.Sprintf("shop-%d", i), UID: "1"})
+	}
+	z := create(t, b.Client, "team-z", "orders")
+	if c := b.mustAcquire(t, z); !slices.ContainsFunc(c.Waiters, z.Is) || len(c.Waiters) != maxWaitersOfNamespace+1 {
+		t.Errorf("the waiters are %v", c.Waiters)
+	}
+}
+
+// What a former incarnation left in the output is let go of once it is out.
+func TestFormerIncarnationStillServed(t *testing.T) {
+	b := newBook()
+	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
+	b.mustAcquire(t, a)
+	if _, err := b.ReleaseAll(context.Background(), a); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, b.Client, a) // by force: its output stays
+	a = create(t, b.Client, "team-a", "orders")
+	b.mustSettle(t, a, true)
+	if c, err := b.Get(context.Background(), orders); err != nil || c == nil || c.State != Releasing {
+		t.Errorf("while it is in the output the claim is %+v: %v", c, err)
+	}
+	b.mustSettle(t, a, false)
+	if c := b.mustAcquire(t, z); c.Owner != z {
+		t.Errorf("once it is out the claim is %+v", c)
 	}
 }
 

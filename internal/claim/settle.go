@@ -57,10 +57,8 @@ func (b Book) Settle(ctx context.Context, owner Owner, wants []Want, served func
 		if wanted {
 			continue
 		}
-		// Of a former incarnation that was deleted nothing is left.
-		past := c.Deleted && c.Owner != owner
 		switch {
-		case past || c.State == Releasing && !served(c.Thing):
+		case c.State == Releasing && !served(c.Thing):
 			c, err = b.Free(ctx, c)
 		case c.State == Held:
 			c, err = b.Release(ctx, c.Thing, owner, false)
@@ -128,28 +126,37 @@ func (b Book) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
 }
 
 // Sweep lets go of the claims of a kind in a scope whose owner can serve nothing
-// any more. It returns the claims that are left, and those who should reconcile.
-func (b Book) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error)) (left []Claim, ask []Owner, err error) {
+// any more, and asks those who wait for them. It returns the claims that are left.
+func (b Book) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error), ask func(context.Context, []Owner) error) (left []Claim, err error) {
 	claims, err := b.Within(ctx, kind, scope)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, c := range claims {
-		if c.State != Free {
-			isDead, err := dead(ctx, c)
-			if err != nil {
-				return left, ask, err
+		if c.State == Free {
+			// Nobody may have asked its waiters, or they do not want it any more.
+			if err := ask(ctx, c.Waiters); err != nil {
+				return left, err
 			}
-			if !isDead {
-				left = append(left, c)
-				continue
+			if err := b.forget(ctx, c); err != nil {
+				return left, err
 			}
+			continue
 		}
-		// A claim that is free already has waiters whom nobody may have asked.
+		isDead, err := dead(ctx, c)
+		if err != nil {
+			return left, err
+		}
+		if !isDead {
+			left = append(left, c)
+			continue
+		}
 		if c, err = b.Free(ctx, c); err != nil {
-			return left, ask, err
+			return left, err
 		}
-		ask = append(ask, c.Waiters...)
+		if err := ask(ctx, c.Waiters); err != nil {
+			return left, err
+		}
 	}
-	return left, ask, nil
+	return left, nil
 }

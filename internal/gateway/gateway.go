@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/httppath"
@@ -134,6 +136,47 @@ func dnsAnnotation(key, value string) map[string]string {
 // what the standard channel offers is emitted.
 func HonoursTimeout(i v1alpha1.Implementation) bool {
 	return i == v1alpha1.EnvoyGateway || i == v1alpha1.Standard
+}
+
+// HonoursHeader returns an error for the owner if an implementation does not set
+// a header to a value as it is. Envoy expands % in values, and takes nothing new
+// for any route any more while one value is malformed, which Envoy Gateway passes
+// on; of Standard it is not known whether it is made of Envoy. What is refused
+// for NGINX Gateway Fabric it refuses itself, and then does not serve the route.
+func HonoursHeader(i v1alpha1.Implementation, name, value string) error {
+	fail := func(what string) error {
+		return fmt.Errorf("spec.requestHeaders: %s cannot have %s %s: leave it out", i, what, field.Quote(name))
+	}
+	envoy := i == v1alpha1.EnvoyGateway || i == v1alpha1.Standard
+	nginx := i == v1alpha1.NGINXGatewayFabric
+	switch lower := strings.ToLower(name); {
+	case (envoy || nginx) && lower == "host", nginx && (lower == "connection" || lower == "upgrade"):
+		return fail("a change of the header")
+	case nginx && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return fail("characters other than A-Z, a-z, 0-9 and - in the name of the header")
+	case envoy && strings.Contains(value, "%"):
+		return fail("% in the value of the header")
+	case i == v1alpha1.EnvoyGateway && twoBlanks.MatchString(value):
+		return fail("two blanks in a row in the value of the header")
+	case nginx && strings.ContainsAny(value, `"$\`):
+		return fail(`", $ or \ in the value of the header`)
+	}
+	return nil
+}
+
+var twoBlanks = regexp.MustCompile(`[\t ]{2}`)
+
+// HonoursPath returns an error for the owner if an implementation does not serve
+// a path or a rewrite because of its characters.
+func HonoursPath(i v1alpha1.Implementation, path, rewrite string) error {
+	switch {
+	case i != v1alpha1.NGINXGatewayFabric:
+	case strings.Contains(path+rewrite, ";"):
+		return fmt.Errorf("%s has no paths with a semicolon: leave it out", i)
+	case strings.Contains(rewrite, "$"):
+		return fmt.Errorf("%s cannot rewrite to a path with $: leave it out", i)
+	}
+	return nil
 }
 
 // nginxDefault is NGINX Gateway Fabric's own limit. It is always emitted, so that

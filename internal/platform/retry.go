@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // API server was away, too busy, or lost its own way. A context that was
 // cancelled is not transient.
 func IsTransient(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || IsTooLarge(err) {
 		return false
 	}
 	var status apierrors.APIStatus
@@ -41,6 +42,12 @@ func IsTransient(err error) bool {
 	var stream http2.StreamError
 	return errors.As(err, &lookup) && lookup.IsTemporary || errors.As(err, &stream) || utilnet.IsTimeout(err) || utilnet.IsProbableEOF(err) ||
 		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
+}
+
+// IsTooLarge tells whether an object cannot be written because of its size. An
+// API server reports its store's limit as an internal error.
+func IsTooLarge(err error) bool {
+	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
 }
 
 // RetryPolicy bounds how often and how long [WithRetry] tries.

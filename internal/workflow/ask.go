@@ -13,14 +13,20 @@ import (
 )
 
 // Ask has Kratix run the pipeline of another request soon. One that is gone need
-// not be asked.
+// not be asked. One that cannot be labelled, because its owner has made it so
+// large or changes it all the time, must not hold up this run: it is asked again
+// by a sweep.
 func (r *Run) Ask(ctx context.Context, kind platform.Kind, namespace, name string) error {
 	patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{kratix.LabelManualReconciliation: "true"}}}
 	_, err := r.Platform.Patch(ctx, kind, namespace, name, patch)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("%s %s/%s cannot be asked to reconcile: %w", kind.Kind, namespace, name, err)
+	switch {
+	case err == nil, apierrors.IsNotFound(err):
+		return nil
+	case platform.IsTooLarge(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
+		r.Log.Warn("a request cannot be asked to reconcile", "kind", kind.Kind, "request", namespace+"/"+name, "error", err)
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s %s/%s cannot be asked to reconcile: %w", kind.Kind, namespace, name, err)
 }
 
 // How long a run waits for another request's, and how often it looks.

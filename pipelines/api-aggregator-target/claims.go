@@ -78,17 +78,17 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 
 // servedBy tells which paths the request's own output still has.
 func servedBy(run *workflow.Run) func(claim.Thing) bool {
-	var served map[string]bool
+	var served map[claim.Thing]bool
 	return func(t claim.Thing) bool {
 		if served == nil { // rarely asked, and costly
-			served = map[string]bool{}
+			served = map[claim.Thing]bool{}
 			for _, files := range run.Last {
 				for _, data := range files {
 					served[pathOf(data)] = true
 				}
 			}
 		}
-		return served[t.Key]
+		return served[t]
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/httppath"
@@ -14,8 +15,12 @@ import (
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 )
 
-// pathAnnotation is on everything that is made for a path.
-const pathAnnotation = "baleen.dev/path"
+// The annotations on everything that is made for a path: under which host, and
+// which path.
+const (
+	hostAnnotation = "baleen.dev/host"
+	pathAnnotation = "baleen.dev/path"
+)
 
 // emit renders the accepted paths for each cluster. A path that is refused but
 // held stays there as it was last accepted.
@@ -31,7 +36,7 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 			if p.state == v1alpha1.Accepted || !p.held {
 				continue
 			}
-			last := madeFor(p, run.Last[name])
+			last := madeFor(claim.Path(w.terms.Hostname, p.parsed.Key), run.Last[name])
 			maps.Copy(files, last)
 			paths[i].kept = p.kept || len(last) > 0
 		}
@@ -44,29 +49,29 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 }
 
 // madeFor returns those files that were made for a path.
-func madeFor(p path, files map[string][]byte) map[string][]byte {
+func madeFor(path claim.Thing, files map[string][]byte) map[string][]byte {
 	made := map[string][]byte{}
 	for file, data := range files {
-		if pathOf(data) == p.parsed.Key {
+		if pathOf(data) == path {
 			made[file] = data
 		}
 	}
 	return made
 }
 
-// pathOf returns the key of the path that a document was made for.
-func pathOf(document []byte) string {
+// pathOf returns the path, under its host, that a document was made for.
+func pathOf(document []byte) claim.Thing {
 	var object struct {
 		Metadata struct{ Annotations map[string]string }
 	}
 	if yaml.Unmarshal(document, &object) != nil {
-		return ""
+		return claim.Thing{}
 	}
 	path, err := httppath.Parse(object.Metadata.Annotations[pathAnnotation])
 	if err != nil {
-		return ""
+		return claim.Thing{}
 	}
-	return path.Key
+	return claim.Path(object.Metadata.Annotations[hostAnnotation], path.Key)
 }
 
 // values are what the templates get; the keys are those of their schema.
@@ -82,7 +87,7 @@ func values(run *workflow.Run, w world, paths []path, destination string) map[st
 			continue
 		}
 		annotations := maps.Clone(common)
-		annotations[pathAnnotation] = p.parsed.Value
+		annotations[hostAnnotation], annotations[pathAnnotation] = w.terms.Hostname, p.parsed.Value
 		methods := p.spec.Methods
 		if methods == nil {
 			methods = []v1alpha1.Method{}

@@ -3,6 +3,8 @@ package apiaggregatortarget
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/gateway"
@@ -52,9 +54,24 @@ func delegated(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) (v
 	return "", ""
 }
 
-func honoured(_ *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) (v1alpha1.PathState, string) {
+func honoured(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) (v1alpha1.PathState, string) {
 	if t.Spec.Timeout != "" && !gateway.HonoursTimeout(terms.Implementation) {
 		return v1alpha1.UnsupportedByImplementation, fmt.Sprintf("%s does not honour timeouts: leave out spec.timeout", terms.Implementation)
+	}
+	if err := gateway.HonoursPath(terms.Implementation, p.parsed.Value, p.spec.RewritePrefix); err != nil {
+		return v1alpha1.UnsupportedByImplementation, err.Error()
+	}
+	if h := t.Spec.RequestHeaders; h != nil {
+		for _, name := range slices.Sorted(maps.Keys(h.Set)) { // a status must not depend on a map's order
+			if err := gateway.HonoursHeader(terms.Implementation, name, string(h.Set[name])); err != nil {
+				return v1alpha1.UnsupportedByImplementation, err.Error()
+			}
+		}
+		for _, name := range h.Remove {
+			if err := gateway.HonoursHeader(terms.Implementation, name, ""); err != nil {
+				return v1alpha1.UnsupportedByImplementation, err.Error()
+			}
+		}
 	}
 	return "", ""
 }

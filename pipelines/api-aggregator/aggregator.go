@@ -52,11 +52,11 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	claims, waiters, err := sweep(ctx, run, w)
+	claims, err := sweep(ctx, run, w)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := ask(ctx, run, concerned(w), waiters); err != nil {
+	if err := ask(ctx, run, concerned(w)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(w, output, claims), nil
@@ -71,7 +71,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return ask(ctx, run, attached(all, run.Identity), nil)
+	return ask(ctx, run, attached(all, run.Identity))
 }
 
 func gather(ctx context.Context, run *workflow.Run) (world, error) {

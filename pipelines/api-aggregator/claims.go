@@ -71,22 +71,27 @@ func releaseHost(ctx context.Context, run *workflow.Run) error {
 const stuck = 10 * time.Minute
 
 // sweep lets go of the host's paths whose owners are gone without a word: deleted
-// by force, or in a namespace that terminates. It returns the claims that stay,
-// and who waits for one that was let go of.
-func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, []claim.Owner, error) {
+// by force, or in a namespace that terminates. It returns the claims that stay.
+func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, error) {
 	b := book(run)
-	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, func(ctx context.Context, c claim.Claim) (bool, error) {
+	dead := func(ctx context.Context, c claim.Claim) (bool, error) {
 		i := slices.IndexFunc(w.targets, func(t target) bool { return t.namespace == c.Owner.Namespace && t.name == c.Owner.Name })
 		if i < 0 {
 			return b.Gone(ctx, c) // asked again: it may have come since the targets were listed
 		}
 		t := w.targets[i]
-		if t.deleting.IsZero() || run.Now.Before(t.deleting.Add(stuck)) {
+		switch {
+		case t.deleting.IsZero() && c.Deleted:
+			return b.Gone(ctx, c) // deleted, and made again under its name
+		case t.deleting.IsZero() || run.Now.Before(t.deleting.Add(stuck)):
 			return false, nil
 		}
 		works, err := run.Platform.List(ctx, platform.Work, t.namespace, map[string]string{
 			kratix.LabelPromise: "api-aggregator-target", kratix.LabelResource: t.name,
 		})
 		return err == nil && len(works) == 0, err
+	}
+	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, dead, func(ctx context.Context, waiters []claim.Owner) error {
+		return askOwners(ctx, run, waiters)
 	})
 }

@@ -78,14 +78,18 @@ func concerned(w world) []target {
 	})
 }
 
-// ask has Kratix run the pipelines of targets, and of those who wait for a path,
-// soon.
-func ask(ctx context.Context, run *workflow.Run, targets []target, waiters []claim.Owner) error {
+// ask has Kratix run the pipelines of targets soon.
+func ask(ctx context.Context, run *workflow.Run, targets []target) error {
 	for _, t := range targets {
 		if err := run.Ask(ctx, platform.ApiAggregatorTarget, t.namespace, t.name); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// askOwners does so for those who wait for a path.
+func askOwners(ctx context.Context, run *workflow.Run, waiters []claim.Owner) error {
 	for _, o := range waiters {
 		if err := run.Ask(ctx, platform.ApiAggregatorTarget, o.Namespace, o.Name); err != nil {
 			return err
