@@ -264,6 +264,20 @@ func TestTargetsFollowTheirAggregator(t *testing.T) {
 	}
 }
 
+// A request that is wrong by itself is not asked again and again.
+func TestWrongRequestsAreLeftAlone(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	wrong := "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: shop, namespace: team-a}\nspec:\n" +
+		"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [{path: /a}, {path: /%61}]\n"
+	if _, reason, _ := s.Apply(wrong).Ready(); reason != "InvalidSpec" {
+		t.Fatalf("the reason is %s", reason)
+	}
+	s.Apply(example(t, "api-aggregator"))
+	if got := asked(t, s); got != "" {
+		t.Errorf("asked are %q", got)
+	}
+}
+
 // The aggregator shows what is published, and by whom.
 func TestAggregatorShowsItsPaths(t *testing.T) {
 	s := scenario.New(t, platformDir, stages)

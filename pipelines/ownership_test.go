@@ -96,6 +96,10 @@ func TestAggregatorSweeps(t *testing.T) {
 	s.Apply(shop("team-a", "{path: /shop}"))
 	s.Apply(shop("team-b", "{path: /shop}"))
 	s.Remove("team-a/ApiAggregatorTarget.baleen.dev/shop.yaml")
+	// Its output is still there, and still serves the path: nobody may have it.
+	s.Apply(example(t, "api-aggregator"))
+	wantState(t, s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop"), "/shop", "PathConflict", "team-a/shop")
+	s.RemoveAll("team-a")
 	outcome := s.Apply(example(t, "api-aggregator"))
 	if got := asked(t, s); got != "team-b" || outcome.Err != nil {
 		t.Errorf("after the sweep %q are asked: %v", got, outcome.Err)
@@ -119,6 +123,7 @@ func TestSweepFindsAFormerIncarnation(t *testing.T) {
 	if _, err := book.Release(context.Background(), path, former, true); err != nil {
 		t.Fatal(err)
 	}
+	s.RemoveAll("team-a/Work.platform.kratix.io") // the former one's output went with it
 	s.Apply(example(t, "api-aggregator"))
 	if got := asked(t, s); got != "team-b" {
 		t.Errorf("asked are %q", got)
@@ -220,6 +225,15 @@ func TestNesting(t *testing.T) {
 		wantState(t, s.Apply(shop("team-c", "{path: /shop/cart/x}")), "/shop/cart/x", "Accepted", "")
 		wantState(t, s.Apply(shop("team-d", "{path: /shop/cart/y}")), "/shop/cart/y", "NotDelegated", "/shop/cart")
 	})
+}
+
+// A delegation of something wider than a foreign prefix does not open that
+// prefix.
+func TestWideDelegation(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	s.Apply(strings.Replace(example(t, "api-aggregator"), "prefix: /orders\n    namespaces: [team-a]", "prefix: /\n    namespaces: [\"team-*\"]", 1))
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
+	wantState(t, s.Apply(shop("team-c", "{path: /shop/cart}")), "/shop/cart", "NestedInForeignPrefix", "team-b/shop")
 }
 
 // When the platform team tightens a policy, who is attached keeps what it has

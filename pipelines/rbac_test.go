@@ -115,7 +115,6 @@ func TestRightsAreExact(t *testing.T) {
 	// A life in which everything happens once.
 	aggregator := example(t, "api-aggregator")
 	thief := strings.NewReplacer("name: public-api", "name: thief", "namespace: platform", "namespace: team-x").Replace(aggregator)
-	gone := func(namespace string) { s.Remove(namespace + "/ApiAggregatorTarget.baleen.dev/shop.yaml") }
 	s.Remove("baleen-state/ConfigMap.core/host-166b2b16acaea5658d1c1989a18a312bd0c67229.yaml")
 	s.Apply(aggregator)
 	s.Apply(thief)                                         // a host that is taken
@@ -126,12 +125,12 @@ func TestRightsAreExact(t *testing.T) {
 	s.Apply(shop("team-a", "{path: /b}")) // and of one that nobody wants
 	s.Reconcile(platform.ApiAggregatorTarget, "team-a", "shop")
 	s.Apply(shop("team-c", "{path: /b}"))
-	gone("team-a")
+	s.RemoveAll("team-a")
 	s.Apply(shop("team-c", "{path: /b}")) // finds its owner gone
-	gone("team-c")
+	s.RemoveAll("team-c")
 	s.Apply(aggregator) // sweeps
 	s.Apply(shop("team-d", "{path: /d}"))
-	gone("team-d")
+	s.RemoveAll("team-d")
 	stuck := strings.Replace(shop("team-d", "{path: /d}"), "namespace: team-d}", "namespace: team-d, deletionTimestamp: \"2026-01-01T00:00:00Z\", finalizers: [kratix]}", 1)
 	s.Write(txtar.File{Name: "team-d/ApiAggregatorTarget.baleen.dev/shop.yaml", Data: []byte(stuck)})
 	s.Apply(aggregator) // finds one in a namespace that terminates
@@ -141,7 +140,7 @@ func TestRightsAreExact(t *testing.T) {
 	s.Delete(shop("team-e", "{path: /e}")) // somebody waits
 	s.Delete(aggregator)                   // here too
 	s.Reconcile(platform.ApiAggregator, "team-x", "thief")
-	s.Remove("team-x/ApiAggregator.baleen.dev/thief.yaml")
+	s.RemoveAll("team-x")
 	s.Apply(aggregator) // finds its owner gone
 
 	for pipeline, a := range all {

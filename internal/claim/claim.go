@@ -5,8 +5,8 @@
 //
 // A claim is Held by a request that may emit what it owns. It becomes Releasing
 // when the request no longer wants it, and is free only when nothing of it can
-// be served any more: the owner's object is gone, because Kratix removes output
-// before that, or a later run of the owner sees its own output without it.
+// be served any more: the owner's object is gone and its output too, or a later
+// run of the owner sees its own output without it.
 package claim
 
 import (
@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -124,7 +125,13 @@ const (
 type Book struct {
 	Client platform.Client
 	// Kinds are the kinds of owners.
-	Kinds []platform.Kind
+	Kinds []Kind
+}
+
+// Kind is a kind of owner with the Promise that serves it.
+type Kind struct {
+	platform.Kind
+	Promise string
 }
 
 // tries bounds how often a change starts over because another came first. Each
@@ -225,21 +232,35 @@ func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	object, err := b.Client.Get(ctx, kind, c.Owner.Namespace, c.Owner.Name)
+	object, err := b.Client.Get(ctx, kind.Kind, c.Owner.Namespace, c.Owner.Name)
 	switch {
+	case err == nil && (!c.Deleted || string(object.GetUID()) == c.Owner.UID):
+		return false, nil
 	case err == nil:
 		// Another incarnation of the owner: after a deletion the old one is gone,
 		// after a restore it is the owner still.
-		return c.Deleted && string(object.GetUID()) != c.Owner.UID, nil
+		return b.silent(ctx, kind, c.Owner)
 	case !apierrors.IsNotFound(err):
 		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Thing, err)
 	}
 	// Not found while the kind is not served says nothing about the object. The
 	// label is on none, so that a namespace full of objects costs no more.
-	if _, err := b.Client.List(ctx, kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
+	if _, err := b.Client.List(ctx, kind.Kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
 		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Thing, err)
 	}
-	return true, nil
+	return b.silent(ctx, kind, c.Owner)
+}
+
+// silent tells that nothing is left of an owner's output. Kratix removes it
+// before the object goes, but not where somebody has taken its finalizers away.
+func (b Book) silent(ctx context.Context, kind Kind, o Owner) (bool, error) {
+	works, err := b.Client.List(ctx, platform.Work, o.Namespace, map[string]string{
+		kratix.LabelPromise: kind.Promise, kratix.LabelResource: o.Name,
+	})
+	if err != nil {
+		return false, fmt.Errorf("the output of %s %s cannot be looked for: %w", o.Kind, o, err)
+	}
+	return len(works) == 0, nil
 }
 
 // alive tells whether a request is there and not being deleted. A deletion cannot
@@ -249,17 +270,17 @@ func (b Book) alive(ctx context.Context, o Owner) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	object, err := b.Client.Get(ctx, kind, o.Namespace, o.Name)
+	object, err := b.Client.Get(ctx, kind.Kind, o.Namespace, o.Name)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	return err == nil && object.GetDeletionTimestamp() == nil, err
 }
 
-func (b Book) kind(o Owner) (platform.Kind, bool) {
-	i := slices.IndexFunc(b.Kinds, func(k platform.Kind) bool { return k.Kind == o.Kind })
+func (b Book) kind(o Owner) (Kind, bool) {
+	i := slices.IndexFunc(b.Kinds, func(k Kind) bool { return k.Kind.Kind == o.Kind })
 	if i < 0 {
-		return platform.Kind{}, false
+		return Kind{}, false
 	}
 	return b.Kinds[i], true
 }

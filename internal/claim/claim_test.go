@@ -16,7 +16,7 @@ import (
 func now() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
 
 func newBook() Book {
-	return Book{Client: platform.NewMemory(now), Kinds: []platform.Kind{platform.ApiAggregatorTarget}}
+	return Book{Client: platform.NewMemory(now), Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 }
 
 func create(t testing.TB, client platform.Client, namespace, name string) Owner {

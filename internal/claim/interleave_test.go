@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -127,6 +128,8 @@ func (w *world) step() {
 		}
 	case n < 96:
 		w.restore(name)
+	case n < 97:
+		w.vanish(name)
 	case n < 98:
 		w.start("sweep")
 	default:
@@ -159,9 +162,13 @@ func object(kind platform.Kind, name string, keys []string) *unstructured.Unstru
 	for _, k := range keys {
 		all = append(all, k)
 	}
+	labels := map[string]any{}
+	if kind == platform.Work {
+		labels = map[string]any{kratix.LabelPromise: "api-aggregator-target", kratix.LabelResource: name}
+	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": kind.GroupVersion().String(), "kind": kind.Kind,
-		"metadata": map[string]any{"namespace": "team", "name": name},
+		"metadata": map[string]any{"namespace": "team", "name": name, "labels": labels},
 		"spec":     map[string]any{"keys": all},
 	}}
 }
@@ -229,6 +236,40 @@ func (w *world) restore(name string) {
 	w.start(name)
 }
 
+// vanish removes a request past Kratix, as somebody does who takes its finalizers
+// away: its output stays until a platform engineer finds it.
+func (w *world) vanish(name string) {
+	if w.get(platform.ApiAggregatorTarget, name) == nil || w.jobs[name] != nil {
+		return
+	}
+	w.note("%s vanishes", name)
+	ctx := context.Background()
+	_, err := w.store.Patch(ctx, platform.ApiAggregatorTarget, "team", name, map[string]any{"metadata": map[string]any{"finalizers": nil}})
+	if err == nil {
+		err = w.store.Delete(ctx, platform.ApiAggregatorTarget, "team", name, platform.Preconditions{})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		w.t.Fatal(err)
+	}
+}
+
+// cleanUp is that platform engineer.
+func (w *world) cleanUp() {
+	works, err := w.store.List(context.Background(), platform.Work, "team", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, work := range works {
+		if w.get(platform.ApiAggregatorTarget, work.GetName()) != nil {
+			continue
+		}
+		w.note("the output of %s is removed", work.GetName())
+		if err := w.store.Delete(context.Background(), platform.Work, "team", work.GetName(), platform.Preconditions{}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // start begins a job, after the one that runs for that name.
 func (w *world) start(name string) {
 	if w.jobs[name] != nil {
@@ -248,7 +289,7 @@ func (w *world) start(name string) {
 				panic(killed)
 			}
 		}}
-		book := Book{Client: client, Kinds: []platform.Kind{platform.ApiAggregatorTarget}}
+		book := Book{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 		var err error
 		if name == "sweep" {
 			err = w.sweep(book)
@@ -421,6 +462,7 @@ func (w *world) quiesce() {
 		w.start(name)
 	}
 	drain()
+	w.cleanUp()
 	for range 2 {
 		w.start("sweep")
 		drain()

@@ -84,6 +84,12 @@ func (s *Scenario) Remove(name string) {
 	s.must(os.Remove(filepath.Join(s.Dir, name)))
 }
 
+// RemoveAll removes a folder below the platform's, as a namespace goes.
+func (s *Scenario) RemoveAll(name string) {
+	s.t.Helper()
+	s.must(os.RemoveAll(filepath.Join(s.Dir, name)))
+}
+
 // Snapshot returns the content of all files of the platform.
 func (s *Scenario) Snapshot() map[string]string {
 	s.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -19,7 +20,7 @@ const (
 )
 
 func book(run *workflow.Run) claim.Book {
-	return claim.Book{Client: run.Platform, Kinds: []platform.Kind{platform.ApiAggregatorTarget}}
+	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
 }
 
 // holdsHost makes sure that the host is the aggregator's: without that it has
@@ -153,12 +154,14 @@ type ancestry struct {
 // namespace: it may below /, where the prefix's owner allows it, and where the
 // aggregator has delegated it.
 func (a ancestry) refuse(ctx context.Context, key string, w world) (string, error) {
-	if prefix, ok := w.terms.Delegated(key); ok && prefix != "" {
-		return "", nil
-	}
+	delegated, ok := w.terms.Delegated(key)
 	for above := parent(key); above != "/" && above != ""; above = parent(above) {
-		c, ok := a.seen[above]
-		if !ok {
+		// A delegation of something wider says nothing about what lies in it.
+		if ok && delegated != "" && httppath.Covers(above, delegated) {
+			continue
+		}
+		c, looked := a.seen[above]
+		if !looked {
 			var err error
 			if c, err = a.book.Get(ctx, claim.Path(a.host, above)); err != nil {
 				return "", err

@@ -13,8 +13,14 @@ import (
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
+// targetPromise is the Promise of the targets.
+const targetPromise = "api-aggregator-target"
+
 func book(run *workflow.Run) claim.Book {
-	return claim.Book{Client: run.Platform, Kinds: []platform.Kind{platform.ApiAggregator, platform.ApiAggregatorTarget}}
+	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{
+		{Kind: platform.ApiAggregator, Promise: promise},
+		{Kind: platform.ApiAggregatorTarget, Promise: targetPromise},
+	}}
 }
 
 // holdHost claims the host. It repeats the CRD's rule that a host cannot be
@@ -87,7 +93,7 @@ func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, erro
 			return false, nil
 		}
 		works, err := run.Platform.List(ctx, platform.Work, t.namespace, map[string]string{
-			kratix.LabelPromise: "api-aggregator-target", kratix.LabelResource: t.name,
+			kratix.LabelPromise: targetPromise, kratix.LabelResource: t.name,
 		})
 		return err == nil && len(works) == 0, err
 	}

@@ -26,6 +26,9 @@ type target struct {
 	// failed tells that its last run could not finish for a reason that may have
 	// gone away since.
 	failed bool
+	// refused tells that its last run found the request itself to be wrong: no
+	// terms mend that.
+	refused bool
 	// deleting is since when it is being deleted; zero if it is not.
 	deleting time.Time
 }
@@ -57,6 +60,8 @@ func listTargets(ctx context.Context, client platform.Client) ([]target, error) 
 		for _, c := range conditions {
 			c, _ := c.(map[string]any)
 			reason, _ := c["reason"].(string)
+			generation, _ := c["observedGeneration"].(int64)
+			t.refused = t.refused || c["type"] == "Ready" && slices.Contains([]string{"InvalidSpec", "NamespaceNotMapped"}, reason) && generation == o.GetGeneration()
 			t.failed = t.failed || c["type"] == "Ready" && slices.Contains(mayHaveGoneAway, reason) ||
 				c["type"] == "ConfigureWorkflowCompleted" && reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
 		}
@@ -74,7 +79,7 @@ func attached(all []target, aggregator identity.Request) []target {
 // last run, and those whose last run failed.
 func concerned(w world) []target {
 	return slices.DeleteFunc(attached(w.targets, gateway.Request(w.aggregator)), func(t target) bool {
-		return !t.failed && t.terms == gateway.TermsFor(w.aggregator, t.namespace, w.placement.Placed).Digest()
+		return t.refused || !t.failed && t.terms == gateway.TermsFor(w.aggregator, t.namespace, w.placement.Placed).Digest()
 	})
 }
 

@@ -228,8 +228,9 @@ type RequestHeaders struct {
 }
 
 // HeaderValue is printable ASCII that begins and ends with a visible character.
+// It is repeated in every route, and so kept short.
 //
-// +kubebuilder:validation:MaxLength=4096
+// +kubebuilder:validation:MaxLength=512
 // +kubebuilder:validation:Pattern=`^[!-~]([\t -~]*[!-~])?$`
 type HeaderValue string
 

@@ -166,8 +166,8 @@ func (h *RequestHeaders) validate(p *field.Problems) {
 	for _, name := range slices.Sorted(maps.Keys(h.Set)) { // a status must not depend on a map's order
 		value := h.Set[name]
 		header(name)
-		if len(value) > 4096 || !headerValue.MatchString(string(value)) {
-			p.Addf("spec.requestHeaders: the value %s of %s must be 1 to 4096 printable ASCII characters, not beginning or ending with a blank", field.Quote(string(value)), field.Quote(name))
+		if len(value) > 512 || !headerValue.MatchString(string(value)) {
+			p.Addf("spec.requestHeaders: the value %s of %s must be 1 to 512 printable ASCII characters, not beginning or ending with a blank", field.Quote(string(value)), field.Quote(name))
 		}
 	}
 	for _, name := range h.Remove {
