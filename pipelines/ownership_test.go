@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,11 +18,13 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 )
 
 // shop is a target in a namespace that asks for paths, as YAML flow mappings.
@@ -384,6 +387,91 @@ func (u unlabelled) Patch(ctx context.Context, kind platform.Kind, namespace, na
 	return u.Client.Patch(ctx, kind, namespace, name, patch)
 }
 
+// A run that finds a path on its way out asks the owner to be done with it, and
+// waits for it up to a minute.
+func TestWaitsForAPathThatIsLetGoOf(t *testing.T) {
+	for _, c := range []struct {
+		freed time.Duration // after the run began
+		state string
+	}{{12 * time.Second, "Accepted"}, {2 * time.Minute, "PathConflict"}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := context.Background()
+			memory := loadPlatform(t)
+			path := claim.Path("api.example.com", "/shop")
+			b := claim.Book{Client: memory}
+			request := func(namespace string) *unstructured.Unstructured {
+				object, err := memory.Create(ctx, platform.ApiAggregatorTarget, scenario.Parse(t, shop(namespace, "{path: /shop}")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return object
+			}
+			owner, waiter := claim.OwnerOf(request("team-a")), request("team-b")
+			if _, err := b.Acquire(ctx, path, owner, nil); err != nil {
+				t.Fatal(err)
+			}
+			releasing, err := b.Release(ctx, path, owner, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				time.Sleep(c.freed)
+				if _, err := b.Free(ctx, releasing); err != nil {
+					t.Error(err)
+				}
+			}()
+			start := time.Now()
+			result, err := apiaggregatortarget.Pipeline.Configure(ctx, runOf(waiter, memory))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := result.Status["paths"].([]v1alpha1.PathStatus)
+			if took := time.Since(start); string(rows[0].State) != c.state || took > time.Minute {
+				t.Errorf("freed after %s: %s after %s", c.freed, rows[0].State, took)
+			}
+			asked, err := memory.List(ctx, platform.ApiAggregatorTarget, "team-a", map[string]string{kratix.LabelManualReconciliation: "true"})
+			if err != nil || len(asked) != 1 {
+				t.Errorf("the owner is not asked: %v", err)
+			}
+			<-done
+		})
+	}
+}
+
+// runOf is a run for a stored request.
+func runOf(request *unstructured.Unstructured, client platform.Client) *workflow.Run {
+	return &workflow.Run{
+		Promise: "api-aggregator-target", Request: request, Platform: client, Now: time.Now(), Log: slog.New(slog.DiscardHandler),
+		Identity: identity.Request{Kind: request.GetKind(), Namespace: request.GetNamespace(), Name: request.GetName()},
+	}
+}
+
+// loadPlatform returns testdata/platform in memory.
+func loadPlatform(t *testing.T) *platform.Memory {
+	t.Helper()
+	ctx := context.Background()
+	memory := platform.NewMemory(time.Now)
+	folder, err := platform.OpenFolder(platformDir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []platform.Kind{platform.ConfigMap, platform.Destination, platform.ApiAggregator} {
+		objects, err := folder.List(ctx, kind, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			o.SetResourceVersion("")
+			if _, err := memory.Create(ctx, kind, &o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return memory
+}
+
 // The number of API requests in one configure does not depend on how many other
 // targets there are.
 func TestRequestsDoNotGrow(t *testing.T) {
@@ -396,8 +484,7 @@ func TestRequestsDoNotGrow(t *testing.T) {
 func countRequests(t *testing.T, others int) int {
 	t.Helper()
 	ctx := context.Background()
-	now := func() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
-	memory := platformInMemory(t, now)
+	memory := loadPlatform(t)
 	for i := range others {
 		owner := claim.Owner{Kind: "ApiAggregatorTarget", Namespace: "team-o", Name: fmt.Sprintf("other-%d", i), UID: "1"}
 		if _, err := (claim.Book{Client: memory}).Acquire(ctx, claim.Path("api.example.com", "/"+owner.Name), owner, nil); err != nil {
@@ -417,10 +504,7 @@ func countRequests(t *testing.T, others int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := apiaggregatortarget.Pipeline.Configure(ctx, &workflow.Run{
-		Promise: "api-aggregator-target", Request: request, Platform: client, Now: now(),
-		Identity: identity.Request{Kind: "ApiAggregatorTarget", Namespace: "team-a", Name: "shop"},
-	})
+	result, err := apiaggregatortarget.Pipeline.Configure(ctx, runOf(request, client))
 	if err != nil || !result.Ready {
 		t.Fatalf("%s: %v", result.Message, err)
 	}

@@ -163,13 +163,7 @@ func (f *Folder) Update(ctx context.Context, kind Kind, object *unstructured.Uns
 	if err != nil {
 		return nil, err
 	}
-	return f.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		if err := checkCurrent(kind, stored, updated); err != nil {
-			return nil, err
-		}
-		keepOwned(updated, stored)
-		return updated, nil
-	})
+	return f.modify(kind, updated.GetNamespace(), updated.GetName(), replacing(kind, updated))
 }
 
 // UpdateStatus implements [Client].
@@ -178,14 +172,7 @@ func (f *Folder) UpdateStatus(ctx context.Context, kind Kind, object *unstructur
 	if err != nil {
 		return nil, err
 	}
-	return f.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		if err := checkCurrent(kind, stored, updated); err != nil {
-			return nil, err
-		}
-		changed := stored.DeepCopy()
-		keep(changed.Object, updated.Object, "status")
-		return changed, nil
-	})
+	return f.modify(kind, updated.GetNamespace(), updated.GetName(), replacingStatus(kind, updated))
 }
 
 // Patch implements [Client].
@@ -235,7 +222,7 @@ func (f *Folder) Delete(ctx context.Context, kind Kind, namespace, name string, 
 
 // modify replaces a stored object by what change returns for it.
 func (f *Folder) modify(kind Kind, namespace, name string,
-	change func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)) (*unstructured.Unstructured, error) {
+	change change) (*unstructured.Unstructured, error) {
 	unlock, err := f.lock()
 	if err != nil {
 		return nil, err

@@ -98,13 +98,7 @@ func (m *Memory) Update(ctx context.Context, kind Kind, object *unstructured.Uns
 	if err != nil {
 		return nil, err
 	}
-	return m.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		if err := checkCurrent(kind, stored, updated); err != nil {
-			return nil, err
-		}
-		keepOwned(updated, stored)
-		return updated, nil
-	})
+	return m.modify(kind, updated.GetNamespace(), updated.GetName(), replacing(kind, updated))
 }
 
 // UpdateStatus implements [Client].
@@ -113,14 +107,7 @@ func (m *Memory) UpdateStatus(ctx context.Context, kind Kind, object *unstructur
 	if err != nil {
 		return nil, err
 	}
-	return m.modify(kind, updated.GetNamespace(), updated.GetName(), func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		if err := checkCurrent(kind, stored, updated); err != nil {
-			return nil, err
-		}
-		changed := stored.DeepCopy()
-		keep(changed.Object, updated.Object, "status")
-		return changed, nil
-	})
+	return m.modify(kind, updated.GetNamespace(), updated.GetName(), replacingStatus(kind, updated))
 }
 
 // Patch implements [Client].
@@ -163,7 +150,7 @@ func (m *Memory) Delete(ctx context.Context, kind Kind, namespace, name string, 
 }
 
 func (m *Memory) modify(kind Kind, namespace, name string,
-	change func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)) (*unstructured.Unstructured, error) {
+	change change) (*unstructured.Unstructured, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	stored, err := m.find(kind, namespace, name)

@@ -221,6 +221,32 @@ func specOf(object *unstructured.Unstructured) map[string]any {
 	return spec
 }
 
+// change returns what becomes of a stored object.
+type change = func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error)
+
+// replacing is what an update does.
+func replacing(kind Kind, updated *unstructured.Unstructured) change {
+	return func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		if err := checkCurrent(kind, stored, updated); err != nil {
+			return nil, err
+		}
+		keepOwned(updated, stored)
+		return updated, nil
+	}
+}
+
+// replacingStatus is what an update of the status does.
+func replacingStatus(kind Kind, updated *unstructured.Unstructured) change {
+	return func(stored *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		if err := checkCurrent(kind, stored, updated); err != nil {
+			return nil, err
+		}
+		changed := stored.DeepCopy()
+		keep(changed.Object, updated.Object, "status")
+		return changed, nil
+	}
+}
+
 // patched returns what a JSON merge patch makes of a stored object.
 func patched(ctx context.Context, kind Kind, stored *unstructured.Unstructured, patch map[string]any) (*unstructured.Unstructured, error) {
 	changed := stored.DeepCopy()
