@@ -1,0 +1,76 @@
+package promises
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	link   = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	reason = regexp.MustCompile(`(?:Fail\(|[Rr]eason(?:, message string)? = |result\.Reason = false, |Reason: +|return )"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"`)
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func glob(t *testing.T, patterns ...string) []string {
+	t.Helper()
+	var all []string
+	for _, p := range patterns {
+		files, err := filepath.Glob(p)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s matches nothing: %v", p, err)
+		}
+		all = append(all, files...)
+	}
+	return all
+}
+
+// Every link from one document to another leads somewhere.
+func TestLinks(t *testing.T) {
+	for _, file := range glob(t, "../README.md", "*/*.md") {
+		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", file, m[1], err)
+			}
+		}
+	}
+}
+
+// Every reason that a status may give stands in the README of its Promise, and
+// every state of a path too.
+func TestReasonsAreExplained(t *testing.T) {
+	shared := glob(t, "../internal/workflow/workflow.go", "../internal/destination/destination.go")
+	for _, name := range Names {
+		readme := read(t, name+"/README.md")
+		found := 0
+		for _, file := range append(glob(t, "../pipelines/"+name+"/*.go"), shared...) {
+			for _, m := range reason.FindAllStringSubmatch(read(t, file), -1) {
+				if m[1] == "Published" || m[1] == "Ready" {
+					continue
+				}
+				if found++; !strings.Contains(readme, "`"+m[1]+"`") {
+					t.Errorf("%s gives the reason %s, which %s/README.md does not explain", file, m[1], name)
+				}
+			}
+		}
+		if found < 8 {
+			t.Errorf("only %d reasons were found in the code of %s", found, name)
+		}
+	}
+	states := regexp.MustCompile(`PathState = "(\w+)"`)
+	for _, m := range states.FindAllStringSubmatch(read(t, "api-aggregator-target/v1alpha1/types.go"), -1) {
+		if !strings.Contains(read(t, "api-aggregator-target/README.md"), "`"+m[1]+"`") {
+			t.Errorf("the state %s is not explained", m[1])
+		}
+	}
+}
