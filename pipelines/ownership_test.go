@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/tools/txtar"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -108,6 +109,20 @@ func TestAggregatorSweeps(t *testing.T) {
 		t.Errorf("after the sweep %q are asked: %v", got, outcome.Err)
 	}
 	wantState(t, s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop"), "/shop", "Accepted", "")
+}
+
+// A delete that failed is tried again: Kratix does so only when it is asked to.
+func TestSweepAsksStuckDeletions(t *testing.T) {
+	for deleted, want := range map[string]string{"2026-01-01T11:55:00Z": "", "2026-01-01T11:45:00Z": "team-a"} {
+		s := scenario.New(t, platformDir, stages)
+		s.Apply(shop("team-a", "{path: /shop}"))
+		stuck := strings.Replace(shop("team-a", "{path: /shop}"), "namespace: team-a}", "namespace: team-a, deletionTimestamp: \""+deleted+"\", finalizers: [kratix]}", 1)
+		s.Write(txtar.File{Name: "team-a/ApiAggregatorTarget.baleen.dev/shop.yaml", Data: []byte(stuck)})
+		s.Apply(example(t, "api-aggregator"))
+		if got := asked(t, s); got != want {
+			t.Errorf("deleted at %s: %q are asked, want %q", deleted, got, want)
+		}
+	}
 }
 
 // A request that was deleted and made again while it was swept for.

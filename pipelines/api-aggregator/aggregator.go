@@ -56,7 +56,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := ask(ctx, run, concerned(w)); err != nil {
+	if err := ask(ctx, run, concerned(w, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(w, output, claims), nil

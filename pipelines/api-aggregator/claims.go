@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/kratix"
@@ -72,10 +71,6 @@ func releaseHost(ctx context.Context, run *workflow.Run) error {
 	return nil
 }
 
-// stuck is how long a deletion takes at the most where its Job can run. In a
-// namespace that terminates it cannot.
-const stuck = 10 * time.Minute
-
 // sweep lets go of the host's paths whose owners are gone without a word: deleted
 // by force, or in a namespace that terminates. It returns the claims that stay.
 func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, error) {
@@ -89,7 +84,7 @@ func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, erro
 		switch {
 		case t.deleting.IsZero() && c.Deleted:
 			return b.Gone(ctx, c) // deleted, and made again under its name
-		case t.deleting.IsZero() || run.Now.Before(t.deleting.Add(stuck)):
+		case !t.isStuck(run.Now):
 			return false, nil
 		}
 		works, err := run.Platform.List(ctx, platform.Work, t.namespace, map[string]string{

@@ -75,10 +75,22 @@ func attached(all []target, aggregator identity.Request) []target {
 	return slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.aggregator != aggregator.String() })
 }
 
+// stuck is how long a deletion takes at the most where its Job can run, and does
+// not fail.
+const stuck = 10 * time.Minute
+
+func (t target) isStuck(now time.Time) bool {
+	return !t.deleting.IsZero() && !now.Before(t.deleting.Add(stuck))
+}
+
 // concerned returns the targets for which the terms have changed since their
-// last run, and those whose last run failed.
-func concerned(w world) []target {
+// last run, and those whose last run failed: Kratix tries a delete that failed
+// only when it is asked to.
+func concerned(w world, now time.Time) []target {
 	return slices.DeleteFunc(attached(w.targets, gateway.Request(w.aggregator)), func(t target) bool {
+		if !t.deleting.IsZero() {
+			return !t.isStuck(now)
+		}
 		return t.refused || !t.failed && t.terms == gateway.TermsFor(w.aggregator, t.namespace, w.placement.Placed).Digest()
 	})
 }
