@@ -222,16 +222,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		r.Log.Error("the request cannot be carried out", "request", r.Identity.String(), "error", err)
 		return nil
 	}
-	remembered := []destination.Leaving{}
-	raw, _, _ := unstructured.NestedSlice(r.Request.Object, "status", leavingKey)
-	for _, l := range raw {
-		if l, ok := l.(map[string]any); ok {
-			name, _ := l["name"].(string)
-			since, _ := l["since"].(string)
-			remembered = append(remembered, destination.Leaving{Name: name, Since: since})
-		}
-	}
-	kept, leaving := destination.Keep(r.Last, result.Placement, remembered, r.Now, r.Config.DestinationGrace)
+	kept, leaving := destination.Keep(r.Last, result.Placement, r.remembered(), r.Now, r.Config.DestinationGrace)
 	for name, files := range kept {
 		if result.Output[name] == nil {
 			result.Output[name] = files
@@ -253,6 +244,18 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 // leavingKey is the key of the status that remembers since when a Destination no
 // longer matches.
 const leavingKey = "leavingDestinations"
+
+func (r *Run) remembered() []destination.Leaving {
+	var all []destination.Leaving
+	raw, _, _ := unstructured.NestedSlice(r.Request.Object, "status", leavingKey)
+	for _, l := range raw {
+		l, _ := l.(map[string]any)
+		name, _ := l["name"].(string)
+		since, _ := l["since"].(string)
+		all = append(all, destination.Leaving{Name: name, Since: since})
+	}
+	return all
+}
 
 // failed is the status of a run that could not finish. The kind's own keys stay
 // as they are: what they describe is still served.
