@@ -405,11 +405,12 @@ func extract(t *testing.T, index v1.ImageIndex, digest v1.Hash) (root, file stri
 // checkRuns runs a binary as the user of the images, with nothing else in the
 // world: no shell, no /tmp, no /etc, and nothing that this user could write.
 func checkRuns(t *testing.T, root, name string) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the binaries are for Linux")
-	}
-	if os.Getuid() != 0 {
-		t.Skip("chroot and another user need root")
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		const why = "running the binaries of images takes Linux, and root for chroot and another user"
+		if os.Getenv("CI") != "" { // the gate must not pass without it
+			t.Fatal(why)
+		}
+		t.Skip(why)
 	}
 	inside := func(args ...string) (code int, stdout, stderr string) {
 		t.Helper()

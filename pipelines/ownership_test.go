@@ -411,7 +411,7 @@ func TestWaitsForAPathThatIsLetGoOf(t *testing.T) {
 	}{{12 * time.Second, "Accepted"}, {2 * time.Minute, "PathConflict"}} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx := context.Background()
-			memory := loadPlatform(t)
+			memory := platformInMemory(t, time.Now)
 			path := claim.Path("api.example.com", "/shop")
 			b := claim.Book{Client: memory}
 			request := func(namespace string) *unstructured.Unstructured {
@@ -463,30 +463,6 @@ func runOf(request *unstructured.Unstructured, client platform.Client) *workflow
 	}
 }
 
-// loadPlatform returns testdata/platform in memory.
-func loadPlatform(t *testing.T) *platform.Memory {
-	t.Helper()
-	ctx := context.Background()
-	memory := platform.NewMemory(time.Now)
-	folder, err := platform.OpenFolder(platformDir, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range []platform.Kind{platform.ConfigMap, platform.Destination, platform.ApiAggregator} {
-		objects, err := folder.List(ctx, kind, "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range objects {
-			o.SetResourceVersion("")
-			if _, err := memory.Create(ctx, kind, &o); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return memory
-}
-
 // The number of API requests in one configure does not depend on how many other
 // targets there are.
 func TestRequestsDoNotGrow(t *testing.T) {
@@ -499,7 +475,7 @@ func TestRequestsDoNotGrow(t *testing.T) {
 func countRequests(t *testing.T, others int) int {
 	t.Helper()
 	ctx := context.Background()
-	memory := loadPlatform(t)
+	memory := platformInMemory(t, time.Now)
 	for i := range others {
 		owner := claim.Owner{Kind: "ApiAggregatorTarget", Namespace: "team-o", Name: fmt.Sprintf("other-%d", i), UID: "1"}
 		if _, err := (claim.Book{Client: memory}).Acquire(ctx, claim.Path("api.example.com", "/"+owner.Name), owner, nil); err != nil {

@@ -239,7 +239,7 @@ func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
 	case err == nil:
 		// Another incarnation of the owner: after a deletion the old one is gone,
 		// after a restore it is the owner still.
-		return b.silent(ctx, kind, c.Owner)
+		return b.Silent(ctx, c.Owner)
 	case !apierrors.IsNotFound(err):
 		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Thing, err)
 	}
@@ -248,12 +248,16 @@ func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
 	if _, err := b.Client.List(ctx, kind.Kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
 		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Thing, err)
 	}
-	return b.silent(ctx, kind, c.Owner)
+	return b.Silent(ctx, c.Owner)
 }
 
-// silent tells that nothing is left of an owner's output. Kratix removes it
+// Silent tells that nothing is left of an owner's output. Kratix removes it
 // before the object goes, but not where somebody has taken its finalizers away.
-func (b Book) silent(ctx context.Context, kind Kind, o Owner) (bool, error) {
+func (b Book) Silent(ctx context.Context, o Owner) (bool, error) {
+	kind, ok := b.kind(o)
+	if !ok {
+		return false, nil
+	}
 	works, err := b.Client.List(ctx, platform.Work, o.Namespace, map[string]string{
 		kratix.LabelPromise: kind.Promise, kratix.LabelResource: o.Name,
 	})

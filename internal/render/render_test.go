@@ -56,7 +56,7 @@ func FuzzValues(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if !utf8.ValidString(s) {
-			t.Skip("JSON cannot hold it")
+			return // JSON cannot hold it, so that no request has it
 		}
 		documents, err := renderWith(t, nil, s)
 		if err != nil {

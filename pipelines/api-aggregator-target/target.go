@@ -153,7 +153,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		result.Message += "; " + refused[0]
 	}
 	if more := len(refused) - 1; more > 0 {
-		result.Message += fmt.Sprintf("; %d more are refused, see status.paths", more)
+		result.Message += fmt.Sprintf("; refused besides: %d, see status.paths", more)
 	}
 	return result
 }

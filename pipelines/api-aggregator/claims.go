@@ -6,19 +6,15 @@ import (
 	"slices"
 
 	"github.com/baleen-platform/baleen/internal/claim"
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-// targetPromise is the Promise of the targets.
-const targetPromise = "api-aggregator-target"
-
 func book(run *workflow.Run) claim.Book {
 	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{
 		{Kind: platform.ApiAggregator, Promise: promise},
-		{Kind: platform.ApiAggregatorTarget, Promise: targetPromise},
+		{Kind: platform.ApiAggregatorTarget, Promise: "api-aggregator-target"},
 	}}
 }
 
@@ -87,10 +83,7 @@ func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, erro
 		case !t.isStuck(run.Now):
 			return false, nil
 		}
-		works, err := run.Platform.List(ctx, platform.Work, t.namespace, map[string]string{
-			kratix.LabelPromise: targetPromise, kratix.LabelResource: t.name,
-		})
-		return err == nil && len(works) == 0, err
+		return b.Silent(ctx, c.Owner)
 	}
 	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, dead, func(ctx context.Context, waiters []claim.Owner) error {
 		return askOwners(ctx, run, waiters)
