@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -30,12 +28,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/term"
 )
-
-// certificatesName is the ConfigMap with the public certificates that secrets
-// are sealed with: a PEM bundle for each Destination, by its name.
-const certificatesName = "sealing-certificates"
 
 func clustersCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -95,7 +90,7 @@ func trustCommand() *cobra.Command {
 		Short: "Register the workload cluster of a Destination",
 		Long: `Trust puts the label ` + destination.Label + ` on the Destination NAME, by which Baleen
 addresses the cluster, and adds the public certificate of its Sealed Secrets
-controller to the ConfigMap ` + config.Namespace + `/` + certificatesName + `. The certificate comes from
+controller to the ConfigMap ` + config.Namespace + `/` + seal.BundlesName + `. The certificate comes from
 the controller itself (--kubeconfig, which needs the rights that kubeseal needs) or
 from a file as kubeseal --fetch-cert writes it (--cert). Certificates that are there
 stay. Done twice, the second time changes nothing.`,
@@ -150,7 +145,7 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if added > 0 {
-		changes = append(changes, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, certificatesName))
+		changes = append(changes, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, seal.BundlesName))
 	}
 	if object.GetLabels()[destination.Label] != f.name {
 		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{destination.Label: f.name}}}
@@ -198,7 +193,7 @@ func (f trustFlags) certificates(ctx context.Context) ([]*x509.Certificate, erro
 	default:
 		return nil, nil
 	}
-	certificates, err := parseCertificates(data)
+	certificates, err := seal.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be used: %w", from, err)
 	}
@@ -278,7 +273,7 @@ func (f trustFlags) destination(ctx context.Context, client platform.Client) (*u
 // readBundles returns the PEM bundles by Destination, and the ConfigMap they are
 // in or nil.
 func readBundles(ctx context.Context, client platform.Client) (map[string]string, *unstructured.Unstructured, error) {
-	object, err := client.Get(ctx, platform.ConfigMap, config.Namespace, certificatesName)
+	object, err := client.Get(ctx, platform.ConfigMap, config.Namespace, seal.BundlesName)
 	if apierrors.IsNotFound(err) {
 		return nil, nil, nil
 	}
@@ -287,7 +282,7 @@ func readBundles(ctx context.Context, client platform.Client) (map[string]string
 		bundles, _, err = unstructured.NestedStringMap(object.Object, "data")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", config.Namespace, certificatesName, err)
+		return nil, nil, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", config.Namespace, seal.BundlesName, err)
 	}
 	return bundles, object, nil
 }
@@ -302,7 +297,7 @@ func addCertificates(ctx context.Context, client platform.Client, name string, m
 		}
 		bundle, added, err := extend(bundles[name], more)
 		if err != nil {
-			return 0, nil, fmt.Errorf("the key %s of the ConfigMap %s/%s cannot be used: %w; correct it or remove it", name, config.Namespace, certificatesName, err)
+			return 0, nil, fmt.Errorf("the key %s of the ConfigMap %s/%s cannot be used: %w; correct it or remove it", name, config.Namespace, seal.BundlesName, err)
 		}
 		if added == 0 {
 			return 0, bundles, nil
@@ -319,10 +314,10 @@ func addCertificates(ctx context.Context, client platform.Client, name string, m
 			return 0, nil, fmt.Errorf("the platform has no namespace %s: apply a Promise of Baleen first, which makes it", config.Namespace)
 		}
 		if !gone && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
-			return 0, nil, fmt.Errorf("the ConfigMap %s/%s cannot be written: %w", config.Namespace, certificatesName, err)
+			return 0, nil, fmt.Errorf("the ConfigMap %s/%s cannot be written: %w", config.Namespace, seal.BundlesName, err)
 		}
 	}
-	return 0, nil, fmt.Errorf("the ConfigMap %s/%s keeps changing: try again", config.Namespace, certificatesName)
+	return 0, nil, fmt.Errorf("the ConfigMap %s/%s keeps changing: try again", config.Namespace, seal.BundlesName)
 }
 
 // writeBundles puts bundles into the ConfigMap as it was read, or into a new one.
@@ -331,7 +326,7 @@ func writeBundles(ctx context.Context, client platform.Client, bundles map[strin
 	if stored == nil {
 		write, object = client.Create, &unstructured.Unstructured{Object: map[string]any{}}
 		object.SetNamespace(config.Namespace)
-		object.SetName(certificatesName)
+		object.SetName(seal.BundlesName)
 	}
 	if err := unstructured.SetNestedStringMap(object.Object, bundles, "data"); err != nil {
 		return err
@@ -345,7 +340,7 @@ func extend(bundle string, more []*x509.Certificate) (string, int, error) {
 	var have []*x509.Certificate
 	if bundle = strings.TrimSpace(bundle); bundle != "" {
 		var err error
-		if have, err = parseCertificates([]byte(bundle)); err != nil {
+		if have, err = seal.Parse([]byte(bundle)); err != nil {
 			return "", 0, err
 		}
 		bundle += "\n"
@@ -359,34 +354,6 @@ func extend(bundle string, more []*x509.Certificate) (string, int, error) {
 		}
 	}
 	return bundle, added, nil
-}
-
-// parseCertificates reads a PEM bundle of certificates as Sealed Secrets has
-// them, and nothing else. Its errors do not quote.
-func parseCertificates(data []byte) ([]*x509.Certificate, error) {
-	if bytes.Contains(data, []byte("PRIVATE KEY")) {
-		return nil, errors.New("it holds a private key, which must not leave its cluster: give the certificate alone")
-	}
-	var certificates []*x509.Certificate
-	blocks := bytes.Count(data, []byte("-----BEGIN "))
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, errors.New("it holds something that is no certificate: give the certificate alone")
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("it holds a certificate that cannot be read: %w", err)
-		}
-		key, isRSA := c.PublicKey.(*rsa.PublicKey)
-		if !isRSA || key.N.BitLen() < 2048 {
-			return nil, errors.New("it holds a certificate whose key is not RSA of 2048 bits or more, as Sealed Secrets has it: give that of the controller")
-		}
-		certificates = append(certificates, c)
-	}
-	if len(certificates) == 0 || len(certificates) != blocks {
-		return nil, errors.New("it holds no certificate in PEM form, or one that is cut off: fetch it again")
-	}
-	return certificates, nil
 }
 
 func expired(c *x509.Certificate) bool { return time.Now().After(c.NotAfter) }
@@ -436,9 +403,9 @@ func describe(object *unstructured.Unstructured, bundle string) cluster {
 	}
 	if strings.TrimSpace(bundle) == "" { // enough for a cluster that gets no credentials
 		c.Certificate = "none"
-	} else if certificates, err := parseCertificates([]byte(bundle)); err != nil {
+	} else if certificates, err := seal.Parse([]byte(bundle)); err != nil {
 		c.Certificate = "unreadable"
-		problems = append(problems, fmt.Sprintf("has a certificate in %s/%s that cannot be used: %v", config.Namespace, certificatesName, err))
+		problems = append(problems, fmt.Sprintf("has a certificate in %s/%s that cannot be used: %v", config.Namespace, seal.BundlesName, err))
 	} else {
 		until := last(certificates)
 		c.Certificate, c.Until = "valid", until.UTC().Format(time.RFC3339)
@@ -507,7 +474,7 @@ func listClusters(ctx context.Context, client platform.Client) ([]cluster, error
 		missing := &unstructured.Unstructured{Object: map[string]any{}}
 		missing.SetName(name)
 		c := describe(missing, bundle)
-		c.Problem = fmt.Sprintf("has a certificate but no Destination: make that, or remove the key from %s/%s", config.Namespace, certificatesName)
+		c.Problem = fmt.Sprintf("has a certificate but no Destination: make that, or remove the key from %s/%s", config.Namespace, seal.BundlesName)
 		clusters = append(clusters, c)
 	}
 	slices.SortFunc(clusters, func(a, b cluster) int {

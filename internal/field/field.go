@@ -88,6 +88,16 @@ func (p *Problems) Count(name string, n, least, most int) {
 	}
 }
 
+// Set adds a problem for each value that is there twice, or more of them than allowed.
+func (p *Problems) Set(name string, values []string, most int) {
+	p.Count(name, len(values), 0, most)
+	for i, value := range values {
+		if slices.Contains(values[:i], value) {
+			p.Addf("%s has %s twice", name, Quote(value))
+		}
+	}
+}
+
 // DNSLabel adds a problem unless the value is an RFC 1123 label.
 func (p *Problems) DNSLabel(name, value string) {
 	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends")
@@ -149,13 +159,10 @@ var namespacePattern = regexp.MustCompile(`^[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])
 // NamespacePatterns adds a problem for each value that is neither a namespace nor
 // a pattern in which * stands for any characters.
 func (p *Problems) NamespacePatterns(name string, values []string) {
-	p.Count(name, len(values), 0, 64)
-	for i, value := range values {
+	p.Set(name, values, 64)
+	for _, value := range values {
 		if !namespacePattern.MatchString(value) {
 			p.Addf("%s: %s is not a namespace or a pattern such as team-*", name, Quote(value))
-		}
-		if slices.Contains(values[:i], value) {
-			p.Addf("%s has %s twice", name, Quote(value))
 		}
 	}
 }

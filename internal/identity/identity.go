@@ -19,6 +19,9 @@ func (r Request) String() string { return r.Namespace + "/" + r.Name }
 // Hash returns eight hexadecimal digits that stand for the request.
 func (r Request) Hash() string { return Hash(r.Kind, r.Namespace, r.Name) }
 
+// LongHash is Hash with forty digits, for names that must not meet.
+func (r Request) LongHash() string { return digest(r.Kind, r.Namespace, r.Name)[:40] }
+
 // maxName is the length of a label's value: implementations of the Gateway API
 // label what they make with the name of a Gateway.
 const maxName = 63
@@ -46,8 +49,10 @@ func (r Request) Annotations() map[string]string {
 }
 
 // Hash returns eight hexadecimal digits of the SHA-256 of the parts.
-func Hash(parts ...string) string {
+func Hash(parts ...string) string { return digest(parts...)[:8] }
+
+func digest(parts ...string) string {
 	// No part of an identity contains a newline, so that none can imitate two.
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
-	return hex.EncodeToString(sum[:4])
+	return hex.EncodeToString(sum[:])
 }

@@ -34,6 +34,8 @@ func kind(group, version, kind, plural string) Kind {
 var (
 	ConfigMap     = kind("", "v1", "ConfigMap", "configmaps")
 	Secret        = kind("", "v1", "Secret", "secrets")
+	Pod           = kind("", "v1", "Pod", "pods")
+	Job           = kind("batch", "v1", "Job", "jobs")
 	Work          = kind("platform.kratix.io", "v1alpha1", "Work", "works")
 	WorkPlacement = kind("platform.kratix.io", "v1alpha1", "WorkPlacement", "workplacements")
 	Destination   = Kind{
@@ -46,6 +48,8 @@ var (
 var (
 	ApiAggregator       = kind("baleen.dev", "v1alpha1", "ApiAggregator", "apiaggregators")
 	ApiAggregatorTarget = kind("baleen.dev", "v1alpha1", "ApiAggregatorTarget", "apiaggregatortargets")
+	NatsAccount         = kind("baleen.dev", "v1alpha1", "NatsAccount", "natsaccounts")
+	NatsUser            = kind("baleen.dev", "v1alpha1", "NatsUser", "natsusers")
 )
 
 // Preconditions guard a deletion; an empty field is not checked.

@@ -106,7 +106,7 @@ type ApiAggregatorSpec struct {
 	// Default: all.
 	//
 	// +optional
-	Placement Placement `json:"placement,omitempty"`
+	Placement field.Placement `json:"placement,omitempty"`
 
 	// PerDestination overrides some of the above for single clusters.
 	//
@@ -321,22 +321,6 @@ type DNS struct {
 	// +optional
 	Target string `json:"target,omitempty"`
 }
-
-// Placement selects Destinations by their labels.
-type Placement struct {
-	// MatchLabels are the labels that a Destination must have, all of them.
-	//
-	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="matchLabels must have valid label names"
-	// +optional
-	MatchLabels map[string]LabelValue `json:"matchLabels,omitempty"`
-}
-
-// LabelValue is the value of a Kubernetes label.
-//
-// +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
-type LabelValue string
 
 // DestinationOverride replaces fields of the spec for one cluster.
 type DestinationOverride struct {

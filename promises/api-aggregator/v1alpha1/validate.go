@@ -41,7 +41,6 @@ func (s *ApiAggregatorSpec) Default() {
 
 const (
 	maxDelegations = 64
-	maxLabels      = 32
 	maxOverrides   = 256
 )
 
@@ -96,8 +95,7 @@ func (s *ApiAggregatorSpec) Validate() error {
 	if s.DNS != nil && s.DNS.Target != "" {
 		p.HostOrAddress("spec.dns.target", s.DNS.Target)
 	}
-	p.Count("spec.placement.matchLabels", len(s.Placement.MatchLabels), 0, maxLabels)
-	p.Labels("spec.placement.matchLabels", s.Placement.Labels())
+	p.Placement("spec.placement", s.Placement)
 	p.Count("spec.perDestination", len(s.PerDestination), 0, maxOverrides)
 	names := map[string]bool{}
 	for _, o := range s.PerDestination {
@@ -183,13 +181,4 @@ func (t *TLS) validate(name string, p *field.Problems) {
 	default:
 		p.DNSSubdomain(name+".secretName", t.SecretName)
 	}
-}
-
-// Labels returns the labels as the plain map that selectors are made of.
-func (p Placement) Labels() map[string]string {
-	labels := make(map[string]string, len(p.MatchLabels))
-	for k, v := range p.MatchLabels {
-		labels[k] = string(v)
-	}
-	return labels
 }

@@ -1,0 +1,287 @@
+// Package account is what a NatsAccount offers: its key, its policy, and whether
+// a request is admitted.
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/subject"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// Account is a NatsAccount with its signing key.
+type Account struct {
+	*v1alpha1.NatsAccount
+	Issuer *jwt.Issuer
+	// Refuted is what its last run found to be wrong with the keys, so that no
+	// credential would connect; empty if nothing.
+	Refuted string
+}
+
+// ReasonRefuted are the reasons of a NatsAccount by which its keys are known to be
+// wrong. A server that is away is none of them.
+var ReasonRefuted = []string{"SigningKeyUnknown", "ScopeMismatch", "AccountUnknown", "IssuerNotTrusted", "UserRefused"}
+
+// NotFoundError tells that there is no such NatsAccount (any more).
+type NotFoundError struct{ Name string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("there is no NatsAccount %s/%s: correct spec.accountRef, or ask the platform team for the account", config.Namespace, e.Name)
+}
+
+// Get reads a NatsAccount without its keys.
+func Get(ctx context.Context, client platform.Client, name string) (*unstructured.Unstructured, *v1alpha1.NatsAccount, error) {
+	object, err := client.Get(ctx, platform.NatsAccount, config.Namespace, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil, &NotFoundError{name}
+	case err != nil:
+		return nil, nil, fmt.Errorf("NatsAccount %s/%s cannot be read: %w", config.Namespace, name, err)
+	case object.GetDeletionTimestamp() != nil:
+		return nil, nil, &NotFoundError{name}
+	}
+	a, err := v1alpha1.Read(object)
+	return object, a, err
+}
+
+// Open reads the signing key of a NatsAccount, which becomes an issuer.
+func Open(ctx context.Context, client platform.Client, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
+	seed, err := Secret(ctx, client, a.Spec.JWT.SigningKey.SecretRef)
+	if err != nil {
+		return nil, err
+	}
+	opened := &Account{NatsAccount: a}
+	if opened.Issuer, err = jwt.New(a.Spec.JWT.AccountID, seed, a.Spec.Policy.MaxJWTBytes); err != nil {
+		return nil, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
+			a.Namespace, a.Name, a.Spec.JWT.SigningKey.SecretRef.Key, a.Spec.JWT.SigningKey.SecretRef.Name, err)
+	}
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, c := range conditions {
+		c, _ := c.(map[string]any)
+		reason, _ := c["reason"].(string)
+		generation, _ := c["observedGeneration"].(int64)
+		if c["type"] == "Ready" && c["status"] == "False" && slices.Contains(ReasonRefuted, reason) && generation == object.GetGeneration() {
+			opened.Refuted, _ = c["message"].(string)
+		}
+	}
+	return opened, nil
+}
+
+// Secret returns the value that a reference names. Its errors never show it.
+func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef) ([]byte, error) {
+	object, err := client.Get(ctx, platform.Secret, config.Namespace, ref.Name)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no Secret %s/%s: create it with the key %s", config.Namespace, ref.Name, ref.Key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the Secret %s/%s cannot be read: %w", config.Namespace, ref.Name, err)
+	}
+	text, found, _ := unstructured.NestedString(object.Object, "data", ref.Key)
+	value, err := base64.StdEncoding.DecodeString(text)
+	if !found || err != nil || len(value) == 0 {
+		return nil, fmt.Errorf("the Secret %s/%s has no key %s with a value: add it", config.Namespace, ref.Name, ref.Key)
+	}
+	return value, nil
+}
+
+// Terms is the digest of all that the account offers: by it the account knows
+// which requests have not seen a change yet.
+func (a *Account) Terms() string {
+	data, _ := json.Marshal(a.Spec) // what was decoded encodes
+	sum := sha256.Sum256(append(data, a.Issuer.SigningKey...))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Revocable tells whether users can be revoked before they expire.
+func Revocable(a *v1alpha1.NatsAccount) bool { return a.Spec.JWT.Operator != nil }
+
+// Allows tells whether users may be delivered to a Destination with such labels.
+func Allows(a *v1alpha1.NatsAccount, labels map[string]string) bool {
+	if len(a.Spec.Placement.Allowed) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(a.Spec.Placement.Allowed, func(p field.Placement) bool {
+		for k, v := range p.Labels() {
+			if got, ok := labels[k]; !ok || got != v {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Admit tells why the policy does not admit a request, nil if it does.
+func (a *Account) Admit(u *user.NatsUser) error {
+	policy := a.Spec.Policy
+	if !field.MatchNamespace(policy.Namespaces, u.Namespace) {
+		return fmt.Errorf("NatsAccount %s admits no requests of the namespace %s: ask the platform team to add it to spec.policy.namespaces", a.Name, u.Namespace)
+	}
+	var p field.Problems
+	if a.Spec.JWT.SigningKey.Scoped {
+		a.admitScoped(&p, u)
+	} else {
+		a.admitSubjects(&p, u)
+	}
+	for _, t := range u.Spec.ConnectionTypes {
+		if !slices.Contains(policy.ConnectionTypes, t) {
+			p.Addf("spec.connectionTypes: %s is not among those that the account allows (%s)", t, few(policy.ConnectionTypes))
+		}
+	}
+	for _, tag := range u.Spec.Tags {
+		if !a.admitsTag(tag, u) {
+			p.Addf("spec.tags: the account does not allow %s: leave it out, or ask the platform team to add it to spec.policy.tags", field.Quote(tag))
+		}
+	}
+	if u.Spec.BearerToken && !policy.AllowBearerTokens {
+		p.Addf("spec.bearerToken is not allowed by the account: leave it out")
+	}
+	c := u.Spec.Credentials
+	if c.TTL.Value() > policy.MaxTTL.Value() {
+		p.Addf("spec.credentials.ttl %s is longer than the %s that the account allows", c.TTL, policy.MaxTTL)
+	}
+	if c.RenewalWindow() < policy.MinRenewBefore.Value() {
+		p.Addf("spec.credentials.renewBefore is %s (by default a third of the ttl), and the account asks for at least %s, so that a renewal arrives in time: set it, with a ttl that is longer",
+			c.RenewalWindow(), policy.MinRenewBefore)
+	}
+	if u.Spec.Secret.Format == user.Env && len(a.Spec.JWT.Servers) == 0 {
+		p.Addf("spec.secret.format Env needs the servers' addresses, which the account does not give: use another format, or ask the platform team to set spec.jwt.servers")
+	}
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("NatsAccount %s does not admit the request: %w", a.Name, err)
+	}
+	return nil
+}
+
+func (a *Account) admitSubjects(p *field.Problems, u *user.NatsUser) {
+	asked := u.Spec.Permissions
+	if asked == nil {
+		p.Addf("spec.permissions is missing: name the subjects to publish and to subscribe to")
+		return
+	}
+	for _, list := range []struct {
+		name           string
+		asked, allowed []string
+	}{
+		{"spec.permissions.publish.allow", asked.Publish.Allow, a.Spec.Policy.Publish},
+		{"spec.permissions.subscribe.allow", asked.Subscribe.Allow, a.Spec.Policy.Subscribe},
+	} {
+		var allowed []string
+		for _, pattern := range list.allowed {
+			// A name that cannot stand in a subject takes that pattern from it alone.
+			if s, err := subject.Expand(pattern, u.Namespace, u.Name); err == nil {
+				allowed = append(allowed, s)
+			}
+		}
+		for _, s := range list.asked {
+			if !slices.ContainsFunc(allowed, func(allowed string) bool { return subject.Covers(allowed, s) }) {
+				p.Addf("%s: %s is not covered by what the account allows (%s)", list.name, field.Quote(s), few(allowed))
+			}
+		}
+	}
+}
+
+func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
+	s := u.Spec
+	if s.Permissions != nil || s.Limits != nil || s.SourceCIDRs != nil || s.Times != nil || s.ConnectionTypes != nil || s.BearerToken {
+		p.Addf("permissions, limits, connectionTypes, sourceCIDRs, times and bearerToken come from the scope of the account's signing key: leave them out")
+	}
+	for _, required := range a.Spec.JWT.SigningKey.RequiredTags {
+		if !slices.ContainsFunc(Tags(u, ""), func(tag string) bool { return strings.HasPrefix(tag, required+":") }) {
+			p.Addf("spec.tags: the account's scope needs the tag %s: add it, as %s:value", required, required)
+		}
+	}
+}
+
+func (a *Account) admitsTag(tag string, u *user.NatsUser) bool {
+	return slices.ContainsFunc(a.Spec.Policy.Tags, func(pattern string) bool {
+		pattern, err := subject.Expand(pattern, u.Namespace, u.Name)
+		// A slash is no border in a tag.
+		ok, bad := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(tag, "/", "\x00"))
+		return err == nil && bad == nil && ok
+	})
+}
+
+// Tags returns the tags of a user: its own and those that Baleen sets, so that
+// the scope of a signing key may rely on them.
+func Tags(u *user.NatsUser, destination string) []string {
+	return append([]string{
+		user.TagNamespace + ":" + u.Namespace, user.TagName + ":" + u.Name, user.TagDestination + ":" + destination,
+	}, u.Spec.Tags...)
+}
+
+// Grant returns what an admitted request is granted on a cluster.
+func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
+	s := u.Spec
+	g := issuer.Grant{Tags: Tags(u, destination), Scoped: a.Spec.JWT.SigningKey.Scoped}
+	if g.Scoped {
+		return g
+	}
+	if m := s.Permissions; m != nil {
+		g.Publish, g.Subscribe = issuer.Subjects(m.Publish), issuer.Subjects(m.Subscribe)
+		if r := m.AllowResponses; r != nil {
+			g.Responses = &issuer.Responses{Max: r.Max, TTL: r.TTL.Value()}
+		}
+	}
+	if l := s.Limits; l != nil {
+		g.Subscriptions, g.Payload = l.Subscriptions, l.Payload.Bytes()
+	}
+	types := s.ConnectionTypes
+	if len(types) == 0 {
+		types = a.Spec.Policy.ConnectionTypes
+	}
+	for _, t := range types {
+		g.ConnectionTypes = append(g.ConnectionTypes, string(t))
+	}
+	g.SourceCIDRs, g.Bearer = s.SourceCIDRs, s.BearerToken
+	if t := s.Times; t != nil {
+		g.TimeZone = t.TimeZone
+		for _, r := range t.Ranges {
+			g.Times = append(g.Times, issuer.Range(r))
+		}
+	}
+	return g
+}
+
+// TooShort tells why the policy's renewal window does not fit the interval at
+// which Kratix reconciles, nil if it does.
+func TooShort(a *v1alpha1.NatsAccount, interval time.Duration) error {
+	if least := a.Spec.Policy.MinRenewBefore.Value(); least <= interval {
+		return fmt.Errorf("spec.policy.minRenewBefore of NatsAccount %s/%s is %s, and Kratix reconciles every %s: make it longer than that and the time that a delivery may take, or credentials expire before they are renewed",
+			a.Namespace, a.Name, a.Spec.Policy.MinRenewBefore, interval)
+	}
+	return nil
+}
+
+// few shows the first of a list.
+func few[T ~string](values []T) string {
+	const most = 5
+	if len(values) == 0 {
+		return "nothing"
+	}
+	var shown []string
+	for _, v := range values[:min(len(values), most)] {
+		shown = append(shown, string(v))
+	}
+	if n := len(values) - most; n > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(shown, ", ")
+}

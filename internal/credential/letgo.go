@@ -1,0 +1,152 @@
+package credential
+
+import (
+	"slices"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/ledger"
+)
+
+// Terms say how a former generation is let go of.
+type Terms struct {
+	// Overlap is how long it lives on once its successor was seen in the state
+	// store; with Immediately not at all.
+	Overlap     time.Duration
+	Immediately bool
+	// Served tells whether a cluster is still addressed, also in its grace.
+	Served func(destination string) bool
+	// Revocable: the account can revoke. Otherwise what is let go of lives until
+	// it expires, and there is nothing to wait for.
+	Revocable bool
+}
+
+// Tend brings the states of all rows up to date with the time and what has been
+// seen. It makes no identity and needs none: to tend twice changes nothing.
+func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		switch r.State {
+		case ledger.Intended: // by a run that is gone
+			r.State = ledger.Retiring
+		case ledger.Active:
+			if !terms.Served(r.Destination) || letGo(l, r, terms, now) {
+				r.State = ledger.Retiring
+			}
+		}
+		if r.State == ledger.Retiring && !terms.Revocable {
+			r.State = ledger.Retired
+		}
+	}
+	age(l, terms, now)
+}
+
+// RetireAll lets go of every identity of a request that is being deleted.
+func RetireAll(l *ledger.Ledger, revocable bool, now time.Time) {
+	Tend(l, Terms{Served: func(string) bool { return false }, Revocable: revocable}, now)
+}
+
+// age takes away what time has settled: states, ciphertext and rows.
+func age(l *ledger.Ledger, terms Terms, now time.Time) {
+	newest := map[string]int64{}
+	for _, r := range l.Rows {
+		if r.State == ledger.Active {
+			newest[r.Destination] = r.Generation
+		}
+	}
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		isCurrent := r.State == ledger.Active && newest[r.Destination] == r.Generation
+		if !isCurrent { // nobody gets it any more
+			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
+			if !now.Before(r.Expires) {
+				r.State = ledger.Retired
+			}
+		}
+		if isCurrent && r.Basis.Delivery.Retain == "Nothing" && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
+			r.Ciphertext = nil
+		}
+	}
+	l.Rows = slices.DeleteFunc(l.Rows, func(r ledger.Row) bool { return forgettable(r, now) })
+}
+
+// How long a row is remembered after its identity has expired. One that was
+// revoked is remembered longer, so that the account's pipeline can take the
+// revocation back, which then has no use any more.
+const (
+	memory        = 24 * time.Hour
+	memoryRevoked = 7 * 24 * time.Hour
+)
+
+func forgettable(r ledger.Row, now time.Time) bool {
+	after := memory
+	if !r.Revoked.IsZero() {
+		after = memoryRevoked
+	}
+	return r.State == ledger.Retired && now.After(r.Expires.Add(after))
+}
+
+// letGo tells whether a generation has been superseded, and for long enough.
+func letGo(l *ledger.Ledger, r *ledger.Row, terms Terms, now time.Time) bool {
+	if l.Current(r.Destination).Generation == r.Generation {
+		return false
+	}
+	superseded := false
+	for _, later := range l.Rows { // in the order of their generations
+		if later.Destination != r.Destination || later.Generation <= r.Generation {
+			continue
+		}
+		superseded = superseded || later.State != ledger.Intended && Reason(later.Reason).supersedes()
+		if superseded && (terms.Immediately || !later.Written.IsZero() && !now.Before(later.Written.Add(terms.Overlap))) {
+			return true
+		}
+	}
+	return false
+}
+
+// EarlierOf returns the generations of a destination that can still connect, for
+// the row that comes after them.
+func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
+	var earlier []ledger.Earlier
+	for _, r := range l.Rows {
+		if r.Destination == destination && r.State != ledger.Retired {
+			earlier = append(earlier, ledger.Earlier{
+				Generation: r.Generation, User: r.User, Account: r.Basis.Account, AccountID: r.Basis.AccountID, Expires: r.Expires,
+			})
+		}
+	}
+	return earlier
+}
+
+// Import adds to a ledger what is delivered and not in it: a row, and those that
+// came before it. A ledger that was lost, or is yesterday's, is made whole so.
+func Import(l *ledger.Ledger, delivered []ledger.Row) {
+	for _, d := range delivered {
+		d.State = ledger.Active
+		switch has := find(l, d.Destination, d.User); {
+		case has != nil && has.State == ledger.Intended: // its commit was undone
+			d.Generation = has.Generation
+			*has = d
+		case has == nil:
+			if l.Row(d.Destination, d.Generation) != nil {
+				d.Generation = l.Next(d.Destination)
+			}
+			l.Add(d)
+		}
+		for _, e := range d.Earlier {
+			if find(l, d.Destination, e.User) == nil && l.Row(d.Destination, e.Generation) == nil {
+				l.Add(ledger.Row{
+					Destination: d.Destination, Generation: e.Generation, State: ledger.Active, User: e.User, Expires: e.Expires,
+					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID},
+				})
+			}
+		}
+	}
+}
+
+func find(l *ledger.Ledger, destination, user string) *ledger.Row {
+	i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool { return r.Destination == destination && r.User == user })
+	if i < 0 {
+		return nil
+	}
+	return &l.Rows[i]
+}

@@ -1,0 +1,82 @@
+// Package issuer is what makes identities: one interface, and what is granted and
+// given in words that hold for all providers.
+package issuer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Identity is a user of one generation on one cluster.
+type Identity struct {
+	// Name is the user's name, unique and readable.
+	Name string
+	// User is its public key.
+	User string
+	// Seed proves that one is the user. It is in memory only.
+	Seed []byte
+}
+
+// Subjects are allowed, and denied among those.
+type Subjects struct{ Allow, Deny []string }
+
+// Responses bound the answers to one request.
+type Responses struct {
+	Max int64
+	TTL time.Duration
+}
+
+// Range is a part of a day, as 08:00:00.
+type Range struct{ Start, End string }
+
+// Grant is what an identity may do.
+type Grant struct {
+	// Scoped: permissions and limits come from the signing key's scope.
+	Scoped             bool
+	Publish, Subscribe Subjects
+	// Responses is nil for a user that may not answer requests.
+	Responses *Responses
+	// Subscriptions and Payload (in bytes) are limits; 0 is none.
+	Subscriptions, Payload       int64
+	ConnectionTypes, SourceCIDRs []string
+	Times                        []Range
+	TimeZone                     string
+	Tags                         []string
+	Bearer                       bool
+}
+
+// Digest stands for the grant, whatever the order of its lists.
+func (g Grant) Digest() string {
+	for _, list := range []*[]string{
+		&g.Publish.Allow, &g.Publish.Deny, &g.Subscribe.Allow, &g.Subscribe.Deny, &g.ConnectionTypes, &g.SourceCIDRs, &g.Tags,
+	} {
+		*list = slices.Sorted(slices.Values(*list))
+	}
+	data, _ := json.Marshal(g) // plain values always encode
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Credential is an identity that can connect. It is in memory only.
+type Credential struct {
+	JWT  string
+	Seed []byte
+	// File is both as a .creds file.
+	File []byte
+}
+
+// Issuer makes identities.
+type Issuer interface {
+	// Propose makes up an identity without any effect outside, so that it can be
+	// written down before it is issued.
+	Propose(name string) (Identity, error)
+	// Issue makes the identity, which may then do what is granted until it expires.
+	Issue(ctx context.Context, identity Identity, grant Grant, expires time.Time) (Credential, error)
+	// AtOnce is how many identities are issued before they are committed: as many
+	// as a crash may lose.
+	AtOnce() int
+}

@@ -1,0 +1,416 @@
+// Package ledger remembers every identity that was made for a request: one row
+// for each cluster and generation, with the ciphertext that the cluster gets. A
+// ledger is a ConfigMap in baleen-state, named by what survives a restore. Every
+// change is a compare-and-swap: who meets a conflict reads again and decides again.
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+// Namespace is where ledgers live.
+const Namespace = "baleen-state"
+
+// MaxBytes bounds a ledger: an object of an API server may have about 1.5 MB with
+// all that comes on top, and about 200 clusters fit into this.
+const MaxBytes = 900 << 10
+
+// State of an identity.
+type State string
+
+// The states of an identity, in the order in which it goes through them.
+const (
+	// Intended: it is about to be made. If the run that wrote this is gone, nobody
+	// holds it.
+	Intended State = "Intended"
+	// Active: it was made and its ciphertext is committed.
+	Active State = "Active"
+	// Retiring: it is to be revoked.
+	Retiring State = "Retiring"
+	// Retired: it cannot connect any more, or expires with nobody's help.
+	Retired State = "Retired"
+)
+
+// Delivery is the Secret that a credential is sealed for.
+type Delivery struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Format    string `json:"format"`
+	// Key of the file in the Secret, where the format has one.
+	Key string `json:"key,omitempty"`
+	// Servers are in the Secret where the format is Env, separated by commas.
+	Servers string `json:"servers,omitempty"`
+	// Retain is what is kept of the ciphertext: Ciphertext or Nothing.
+	Retain string `json:"retain"`
+}
+
+// Rotate holds what was asked for to rotate: in the spec, by annotation for all
+// clusters, and by annotation for this one.
+type Rotate struct {
+	Spec        string `json:"spec,omitempty"`
+	All         string `json:"all,omitempty"`
+	Destination string `json:"destination,omitempty"`
+}
+
+// Basis is what a generation was issued upon. A difference to what holds now is a
+// reason to issue the next one.
+type Basis struct {
+	// Account names the NatsAccount, AccountID is its public key.
+	Account   string `json:"account"`
+	AccountID string `json:"accountID"`
+	// Grant is the digest of what was granted.
+	Grant string `json:"grant"`
+	// SigningKey is the public key that signed.
+	SigningKey string `json:"signingKey"`
+	// Certificate is the fingerprint of the key that the credential is sealed for.
+	Certificate string   `json:"certificate"`
+	Delivery    Delivery `json:"delivery"`
+	Rotate      Rotate   `json:"rotate,omitzero"`
+}
+
+// Earlier is a generation that could still connect when its successor was made.
+type Earlier struct {
+	Generation int64     `json:"generation"`
+	User       string    `json:"user"`
+	AccountID  string    `json:"accountID"`
+	Account    string    `json:"account"`
+	Expires    time.Time `json:"expires"`
+}
+
+// Row is one identity.
+type Row struct {
+	Destination string `json:"destination"`
+	Generation  int64  `json:"generation"`
+	State       State  `json:"state"`
+	// User is the public key of the identity.
+	User string `json:"user"`
+	// Reason is why it was issued.
+	Reason  string    `json:"reason"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires"`
+	// Renews is when its successor is due.
+	Renews time.Time `json:"renews,omitzero"`
+	Basis  Basis     `json:"basis"`
+	// Earlier are the generations before it, so that a ledger that is lost can be
+	// made again from what is delivered.
+	Earlier []Earlier `json:"earlier,omitempty"`
+	// Ciphertext is the sealed credential by key of the Secret.
+	Ciphertext map[string]string `json:"ciphertext,omitempty"`
+	// Version is that of the state store before this was delivered.
+	Version string `json:"version,omitempty"`
+	// Written is when a run first saw it in the state store.
+	Written time.Time `json:"written,omitzero"`
+	// Revoked is when the account's pipeline saw the revocation take effect.
+	Revoked time.Time `json:"revoked,omitzero"`
+}
+
+// Tombstone marks a request that is being deleted.
+type Tombstone struct {
+	UID string    `json:"uid"`
+	At  time.Time `json:"at"`
+	// Done: nothing is left to retire.
+	Done bool `json:"done,omitempty"`
+}
+
+// Ledger is all that was made for a request.
+type Ledger struct {
+	Request identity.Request
+	// UID of the request for which it was written last.
+	UID       string
+	Tombstone *Tombstone
+	// MissingSince is when the account's pipeline first found no such request.
+	MissingSince time.Time
+	// Rows are ordered by destination and generation.
+	Rows []Row
+
+	version string
+	stored  string // as it was read, to know a change
+	// server is the API server's time of the last write, where it tells.
+	server time.Time
+}
+
+// Row returns the row of a destination and generation, nil if there is none.
+func (l *Ledger) Row(destination string, generation int64) *Row {
+	i := slices.IndexFunc(l.Rows, func(r Row) bool { return r.Destination == destination && r.Generation == generation })
+	if i < 0 {
+		return nil
+	}
+	return &l.Rows[i]
+}
+
+// Add puts a row in its place. It replaces one of the same destination and
+// generation.
+func (l *Ledger) Add(row Row) {
+	if r := l.Row(row.Destination, row.Generation); r != nil {
+		*r = row
+		return
+	}
+	l.Rows = append(l.Rows, row)
+	slices.SortFunc(l.Rows, func(a, b Row) int {
+		return cmp.Or(strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
+	})
+}
+
+// Current returns what a destination has now: its newest active row, nil if there
+// is none.
+func (l *Ledger) Current(destination string) *Row {
+	for i := len(l.Rows) - 1; i >= 0; i-- {
+		if r := &l.Rows[i]; r.Destination == destination && r.State == Active {
+			return r
+		}
+	}
+	return nil
+}
+
+// Next returns the number of a destination's next generation.
+func (l *Ledger) Next(destination string) int64 {
+	next := int64(1)
+	for _, r := range l.Rows {
+		if r.Destination == destination {
+			next = max(next, r.Generation+1)
+			for _, e := range r.Earlier {
+				next = max(next, e.Generation+1)
+			}
+		}
+	}
+	return next
+}
+
+// Count returns how many rows are in a state.
+func (l *Ledger) Count(state State) int {
+	n := 0
+	for _, r := range l.Rows {
+		if r.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// Changed tells whether the ledger differs from what is stored.
+func (l *Ledger) Changed() bool { return l.text() != l.stored }
+
+// ServerTime returns when the API server says that the last write was; zero where
+// it does not tell.
+func (l *Ledger) ServerTime() time.Time { return l.server }
+
+// Exists tells whether the ledger is stored.
+func (l *Ledger) Exists() bool { return l.version != "" }
+
+// Accounts returns the names of the NatsAccounts that rows belong to.
+func (l *Ledger) Accounts() []string {
+	names := map[string]bool{}
+	for _, r := range l.Rows {
+		names[r.Basis.Account] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Book reads and writes ledgers.
+type Book struct{ Client platform.Client }
+
+// Get returns the ledger of a request, an empty one if there is none.
+func (b Book) Get(ctx context.Context, request identity.Request) (*Ledger, error) {
+	object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, name(request))
+	if apierrors.IsNotFound(err) {
+		return &Ledger{Request: request}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the ledger of %s %s cannot be read: %w", request.Kind, request, err)
+	}
+	return decode(object)
+}
+
+// Of returns the ledgers with identities of a NatsAccount.
+func (b Book) Of(ctx context.Context, account string) ([]*Ledger, error) {
+	return b.list(ctx, map[string]string{accountLabel(account): "true"})
+}
+
+// All returns all ledgers.
+func (b Book) All(ctx context.Context) ([]*Ledger, error) {
+	return b.list(ctx, map[string]string{labelLedger: "true"})
+}
+
+func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, error) {
+	objects, err := b.Client.List(ctx, platform.ConfigMap, Namespace, labels)
+	if err != nil {
+		return nil, fmt.Errorf("the ledgers cannot be listed: %w", err)
+	}
+	var all []*Ledger
+	for i := range objects {
+		l, err := decode(&objects[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// ErrConflict: somebody else has changed the ledger. Read it again, decide again.
+var ErrConflict = errors.New("the ledger was changed by another run: it is decided anew")
+
+// Save stores a ledger that has changed since it was read; for one that has not
+// it does nothing. On ErrConflict nothing was stored.
+func (b Book) Save(ctx context.Context, l *Ledger) error {
+	text := l.text()
+	if text == l.stored {
+		return nil
+	}
+	object, err := encode(l)
+	if err != nil {
+		return err
+	}
+	var stored *unstructured.Unstructured
+	if l.version == "" {
+		stored, err = b.Client.Create(ctx, platform.ConfigMap, object)
+	} else {
+		stored, err = b.Client.Update(ctx, platform.ConfigMap, object)
+	}
+	switch {
+	case apierrors.IsNotFound(err) && l.version == "":
+		return fmt.Errorf("the ledger of %s cannot be written: the namespace %s is missing: create it", l.Request, Namespace)
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
+		// It may be the effect of this very write, whose answer was lost.
+		if stored, err = b.Client.Get(ctx, platform.ConfigMap, Namespace, name(l.Request)); err != nil {
+			if apierrors.IsNotFound(err) {
+				return ErrConflict
+			}
+			return fmt.Errorf("the ledger of %s cannot be read: %w", l.Request, err)
+		}
+		if is, err := decode(stored); err != nil || is.text() != text {
+			return cmp.Or(err, ErrConflict)
+		}
+	case err != nil:
+		return fmt.Errorf("the ledger of %s cannot be written: %w", l.Request, err)
+	}
+	l.version, l.stored, l.server = stored.GetResourceVersion(), text, written(stored)
+	return nil
+}
+
+// Remove deletes a ledger as it was read.
+func (b Book) Remove(ctx context.Context, l *Ledger) error {
+	err := b.Client.Delete(ctx, platform.ConfigMap, Namespace, name(l.Request), platform.Preconditions{ResourceVersion: l.version})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // who changed it has decided anew
+		return nil
+	}
+	return fmt.Errorf("the ledger of %s cannot be removed: %w", l.Request, err)
+}
+
+// written returns the time of an object's last write by the server's clock.
+func written(object *unstructured.Unstructured) time.Time {
+	var last time.Time
+	for _, f := range object.GetManagedFields() {
+		if f.Time != nil && f.Time.After(last) {
+			last = f.Time.Time
+		}
+	}
+	return last
+}
+
+const labelLedger = "baleen.dev/ledger"
+
+func accountLabel(account string) string {
+	return "account.baleen.dev/" + identity.Hash("NatsAccount", account)
+}
+
+func name(r identity.Request) string { return "ledger-" + r.LongHash() }
+
+// text is everything that a ledger says, in one form for one content.
+func (l *Ledger) text() string {
+	data, _ := l.data() // what was decoded encodes
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		fmt.Fprintf(&b, "%s=%s\n", key, data[key])
+	}
+	return b.String()
+}
+
+// data is what the ConfigMap holds: the rows one on a line, so that people can
+// read them.
+func (l *Ledger) data() (map[string]any, error) {
+	var fail error
+	text := func(v any) string {
+		data, err := json.Marshal(v)
+		fail = cmp.Or(fail, err)
+		return string(data)
+	}
+	data := map[string]any{"request": text(l.Request), "uid": l.UID}
+	if l.Tombstone != nil {
+		data["tombstone"] = text(l.Tombstone)
+	}
+	if !l.MissingSince.IsZero() {
+		data["missingSince"] = l.MissingSince.UTC().Format(time.RFC3339)
+	}
+	var rows strings.Builder
+	for _, r := range l.Rows {
+		rows.WriteString(text(r) + "\n")
+	}
+	data["rows"] = rows.String()
+	return data, fail
+}
+
+func encode(l *Ledger) (*unstructured.Unstructured, error) {
+	data, err := l.data()
+	if err != nil {
+		return nil, err
+	}
+	if size := len(l.text()); size > MaxBytes {
+		return nil, fmt.Errorf("the ledger of %s would have %d KiB for %d identities, and %d KiB are allowed: place the request on fewer clusters, as two requests",
+			l.Request, size>>10, len(l.Rows), MaxBytes>>10)
+	}
+	labels := map[string]any{"app.kubernetes.io/managed-by": "baleen", labelLedger: "true"}
+	for _, account := range l.Accounts() {
+		labels[accountLabel(account)] = "true"
+	}
+	metadata := map[string]any{"name": name(l.Request), "namespace": Namespace, "labels": labels}
+	if l.version != "" {
+		metadata["resourceVersion"] = l.version
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data,
+	}}, nil
+}
+
+func decode(object *unstructured.Unstructured) (*Ledger, error) {
+	l := &Ledger{version: object.GetResourceVersion(), server: written(object)}
+	data, _, err := unstructured.NestedStringMap(object.Object, "data")
+	read := func(text string, into any) {
+		if err == nil && text != "" {
+			err = json.Unmarshal([]byte(text), into)
+		}
+	}
+	l.UID = data["uid"]
+	read(data["request"], &l.Request)
+	read(data["tombstone"], &l.Tombstone)
+	if since := data["missingSince"]; since != "" && err == nil {
+		l.MissingSince, err = time.Parse(time.RFC3339, since)
+	}
+	for line := range strings.Lines(data["rows"]) {
+		var row Row
+		read(line, &row)
+		l.Rows = append(l.Rows, row)
+	}
+	if err == nil && name(l.Request) != object.GetName() {
+		err = fmt.Errorf("it is about %s %s", l.Request.Kind, l.Request)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the ConfigMap %s/%s is not a ledger: restore it from a backup, or delete it to have it made again from what is delivered: %w", Namespace, object.GetName(), err)
+	}
+	l.stored = l.text()
+	return l, nil
+}

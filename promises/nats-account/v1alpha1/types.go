@@ -1,0 +1,299 @@
+// Package v1alpha1 is the API of the Promise nats-account: a NATS account that
+// application teams may draw users from.
+//
+// +kubebuilder:object:generate=false
+// +groupName=baleen.dev
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/baleen-platform/baleen/internal/field"
+)
+
+// NatsAccount is an account of a NATS system with the policy by which teams may
+// draw users from it. The platform team declares it in baleen-system.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=natsaccounts,singular=natsaccount,categories=baleen
+// +kubebuilder:printcolumn:name=Ready,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name=Reason,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name=Users,type=integer,JSONPath=`.status.users`
+// +kubebuilder:printcolumn:name=Attention,type=integer,JSONPath=`.status.needAttention`
+// +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name=Message,type=string,priority=1,JSONPath=`.status.message`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name may have at most 63 characters, because it becomes a label of Kratix's Jobs"
+type NatsAccount struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec NatsAccountSpec `json:"spec"`
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +optional
+	Status NatsAccountStatus `json:"status,omitempty"`
+}
+
+// NatsAccountSpec says where users come from, and what teams may ask for.
+//
+// +kubebuilder:validation:XValidation:rule="self.provider != 'jwt' || has(self.jwt)",message="provider jwt needs the field jwt"
+type NatsAccountSpec struct {
+	// Provider makes the users: jwt, which signs them with a signing key of the
+	// account, for a NATS system of your own in operator mode.
+	//
+	// +required
+	Provider Provider `json:"provider"`
+
+	// JWT is the account for provider jwt.
+	//
+	// +optional
+	JWT *JWT `json:"jwt,omitempty"`
+
+	// Policy bounds what a NatsUser may ask for.
+	//
+	// +optional
+	Policy Policy `json:"policy,omitempty"`
+
+	// Placement bounds the clusters that users may be delivered to.
+	//
+	// +optional
+	Placement Placement `json:"placement,omitempty"`
+}
+
+// Provider makes users.
+//
+// +kubebuilder:validation:Enum=jwt
+type Provider string
+
+// ProviderJWT signs users with a signing key of the account.
+const ProviderJWT Provider = "jwt"
+
+// JWT is an account in operator mode.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.operator) || (has(self.servers) && size(self.servers) > 0)",message="operator needs servers, where the account is looked up and updated"
+type JWT struct {
+	// AccountID is the public key of the account.
+	//
+	// +kubebuilder:validation:MaxLength=56
+	// +kubebuilder:validation:Pattern=`^A[A-Z2-7]{55}$`
+	// +required
+	AccountID string `json:"accountID"`
+
+	// SigningKey signs the users. It is one of the account's signing keys, and not
+	// its identity key, which belongs offline.
+	//
+	// +required
+	SigningKey SigningKey `json:"signingKey"`
+
+	// Servers are the URLs at which the system is reached: by Baleen to verify the
+	// account, and by workloads as NATS_URL.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://[-A-Za-z0-9.\[\]:]+$`
+	// +listType=set
+	// +optional
+	Servers []string `json:"servers,omitempty"`
+
+	// CACertificates is a PEM bundle that the servers' certificates are checked
+	// with. Default: the public authorities.
+	//
+	// +kubebuilder:validation:MaxLength=65536
+	// +optional
+	CACertificates string `json:"caCertificates,omitempty"`
+
+	// Operator lets Baleen revoke users and look up the account. Without it a
+	// user that was let go of lives on until it expires.
+	//
+	// +optional
+	Operator *Operator `json:"operator,omitempty"`
+}
+
+// SigningKey is a signing key of an account.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.requiredTags) || size(self.requiredTags) == 0 || (has(self.scoped) && self.scoped)",message="requiredTags goes with scoped: true only"
+type SigningKey struct {
+	// SecretRef names the Secret in baleen-system that holds the seed (SA...).
+	//
+	// +required
+	SecretRef SecretRef `json:"secretRef"`
+
+	// Scoped: the account gives the key a scope, which holds the permissions and
+	// limits of all its users. A NatsUser may then name none of its own.
+	//
+	// +optional
+	Scoped bool `json:"scoped,omitempty"`
+
+	// RequiredTags are the names of the tags that the scope's subjects are made
+	// of, as in {{tag(team)}}: a user without them could not connect.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
+	// +listType=set
+	// +optional
+	RequiredTags []string `json:"requiredTags,omitempty"`
+}
+
+// SecretRef names a key of a Secret in baleen-system.
+type SecretRef struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +required
+	Name string `json:"name"`
+
+	// Key in the Secret's data. Default: seed, and creds for credentials.
+	//
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]*$`
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// Operator is what changes an account takes.
+type Operator struct {
+	// SigningKeySecretRef names the seed (SO...) of a key that the operator signs
+	// accounts with.
+	//
+	// +required
+	SigningKeySecretRef SecretRef `json:"signingKeySecretRef"`
+
+	// SystemCredentialsSecretRef names credentials (a .creds file) of a user of
+	// the system account.
+	//
+	// +required
+	SystemCredentialsSecretRef SecretRef `json:"systemCredentialsSecretRef"`
+}
+
+// Policy bounds what a NatsUser may ask for. {{namespace}} and {{name}} in
+// subjects and tags stand for those of the request.
+type Policy struct {
+	// Namespaces are those whose requests are admitted; * stands for any
+	// characters. Default: none.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	// +listType=set
+	// +optional
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// Publish are the subjects that may be asked for to publish, as sets: orders.>
+	// admits orders.* and orders.new.
+	//
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
+	// +listType=set
+	// +optional
+	Publish []string `json:"publish,omitempty"`
+
+	// Subscribe are the subjects that may be asked for to subscribe.
+	//
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
+	// +listType=set
+	// +optional
+	Subscribe []string `json:"subscribe,omitempty"`
+
+	// MaxTTL is the longest life of a credential.
+	//
+	// +kubebuilder:default="2160h"
+	// +optional
+	MaxTTL field.Duration `json:"maxTTL,omitempty"`
+
+	// MinRenewBefore is the shortest time before its expiry at which a credential
+	// is renewed. It must be longer than Kratix's reconcile interval and the time
+	// that a delivery may take.
+	//
+	// +kubebuilder:default="48h"
+	// +optional
+	MinRenewBefore field.Duration `json:"minRenewBefore,omitempty"`
+
+	// ConnectionTypes are the ways to connect that a user may ask for, and that it
+	// gets if it asks for none.
+	//
+	// +kubebuilder:default={STANDARD,WEBSOCKET}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=7
+	// +listType=set
+	// +optional
+	ConnectionTypes []ConnectionType `json:"connectionTypes,omitempty"`
+
+	// AllowBearerTokens admits users whose JWT alone connects, without the seed.
+	//
+	// +optional
+	AllowBearerTokens bool `json:"allowBearerTokens,omitempty"`
+
+	// Tags are those that a user may ask for; * stands for any characters. With a
+	// scoped signing key tags may stand for rights.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:Pattern=`^[-a-z0-9_.:/*{}]+$`
+	// +listType=set
+	// +optional
+	Tags []string `json:"tags,omitempty"`
+
+	// MaxJWTBytes bounds the size of a user's JWT. Servers cap the line that
+	// carries it, by default at 4096 bytes.
+	//
+	// +kubebuilder:default=3500
+	// +kubebuilder:validation:Minimum=512
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	MaxJWTBytes int64 `json:"maxJWTBytes,omitempty"`
+}
+
+// ConnectionType is a way to connect.
+//
+// +kubebuilder:validation:Enum=STANDARD;WEBSOCKET;LEAFNODE;LEAFNODE_WS;MQTT;MQTT_WS;IN_PROCESS
+type ConnectionType string
+
+// Placement bounds the clusters that users may be delivered to.
+type Placement struct {
+	// Allowed selects Destinations: one that matches any entry is allowed.
+	// Default: all.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Allowed []field.Placement `json:"allowed,omitempty"`
+}
+
+// NatsAccountStatus is what the last run reports. Kratix adds keys of its own.
+type NatsAccountStatus struct {
+	// Conditions: Ready says whether the account can give out users.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// ObservedGeneration is the generation of the spec that the last run saw.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Message says in plain words how things stand.
+	Message string `json:"message,omitempty"`
+	// Account shows the account: its id, signing key, and what was verified.
+	Account *AccountStatus `json:"account,omitempty"`
+	// Users is how many NatsUsers draw from the account.
+	Users int64 `json:"users,omitempty"`
+	// NeedAttention is how many of them are not ready, AttentionNames the first.
+	NeedAttention  int64    `json:"needAttention,omitempty"`
+	AttentionNames []string `json:"attentionNames,omitempty"`
+	// Revocations is how many revoked users Baleen keeps in the account's JWT.
+	Revocations int64 `json:"revocations,omitempty"`
+}
+
+// AccountStatus is what the last run found of the account.
+type AccountStatus struct {
+	// ID is the public key of the account, SigningKey that of the key in use.
+	ID         string `json:"id"`
+	SigningKey string `json:"signingKey"`
+	// Name is the account's name, where it could be looked up.
+	Name string `json:"name,omitempty"`
+	// Scope describes the role of a scoped signing key.
+	Scope string `json:"scope,omitempty"`
+	// Verified says how far the account could be verified.
+	Verified string `json:"verified"`
+	// Revocation says whether users can be revoked.
+	Revocation string `json:"revocation"`
+}

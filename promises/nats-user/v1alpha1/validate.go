@@ -1,0 +1,236 @@
+package v1alpha1
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // an image has no database of time zones
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/subject"
+	account "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+)
+
+// Read decodes a user, fills in defaults and validates it, all as strictly as an
+// API server with the CRD would. The error is one sentence.
+func Read(object *unstructured.Unstructured) (*NatsUser, error) {
+	u := &NatsUser{}
+	u.Name, u.Namespace, u.Generation = object.GetName(), object.GetNamespace(), object.GetGeneration()
+	u.Annotations = object.GetAnnotations()
+	err := field.Decode("spec", object.Object["spec"], &u.Spec)
+	if err == nil {
+		u.Spec.Default()
+		err = u.Spec.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("NatsUser %s/%s is not valid: %w", u.Namespace, u.Name, err)
+	}
+	return u, nil
+}
+
+// Default fills in what the CRD's defaults fill in, and what depends on another
+// field.
+func (s *NatsUserSpec) Default() {
+	c := &s.Credentials
+	c.TTL = cmp.Or(c.TTL, "720h")
+	c.Overlap = cmp.Or(c.Overlap, "24h")
+	c.RevokePrevious = cmp.Or(c.RevokePrevious, AfterOverlap)
+	s.Secret.Format = cmp.Or(s.Secret.Format, Creds)
+	if s.Secret.Format == Creds {
+		s.Secret.Key = cmp.Or(s.Secret.Key, "nats.creds")
+	}
+	s.Retain = cmp.Or(s.Retain, Ciphertext)
+	s.DeletionPolicy = cmp.Or(s.DeletionPolicy, Revoke)
+	if p := s.Permissions; p != nil && p.AllowResponses != nil {
+		p.AllowResponses.Max = cmp.Or(p.AllowResponses.Max, 1)
+		p.AllowResponses.TTL = cmp.Or(p.AllowResponses.TTL, "5s")
+	}
+	if s.Times != nil {
+		s.Times.TimeZone = cmp.Or(s.Times.TimeZone, "UTC")
+	}
+}
+
+// RenewalWindow returns how long before its expiry a credential is renewed.
+func (c Credentials) RenewalWindow() time.Duration {
+	if c.RenewBefore != "" {
+		return c.RenewBefore.Value()
+	}
+	return (c.TTL.Value() / 3).Truncate(time.Second)
+}
+
+var (
+	tag       = regexp.MustCompile(`^[a-z0-9][-a-z0-9_.:/]*$`)
+	timeOfDay = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$`)
+	zone      = regexp.MustCompile(`^[A-Za-z0-9_+/-]{1,64}$`)
+	marker    = regexp.MustCompile(`^[!-~]{0,64}$`)
+)
+
+// The bounds of durations: what Go can count and people mean.
+const (
+	leastTTL = time.Minute
+	mostTTL  = 10 * 365 * 24 * time.Hour
+)
+
+// Tags that Baleen sets itself, so that a scope may trust them.
+const (
+	TagNamespace   = "namespace"
+	TagName        = "name"
+	TagDestination = "destination"
+)
+
+// Validate checks a spec with its defaults filled in.
+func (s *NatsUserSpec) Validate() error {
+	var p field.Problems
+	p.LabelName("spec.accountRef.name", s.AccountRef.Name)
+	if s.WorkloadNamespace != "" {
+		p.DNSLabel("spec.workloadNamespace", s.WorkloadNamespace)
+	}
+	s.Permissions.validate(&p)
+	if l := s.Limits; l != nil {
+		if l.Subscriptions < 0 || l.Subscriptions > 1_000_000_000 {
+			p.Addf("spec.limits.subscriptions %d is not between 1 and 1000000000", l.Subscriptions)
+		}
+		p.Size("spec.limits.payload", l.Payload)
+	}
+	account.ConnectionTypesProblems(&p, "spec.connectionTypes", s.ConnectionTypes, 0)
+	p.Set("spec.sourceCIDRs", s.SourceCIDRs, 64)
+	for _, cidr := range s.SourceCIDRs {
+		if _, _, err := net.ParseCIDR(cidr); err != nil {
+			p.Addf("spec.sourceCIDRs: %s is not a network such as 10.0.0.0/8", field.Quote(cidr))
+		}
+	}
+	s.Times.validate(&p)
+	s.validateTags(&p)
+	s.Credentials.validate(&p)
+	s.Secret.validate(&p)
+	p.Placement("spec.placement", s.Placement)
+	oneOf(&p, "spec.retain", s.Retain, Ciphertext, Nothing)
+	oneOf(&p, "spec.deletionPolicy", s.DeletionPolicy, Revoke, RetainOnGone)
+	return p.Err()
+}
+
+func oneOf[T ~string](p *field.Problems, name string, value T, values ...T) {
+	if !slices.Contains(values, value) {
+		p.Addf("%s %s is not one of %v", name, field.Quote(string(value)), values)
+	}
+}
+
+func (m *Permissions) validate(p *field.Problems) {
+	if m == nil {
+		return
+	}
+	for _, list := range []struct {
+		name     string
+		subjects []string
+	}{
+		{"spec.permissions.publish.allow", m.Publish.Allow}, {"spec.permissions.publish.deny", m.Publish.Deny},
+		{"spec.permissions.subscribe.allow", m.Subscribe.Allow}, {"spec.permissions.subscribe.deny", m.Subscribe.Deny},
+	} {
+		p.Set(list.name, list.subjects, 256)
+		for _, s := range list.subjects {
+			if err := subject.Check(s); err != nil {
+				p.Addf("%s: the subject %v", list.name, err)
+			}
+		}
+	}
+	if r := m.AllowResponses; r != nil {
+		if r.Max < 1 || r.Max > 1_000_000 {
+			p.Addf("spec.permissions.allowResponses.max %d is not between 1 and 1000000", r.Max)
+		}
+		p.Duration("spec.permissions.allowResponses.ttl", r.TTL, time.Millisecond, mostTTL)
+	}
+}
+
+func (t *Times) validate(p *field.Problems) {
+	if t == nil {
+		return
+	}
+	if _, err := time.LoadLocation(t.TimeZone); err != nil || !zone.MatchString(t.TimeZone) || t.TimeZone == "Local" {
+		p.Addf("spec.times.timeZone %s is not a time zone of the IANA database such as Europe/Zurich", field.Quote(t.TimeZone))
+	}
+	p.Count("spec.times.ranges", len(t.Ranges), 1, 16)
+	for _, r := range t.Ranges {
+		if !timeOfDay.MatchString(r.Start) || !timeOfDay.MatchString(r.End) {
+			p.Addf("spec.times.ranges: %s to %s is not a part of a day such as 08:00:00 to 18:00:00", field.Quote(r.Start), field.Quote(r.End))
+		}
+	}
+}
+
+func (s *NatsUserSpec) validateTags(p *field.Problems) {
+	p.Set("spec.tags", s.Tags, 32)
+	for _, t := range s.Tags {
+		name, _, _ := strings.Cut(t, ":")
+		switch {
+		case len(t) > 128 || !tag.MatchString(t):
+			p.Addf("spec.tags: %s is not a tag such as stage:prod: at most 128 of a-z, 0-9, -, _, ., : and /", field.Quote(t))
+		case slices.Contains([]string{TagNamespace, TagName, TagDestination}, name):
+			p.Addf("spec.tags: %s has a name that Baleen sets itself: leave it out", field.Quote(t))
+		}
+	}
+}
+
+func (c Credentials) validate(p *field.Problems) {
+	p.Duration("spec.credentials.ttl", c.TTL, leastTTL, mostTTL)
+	p.Duration("spec.credentials.renewBefore", c.RenewBefore, time.Second, mostTTL)
+	p.Duration("spec.credentials.overlap", c.Overlap, 0, mostTTL)
+	if c.RenewBefore.Value() >= c.TTL.Value() && c.TTL.Value() > 0 {
+		p.Addf("spec.credentials.renewBefore %s is not shorter than the ttl %s: it would be renewed in each run", c.RenewBefore, c.TTL)
+	}
+	if !marker.MatchString(c.Rotate) {
+		p.Addf("spec.credentials.rotate %s is not a word of at most 64 printable characters", field.Quote(c.Rotate))
+	}
+	oneOf(p, "spec.credentials.revokePrevious", c.RevokePrevious, AfterOverlap, Immediately)
+}
+
+func (s *Secret) validate(p *field.Problems) {
+	p.DNSSubdomain("spec.secret.name", s.Name)
+	oneOf(p, "spec.secret.format", s.Format, Creds, JWTAndSeed, Env)
+	switch {
+	case s.Format == Creds && len(validation.IsConfigMapKey(s.Key)) > 0:
+		p.Addf("spec.secret.key %s is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", field.Quote(s.Key))
+	case s.Format != Creds && s.Key != "":
+		p.Addf("spec.secret.key goes with format: Creds only; %s has keys of its own", s.Format)
+	}
+	p.Count("spec.secret.labels", len(s.Labels), 0, 32)
+	p.Labels("spec.secret.labels", s.Labels)
+	foreign(p, "spec.secret.labels", s.Labels)
+	p.Count("spec.secret.annotations", len(s.Annotations), 0, 32)
+	for _, key := range slices.Sorted(maps.Keys(s.Annotations)) { // a status must not depend on a map's order
+		if len(validation.IsQualifiedName(strings.ToLower(key))) > 0 {
+			p.Addf("spec.secret.annotations: %s is not the name of an annotation: at most 63 of A-Z, a-z, 0-9, -, _ and ., and perhaps a prefix such as example.com/", field.Quote(key))
+		}
+		if value := s.Annotations[key]; len(value) > 4096 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || 0x80 <= r && r <= 0x9f || r == 0x2028 || r == 0x2029 }) {
+			p.Addf("spec.secret.annotations: the value of %s has a line break or another control character, or more than 4096 bytes", field.Quote(key))
+		}
+	}
+	foreign(p, "spec.secret.annotations", s.Annotations)
+}
+
+// reserved are the domains whose labels and annotations steer somebody: a Secret
+// with some of them would be unsealed anywhere, become a cluster of Argo CD, or
+// be taken away.
+var reserved = []string{"kubernetes.io", "k8s.io", "kratix.io", "argoproj.io", "bitnami.com", "helm.sh", "baleen.dev"}
+
+func foreign(p *field.Problems, name string, values map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		prefix, _, found := strings.Cut(strings.ToLower(key), "/")
+		if found && slices.ContainsFunc(reserved, func(d string) bool { return prefix == d || strings.HasSuffix(prefix, "."+d) }) {
+			p.Addf("%s: %s has a prefix that belongs to others: leave it out", name, field.Quote(key))
+		}
+	}
+}
+
+// The annotations by which `baleen rotate` asks for a new generation: on all
+// clusters, or on one.
+const (
+	RotateAnnotation       = "baleen.dev/rotate"
+	RotateAnnotationPrefix = "rotate.baleen.dev/"
+)
