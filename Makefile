@@ -19,7 +19,9 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 	$(TOOL) controller-gen crd paths=./promises/... output:crd:dir=$$dir && \
 	go -C internal/tools build -o $$dir/promise ./promise && $$dir/promise $$dir \
 	  promises/api-aggregator=baleen.dev_apiaggregators.yaml \
-	  promises/api-aggregator-target=baleen.dev_apiaggregatortargets.yaml
+	  promises/api-aggregator-target=baleen.dev_apiaggregatortargets.yaml \
+	  promises/nats-account=baleen.dev_natsaccounts.yaml \
+	  promises/nats-user=baleen.dev_natsusers.yaml
 
 test: ## Run all tests; under four minutes once built.
 	go test ./...

@@ -21,11 +21,13 @@ import (
 
 //go:embed api-aggregator/promise.yaml api-aggregator/templates
 //go:embed api-aggregator-target/promise.yaml api-aggregator-target/templates
+//go:embed nats-account/promise.yaml
+//go:embed nats-user/promise.yaml nats-user/templates
 var files embed.FS
 
 // Names are the names of Baleen's Promises: of their folders, their binaries and
 // the Promise objects.
-var Names = []string{"api-aggregator", "api-aggregator-target"}
+var Names = []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user"}
 
 // Promise is what one promise.yaml says.
 type Promise struct {

@@ -7,6 +7,8 @@ import (
 
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
+	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
 )
 
 // stages are the entry points of the pipelines, by the name of their Promise.
@@ -15,6 +17,8 @@ import (
 var stages = map[string]func() int{
 	"api-aggregator":        apiaggregator.Main,
 	"api-aggregator-target": apiaggregatortarget.Main,
+	"nats-account":          natsaccount.Main,
+	"nats-user":             natsuser.Main,
 }
 
 // stageCommand is how baleen runs itself as a pipeline where no binary of the

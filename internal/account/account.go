@@ -16,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/field"
@@ -26,6 +27,9 @@ import (
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
+
+// Namespace is where NatsAccounts and their Secrets live.
+const Namespace = config.Namespace
 
 // Account is a NatsAccount with its signing key.
 type Account struct {
@@ -114,17 +118,10 @@ func (a *Account) Terms() string {
 func Revocable(a *v1alpha1.NatsAccount) bool { return a.Spec.JWT.Operator != nil }
 
 // Allows tells whether users may be delivered to a Destination with such labels.
-func Allows(a *v1alpha1.NatsAccount, labels map[string]string) bool {
-	if len(a.Spec.Placement.Allowed) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(a.Spec.Placement.Allowed, func(p field.Placement) bool {
-		for k, v := range p.Labels() {
-			if got, ok := labels[k]; !ok || got != v {
-				return false
-			}
-		}
-		return true
+func Allows(a *v1alpha1.NatsAccount, of map[string]string) bool {
+	allowed := a.Spec.Placement.Allowed
+	return len(allowed) == 0 || slices.ContainsFunc(allowed, func(p field.Placement) bool {
+		return labels.SelectorFromSet(p.Labels()).Matches(labels.Set(of))
 	})
 }
 

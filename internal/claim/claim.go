@@ -53,6 +53,11 @@ func Host(name string) Thing { return Thing{Kind: "host", Scope: name} }
 // Path is the right to publish a path, given by its key, whatever the match type.
 func Path(host, key string) Thing { return Thing{Kind: "path", Scope: host, Key: key} }
 
+// Secret is the right to deliver a Secret of that name to a cluster.
+func Secret(destination, namespace, name string) Thing {
+	return Thing{Kind: "secret", Scope: destination, Key: "/" + namespace + "/" + name}
+}
+
 // String names the thing in a message.
 func (t Thing) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
 

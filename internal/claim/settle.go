@@ -104,6 +104,38 @@ func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want)
 	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}, nil
 }
 
+// Await waits for things that their owners are letting go of. An owner is done with
+// that in its next run, so it is asked for one. Wait calls what it is given until
+// that is done, or gives up; the verdicts are those of the last look.
+func (b Book) Await(ctx context.Context, owner Owner, wants []Want, verdicts []Verdict, ask func(context.Context, []Owner) error, wait func(context.Context, func(context.Context) (bool, error)) error) error {
+	releasing := func() (indices []int, owners []Owner) {
+		for i, v := range verdicts {
+			if v.Releasing {
+				indices, owners = append(indices, i), append(owners, v.Holder)
+			}
+		}
+		return indices, owners
+	}
+	waiting, owners := releasing()
+	if len(waiting) == 0 {
+		return nil
+	}
+	if err := ask(ctx, owners); err != nil {
+		return err
+	}
+	return wait(ctx, func(ctx context.Context) (bool, error) {
+		for _, i := range waiting {
+			c, err := b.Acquire(ctx, wants[i].Thing, owner, wants[i].Facts)
+			if err != nil {
+				return false, err
+			}
+			verdicts[i] = Verdict{Held: c.Owner == owner && c.State == Held, Holder: c.Owner, Releasing: c.State == Releasing}
+		}
+		waiting, _ = releasing()
+		return len(waiting) == 0, nil
+	})
+}
+
 func sameFacts(a, b map[string]string) bool {
 	return equal(Claim{Facts: a}, Claim{Facts: b})
 }
@@ -118,6 +150,30 @@ func (b Book) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
 	var ask []Owner
 	for _, c := range owned {
 		if c, err = b.Release(ctx, c.Thing, owner, true); err != nil {
+			return ask, err
+		}
+		ask = append(ask, c.Waiters...)
+	}
+	return ask, nil
+}
+
+// FreeDead lets go of those claims of an owner that are dead, and returns those
+// who wait for them.
+func (b Book) FreeDead(ctx context.Context, owner Owner, dead func(context.Context, Claim) (bool, error)) ([]Owner, error) {
+	owned, err := b.OwnedBy(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	var ask []Owner
+	for _, c := range owned {
+		isDead, err := dead(ctx, c)
+		if err != nil {
+			return ask, err
+		}
+		if !isDead {
+			continue
+		}
+		if c, err = b.Free(ctx, c); err != nil {
 			return ask, err
 		}
 		ask = append(ask, c.Waiters...)

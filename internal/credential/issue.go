@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -82,7 +83,7 @@ var rules = []rule{
 		return c.Basis.Account != w.Basis.Account || c.Basis.AccountID != w.Basis.AccountID
 	}},
 	{GrantChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Grant != w.Basis.Grant }},
-	{RotationRequested, func(c *ledger.Row, w Want, _ time.Time) bool { return rotates(c.Basis.Rotate, w.Basis.Rotate) }},
+	{RotationRequested, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Rotate != w.Basis.Rotate }},
 	{DeletedAtProvider, func(_ *ledger.Row, w Want, _ time.Time) bool { return w.Deleted }},
 	{SigningKeyChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.SigningKey != w.Basis.SigningKey }},
 	{DeliveryChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Delivery != w.Basis.Delivery }},
@@ -91,11 +92,12 @@ var rules = []rule{
 	{RenewalDue, func(c *ledger.Row, w Want, now time.Time) bool { return !now.Before(w.renews) }},
 }
 
-// rotates tells whether a rotation is asked for that the basis does not know. What
-// was asked for once and is taken back asks for nothing.
-func rotates(was, asked ledger.Rotate) bool {
-	differs := func(was, asked string) bool { return asked != "" && asked != was }
-	return differs(was.Spec, asked.Spec) || differs(was.All, asked.All) || differs(was.Destination, asked.Destination)
+// Rotation returns what is asked for to rotate, given what a cluster's credential
+// was issued upon: what was asked for once and is taken back asks for nothing.
+func Rotation(was, asked ledger.Rotate) ledger.Rotate {
+	return ledger.Rotate{
+		Spec: cmp.Or(asked.Spec, was.Spec), All: cmp.Or(asked.All, was.All), Destination: cmp.Or(asked.Destination, was.Destination),
+	}
 }
 
 // Decide returns why a cluster needs a new generation, and no reason if it does

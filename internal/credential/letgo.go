@@ -47,22 +47,16 @@ func RetireAll(l *ledger.Ledger, revocable bool, now time.Time) {
 
 // age takes away what time has settled: states, ciphertext and rows.
 func age(l *ledger.Ledger, terms Terms, now time.Time) {
-	newest := map[string]int64{}
-	for _, r := range l.Rows {
-		if r.State == ledger.Active {
-			newest[r.Destination] = r.Generation
-		}
-	}
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		isCurrent := r.State == ledger.Active && newest[r.Destination] == r.Generation
+		isCurrent := r == l.Current(r.Destination)
 		if !isCurrent { // nobody gets it any more
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
 			if !now.Before(r.Expires) {
 				r.State = ledger.Retired
 			}
 		}
-		if isCurrent && r.Basis.Delivery.Retain == "Nothing" && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
+		if isCurrent && r.Basis.Delivery.Retain == ledger.RetainNothing && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
 			r.Ciphertext = nil
 		}
 	}
@@ -87,20 +81,34 @@ func forgettable(r ledger.Row, now time.Time) bool {
 
 // letGo tells whether a generation has been superseded, and for long enough.
 func letGo(l *ledger.Ledger, r *ledger.Row, terms Terms, now time.Time) bool {
-	if l.Current(r.Destination).Generation == r.Generation {
+	if current := l.Current(r.Destination); current == nil || current.Generation <= r.Generation {
 		return false
 	}
-	superseded := false
-	for _, later := range l.Rows { // in the order of their generations
-		if later.Destination != r.Destination || later.Generation <= r.Generation {
-			continue
-		}
-		superseded = superseded || later.State != ledger.Intended && Reason(later.Reason).supersedes()
-		if superseded && (terms.Immediately || !later.Written.IsZero() && !now.Before(later.Written.Add(terms.Overlap))) {
-			return true
-		}
+	return slices.ContainsFunc(l.Rows, func(later ledger.Row) bool {
+		return later.Destination == r.Destination && supersededBy(l, r, later.Generation) &&
+			(terms.Immediately || !later.Written.IsZero() && !now.Before(later.Written.Add(terms.Overlap)))
+	})
+}
+
+// Awaited tells whether anything depends on when a row is seen in the state store:
+// a former generation that is to go, or its own ciphertext. Otherwise nobody need
+// write it down.
+func Awaited(l *ledger.Ledger, row *ledger.Row) bool {
+	if row.State != ledger.Active || !row.Written.IsZero() {
+		return false
 	}
-	return false
+	awaits := func(r ledger.Row) bool {
+		return r.Destination == row.Destination && r.State == ledger.Active && supersededBy(l, &r, row.Generation)
+	}
+	return slices.ContainsFunc(l.Rows, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && len(row.Ciphertext) > 0
+}
+
+// supersededBy tells whether a generation up to a later one takes the place of a row.
+func supersededBy(l *ledger.Ledger, r *ledger.Row, upTo int64) bool {
+	return slices.ContainsFunc(l.Rows, func(later ledger.Row) bool {
+		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
+			later.State != ledger.Intended && Reason(later.Reason).supersedes()
+	})
 }
 
 // EarlierOf returns the generations of a destination that can still connect, for

@@ -30,6 +30,8 @@ type Placement struct {
 	// Unregistered match too but do not carry Label, so that nothing can be
 	// addressed to them.
 	Unregistered []string
+
+	labels map[string]labels.Set
 }
 
 // List returns the placement of a request that selects Destinations by labels;
@@ -43,8 +45,9 @@ func List(ctx context.Context, client platform.Client, selector map[string]strin
 }
 
 func match(all []unstructured.Unstructured, selector map[string]string) Placement {
-	var p Placement
+	p := Placement{labels: map[string]labels.Set{}}
 	for _, d := range all {
+		p.labels[d.GetName()] = d.GetLabels()
 		switch {
 		case d.GetDeletionTimestamp() != nil, !labels.SelectorFromSet(selector).Matches(labels.Set(d.GetLabels())):
 		case d.GetLabels()[Label] == d.GetName():
@@ -56,6 +59,25 @@ func match(all []unstructured.Unstructured, selector map[string]string) Placemen
 	slices.Sort(p.Placed)
 	slices.Sort(p.Unregistered)
 	return p
+}
+
+// Restrict takes out the Destinations that are not allowed by their labels, and
+// returns their names.
+func (p Placement) Restrict(allows func(labels map[string]string) bool) (Placement, []string) {
+	var refused []string
+	restricted := Placement{labels: p.labels}
+	for _, list := range []struct{ from, to *[]string }{
+		{&p.Placed, &restricted.Placed}, {&p.Unregistered, &restricted.Unregistered},
+	} {
+		for _, name := range *list.from {
+			if allows(p.labels[name]) {
+				*list.to = append(*list.to, name)
+			} else {
+				refused = append(refused, name)
+			}
+		}
+	}
+	return restricted, refused
 }
 
 // Count returns the number of clusters in words.
@@ -74,7 +96,7 @@ func (p Placement) Problem() (reason, message string) {
 		return "DestinationNotRegistered", fmt.Sprintf("nothing new can be sent to %s: register it with `baleen clusters trust %s`",
 			strings.Join(p.Unregistered, ", "), p.Unregistered[0])
 	case len(p.Placed) == 0:
-		return "NoDestination", "no Destination matches the aggregator's spec.placement, so no cluster is served: change it, or label a Destination"
+		return "NoDestination", "no Destination matches spec.placement, so no cluster is served: change it, or label a Destination"
 	}
 	return "", ""
 }

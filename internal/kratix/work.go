@@ -16,12 +16,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Labels that Kratix puts on requests, Works and WorkPlacements.
+// Labels that Kratix puts on requests, Jobs, Works and WorkPlacements.
 const (
 	LabelPromise              = "kratix.io/promise-name"
 	LabelResource             = "kratix.io/resource-name"
 	LabelPipeline             = "kratix.io/pipeline-name"
 	LabelWorkType             = "kratix.io/work-type"
+	LabelAction               = "kratix.io/workflow-action"
 	LabelWork                 = "kratix.io/work"
 	LabelGroup                = "kratix.io/workload-group-id"
 	LabelDestination          = "kratix.io/targetDestinationName"

@@ -54,9 +54,13 @@ type Delivery struct {
 	Key string `json:"key,omitempty"`
 	// Servers are in the Secret where the format is Env, separated by commas.
 	Servers string `json:"servers,omitempty"`
-	// Retain is what is kept of the ciphertext: Ciphertext or Nothing.
+	// Retain is what is kept of the ciphertext once it was delivered: Ciphertext or
+	// [RetainNothing].
 	Retain string `json:"retain"`
 }
+
+// RetainNothing keeps no ciphertext once it was delivered.
+const RetainNothing = "Nothing"
 
 // Rotate holds what was asked for to rotate: in the spec, by annotation for all
 // clusters, and by annotation for this one.
@@ -95,7 +99,7 @@ type Earlier struct {
 type Row struct {
 	Destination string `json:"destination"`
 	Generation  int64  `json:"generation"`
-	State       State  `json:"state"`
+	State       State  `json:"state,omitempty"`
 	// User is the public key of the identity.
 	User string `json:"user"`
 	// Reason is why it was issued.
@@ -165,11 +169,12 @@ func (l *Ledger) Add(row Row) {
 	})
 }
 
-// Current returns what a destination has now: its newest active row, nil if there
-// is none.
+// Current returns what a destination has now: its newest active row of which there
+// is something to deliver, nil if there is none.
 func (l *Ledger) Current(destination string) *Row {
 	for i := len(l.Rows) - 1; i >= 0; i-- {
-		if r := &l.Rows[i]; r.Destination == destination && r.State == Active {
+		r := &l.Rows[i]
+		if r.Destination == destination && r.State == Active && (len(r.Ciphertext) > 0 || r.Basis.Delivery.Retain == RetainNothing) {
 			return r
 		}
 	}
@@ -199,6 +204,15 @@ func (l *Ledger) Count(state State) int {
 		}
 	}
 	return n
+}
+
+// Expire retires what accounts cannot revoke: it lives until it expires.
+func (l *Ledger) Expire(accounts []string) {
+	for i := range l.Rows {
+		if r := &l.Rows[i]; r.State == Retiring && slices.Contains(accounts, r.Basis.Account) {
+			r.State = Retired
+		}
+	}
 }
 
 // Changed tells whether the ledger differs from what is stored.

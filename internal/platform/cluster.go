@@ -150,6 +150,8 @@ func (c *Cluster) Delete(ctx context.Context, kind Kind, namespace, name string,
 	if err := checkName(ctx, kind, namespace, name); err != nil {
 		return err
 	}
+	// What belongs to the object goes too, which for a Job is not the default.
+	background := metav1.DeletePropagationBackground
 	guard := &metav1.Preconditions{}
 	if preconditions.UID != "" {
 		uid := types.UID(preconditions.UID)
@@ -158,7 +160,7 @@ func (c *Cluster) Delete(ctx context.Context, kind Kind, namespace, name string,
 	if preconditions.ResourceVersion != "" {
 		guard.ResourceVersion = &preconditions.ResourceVersion
 	}
-	return c.resource(kind, namespace).Delete(ctx, name, metav1.DeleteOptions{Preconditions: guard})
+	return c.resource(kind, namespace).Delete(ctx, name, metav1.DeleteOptions{Preconditions: guard, PropagationPolicy: &background})
 }
 
 func (c *Cluster) resource(kind Kind, namespace string) dynamic.ResourceInterface {

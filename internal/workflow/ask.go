@@ -3,10 +3,10 @@ package workflow
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -29,20 +29,19 @@ func (r *Run) Ask(ctx context.Context, kind platform.Kind, namespace, name strin
 	return fmt.Errorf("%s %s/%s cannot be asked to reconcile: %w", kind.Kind, namespace, name, err)
 }
 
-// How long a run waits for another request's, and how often it looks.
+// How long a run waits for another's effect, and how often it looks.
 const (
 	patience = time.Minute
 	interval = 5 * time.Second
 )
 
-// Wait waits, for a bounded time, until done. On a platform folder it looks once:
-// there nothing happens while a run waits.
+// Wait waits, for a bounded time, until done. On a platform folder and in a dry
+// run it looks no more: there nothing happens while a run waits.
 func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)) error {
-	looks := int(patience / interval)
-	if r.DryRun || os.Getenv("BALEEN_PLATFORM_DIR") != "" {
-		looks = 0
+	if !r.waits {
+		return nil
 	}
-	for range looks {
+	for range int(patience / interval) {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -51,6 +50,54 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 		if ok, err := done(ctx); ok || err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// StopConfigure ends the configure runs of a request that is being deleted, and
+// returns when their pods are gone: Kratix may run both workflows at once, and
+// what a configure emits after the deletion would stay for ever. A pod that does
+// not go is an error.
+func (r *Run) StopConfigure(ctx context.Context) error {
+	if r.DryRun {
+		return nil
+	}
+	labels := map[string]string{
+		kratix.LabelPromise: r.Promise, kratix.LabelResource: r.Identity.Name, kratix.LabelAction: string(kratix.Configure),
+	}
+	jobs, err := r.Platform.List(ctx, platform.Job, r.Identity.Namespace, labels)
+	if err != nil {
+		return fmt.Errorf("the configure Jobs of %s cannot be listed: %w", r.Identity, err)
+	}
+	for _, job := range jobs {
+		err := r.Platform.Delete(ctx, platform.Job, job.GetNamespace(), job.GetName(), platform.Preconditions{UID: string(job.GetUID())})
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("the configure Job %s of %s cannot be removed: %w", job.GetName(), r.Identity, err)
+		}
+	}
+	var running string
+	gone := func(ctx context.Context) (bool, error) {
+		pods, err := r.Platform.List(ctx, platform.Pod, r.Identity.Namespace, labels)
+		if err != nil {
+			return false, fmt.Errorf("the configure pods of %s cannot be listed: %w", r.Identity, err)
+		}
+		running = ""
+		for _, pod := range pods {
+			phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+			if phase != "Succeeded" && phase != "Failed" {
+				running = pod.GetName()
+			}
+		}
+		return running == "", nil
+	}
+	if ok, err := gone(ctx); ok || err != nil {
+		return err
+	}
+	if err := r.Wait(ctx, gone); err != nil {
+		return err
+	}
+	if running != "" {
+		return fmt.Errorf("the configure pod %s of %s does not end: end it, and ask for the deletion again with the label %s=true", running, r.Identity, kratix.LabelManualReconciliation)
 	}
 	return nil
 }

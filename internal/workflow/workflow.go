@@ -4,6 +4,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,12 +54,17 @@ type Run struct {
 	Identity identity.Request
 	Platform platform.Client
 	Config   config.Config
-	// Last is the last output, of which Kratix has made the request's Work.
-	Last destination.Output
-	Now  time.Time
+	// Last is the last output, of which Kratix has made the request's Works, and
+	// Works are their names.
+	Last  destination.Output
+	Works []string
+	Now   time.Time
 	// DryRun: writes to the platform have no effect.
 	DryRun bool
 	Log    *slog.Logger
+
+	// waits tells whether anything can happen while this run waits.
+	waits bool
 }
 
 // Result is what a run has come to.
@@ -86,6 +92,13 @@ func (f *Failure) Unwrap() error { return f.Err }
 // Fail gives an error its reason, a CamelCase word.
 func Fail(reason string, err error) error { return &Failure{reason, err} }
 
+// stop is an error that ends a run without any output.
+type stop struct{ error }
+
+// Stop has a run end with exit code 1 and this sentence, so that it emits nothing,
+// not even its last output: for a request that must not be served any more.
+func Stop(err error) error { return &stop{err} }
+
 // Templates returns the Promise's templates with the overlays of the platform
 // team, which are the ConfigMap <promise>-overlays, on top.
 func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error) {
@@ -106,43 +119,57 @@ func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error
 func Main(p Pipeline) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := run(ctx, p, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", p.Promise, oneLine(err))
-		return 1
-	}
-	return 0
+	return Environment{os.Getenv, os.Stderr, Open}.Run(ctx, p)
 }
 
 // Open is how a run reaches the platform; tests put another way in its place.
 var Open = platform.Open
 
-func run(ctx context.Context, p Pipeline, stderr io.Writer) error {
-	m, err := openMount()
+// Environment is what a run finds around it.
+type Environment struct {
+	Getenv func(string) string
+	Stderr io.Writer
+	// Open reaches the platform; timestamps in a folder come from now.
+	Open func(now func() time.Time) (platform.Client, error)
+}
+
+// Run runs a pipeline and returns the exit code, as [Main] does.
+func (e Environment) Run(ctx context.Context, p Pipeline) int {
+	if err := e.run(ctx, p); err != nil {
+		fmt.Fprintf(e.Stderr, "%s: %s\n", p.Promise, oneLine(err))
+		return 1
+	}
+	return 0
+}
+
+func (e Environment) run(ctx context.Context, p Pipeline) error {
+	m, err := openMount(e)
 	if err != nil {
 		return err
 	}
-	now, err := clock()
+	now, err := e.clock()
 	if err != nil {
 		return err
 	}
-	action := m.WorkflowAction()
+	action := e.Getenv("KRATIX_WORKFLOW_ACTION")
 	if action != "configure" && action != "delete" {
 		return fmt.Errorf("KRATIX_WORKFLOW_ACTION is %q: it must be configure or delete", action)
 	}
-	if m.PromiseName() == "" {
+	if e.Getenv("KRATIX_PROMISE_NAME") == "" {
 		return errors.New("KRATIX_PROMISE_NAME is not set: without it the last output cannot be found")
 	}
-	client, err := Open(func() time.Time { return now })
+	client, err := e.Open(func() time.Time { return now })
 	if err != nil {
 		return err
 	}
 	r := &Run{
 		Platform: client,
 		Now:      now,
-		DryRun:   isDryRun(os.Getenv("KRATIX_DRY_RUN")),
-		Log:      logger(stderr, p.Promise),
+		DryRun:   isDryRun(e.Getenv("KRATIX_DRY_RUN")),
+		Log:      e.logger(p.Promise),
 		Promise:  p.Promise,
 	}
+	r.waits = !r.DryRun && e.Getenv("BALEEN_PLATFORM_DIR") == ""
 	if r.DryRun {
 		r.Platform = platform.ReadOnly(client)
 	}
@@ -179,13 +206,14 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	if err != nil {
 		return fmt.Errorf("%s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 	}
-	owner := standin.Owner{Promise: m.PromiseName(), Resource: name}
+	owner := standin.Owner{Promise: m.getenv("KRATIX_PROMISE_NAME"), Resource: name}
 	works, err := r.Platform.List(ctx, platform.Work, namespace, owner.Labels())
 	if err != nil {
 		return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 	}
 	r.Last = destination.Output{}
 	for i := range works {
+		r.Works = append(r.Works, works[i].GetName())
 		files, err := standin.Unpack(&works[i])
 		if err != nil {
 			return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
@@ -213,6 +241,10 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
 	}
+	var halt *stop
+	if errors.As(err, &halt) {
+		return err
+	}
 	if err != nil {
 		status := r.failed(err)
 		maps.Copy(status, result.Status)
@@ -222,7 +254,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		r.Log.Error("the request cannot be carried out", "request", r.Identity.String(), "error", err)
 		return nil
 	}
-	kept, leaving := destination.Keep(r.Last, result.Placement, r.remembered(), r.Now, r.Config.DestinationGrace)
+	kept, leaving := r.Kept(result.Placement)
 	for name, files := range kept {
 		if result.Output[name] == nil {
 			result.Output[name] = files
@@ -239,6 +271,13 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	}
 	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", result.Reason)
 	return nil
+}
+
+// Kept returns the Destinations that the request is not placed on any more and that
+// keep their documents all the same, with those documents, and whom of them to
+// remember as leaving.
+func (r *Run) Kept(p destination.Placement) (destination.Output, []destination.Leaving) {
+	return destination.Keep(r.Last, p, r.remembered(), r.Now, r.Config.DestinationGrace)
 }
 
 // leavingKey is the key of the status that remembers since when a Destination no
@@ -300,8 +339,8 @@ func (r *Run) status(ready bool, reason, message string) map[string]any {
 }
 
 // clock returns the time of the run: BALEEN_NOW where it is set, else now.
-func clock() (time.Time, error) {
-	text := os.Getenv("BALEEN_NOW")
+func (e Environment) clock() (time.Time, error) {
+	text := e.Getenv("BALEEN_NOW")
 	if text == "" {
 		return time.Now().UTC(), nil
 	}
@@ -319,27 +358,25 @@ func oneLine(err error) string {
 
 func isDryRun(value string) bool { return value != "" && value != "false" }
 
-func logger(w io.Writer, promise string) *slog.Logger {
+func (e Environment) logger(promise string) *slog.Logger {
 	level := slog.LevelInfo
-	if os.Getenv("BALEEN_LOG") == "debug" {
+	if e.Getenv("BALEEN_LOG") == "debug" {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})).With("promise", promise)
+	return slog.New(slog.NewTextHandler(e.Stderr, &slog.HandlerOptions{Level: level})).With("promise", promise)
 }
 
 // mount is the folder that Kratix shares between the containers of a run.
 type mount struct {
 	*kratix.KratixSDK
-	dir string
+	dir    string
+	getenv func(string) string
 }
 
 // openMount clears what an earlier try of this container has left behind.
-func openMount() (mount, error) {
-	dir := os.Getenv("BALEEN_KRATIX_DIR")
-	if dir == "" {
-		dir = "/kratix"
-	}
-	m := mount{dir: dir, KratixSDK: kratix.New(
+func openMount(e Environment) (mount, error) {
+	dir := cmp.Or(e.Getenv("BALEEN_KRATIX_DIR"), "/kratix")
+	m := mount{dir: dir, getenv: e.Getenv, KratixSDK: kratix.New(
 		kratix.WithInputDir(filepath.Join(dir, "input")),
 		kratix.WithOutputDir(filepath.Join(dir, "output")),
 		kratix.WithMetadataDir(filepath.Join(dir, "metadata")),
@@ -385,7 +422,7 @@ func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("%s is not a whole %s of %s: run the pipeline again, for which Kratix writes it anew", file, kind.Kind, kind.GroupVersion())
 	}
 	// What is left of a name that was cut off may be another's.
-	if must := os.Getenv("KRATIX_OBJECT_NAMESPACE") + "/" + os.Getenv("KRATIX_OBJECT_NAME"); must != "/" && must != namespace+"/"+name {
+	if must := m.getenv("KRATIX_OBJECT_NAMESPACE") + "/" + m.getenv("KRATIX_OBJECT_NAME"); must != "/" && must != namespace+"/"+name {
 		return nil, fmt.Errorf("%s is of %s/%s, but the run is for %s: run the pipeline again, for which Kratix writes it anew", file, namespace, name, must)
 	}
 	return &object, nil

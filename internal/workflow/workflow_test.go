@@ -139,7 +139,7 @@ func (b *bench) apply(request string) (documents map[string]string, failure erro
 func (b *bench) run() error {
 	b.Helper()
 	var log bytes.Buffer
-	err := run(b.Context(), widgets, &log)
+	err := Environment{os.Getenv, &log, Open}.run(b.Context(), widgets)
 	if err == nil {
 		return nil
 	}
@@ -344,7 +344,7 @@ func TestStopped(t *testing.T) {
 		cancel()
 		return widgets.Configure(ctx, r)
 	}
-	if err := run(ctx, stopped, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "the run was stopped before it was done") || len(b.written()) > 0 {
+	if err := (Environment{os.Getenv, &bytes.Buffer{}, Open}).run(ctx, stopped); err == nil || !strings.Contains(err.Error(), "the run was stopped before it was done") || len(b.written()) > 0 {
 		t.Errorf("the run says %v and leaves %v", err, b.written())
 	}
 }

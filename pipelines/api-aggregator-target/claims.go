@@ -55,10 +55,11 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 	if err != nil {
 		return err
 	}
-	if err := askAll(ctx, run, s.Ask); err != nil {
+	ask := func(ctx context.Context, owners []claim.Owner) error { return askAll(ctx, run, owners) }
+	if err := ask(ctx, s.Ask); err != nil {
 		return err
 	}
-	if err := await(ctx, run, b, owner, wants, s.Verdicts); err != nil {
+	if err := b.Await(ctx, owner, wants, s.Verdicts, ask, run.Wait); err != nil {
 		return err
 	}
 	for i, v := range s.Verdicts {
@@ -93,42 +94,14 @@ func servedBy(run *workflow.Run) func(claim.Thing) bool {
 	}
 }
 
-// await waits for paths that their owners are letting go of. An owner is done
-// with that in its next run, so it is asked for one.
-func await(ctx context.Context, run *workflow.Run, b claim.Book, owner claim.Owner, wants []claim.Want, verdicts []claim.Verdict) error {
-	releasing := func() (indices []int, owners []claim.Owner) {
-		for i, v := range verdicts {
-			if v.Releasing {
-				indices, owners = append(indices, i), append(owners, v.Holder)
-			}
-		}
-		return indices, owners
-	}
-	waiting, owners := releasing()
-	if len(waiting) == 0 {
-		return nil
-	}
-	if err := askAll(ctx, run, owners); err != nil {
-		return err
-	}
-	return run.Wait(ctx, func(ctx context.Context) (bool, error) {
-		for _, i := range waiting {
-			c, err := b.Acquire(ctx, wants[i].Thing, owner, wants[i].Facts)
-			if err != nil {
-				return false, err
-			}
-			verdicts[i] = claim.Verdict{Held: c.Owner == owner && c.State == claim.Held, Holder: c.Owner, Releasing: c.State == claim.Releasing}
-		}
-		waiting, _ = releasing()
-		return len(waiting) == 0, nil
-	})
-}
-
 // release lets go of all paths of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
 	ask, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {
+		return err
+	}
+	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
 	return askAll(ctx, run, ask)

@@ -72,15 +72,15 @@ func releaseHost(ctx context.Context, run *workflow.Run) error {
 func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, error) {
 	b := book(run)
 	dead := func(ctx context.Context, c claim.Claim) (bool, error) {
-		i := slices.IndexFunc(w.targets, func(t target) bool { return t.namespace == c.Owner.Namespace && t.name == c.Owner.Name })
+		i := slices.IndexFunc(w.targets, func(t target) bool { return t.Namespace == c.Owner.Namespace && t.Name == c.Owner.Name })
 		if i < 0 {
 			return b.Gone(ctx, c) // asked again: it may have come since the targets were listed
 		}
 		t := w.targets[i]
 		switch {
-		case t.deleting.IsZero() && c.Deleted:
+		case t.Deleting.IsZero() && c.Deleted:
 			return b.Gone(ctx, c) // deleted, and made again under its name
-		case !t.isStuck(run.Now):
+		case !t.IsStuck(run.Now):
 			return false, nil
 		}
 		return b.Silent(ctx, c.Owner)

@@ -73,7 +73,6 @@ func (i *Issuer) Propose(name string) (issuer.Identity, error) {
 	if err != nil {
 		return issuer.Identity{}, err
 	}
-	defer pair.Wipe()
 	seed, err := pair.Seed()
 	if err != nil {
 		return issuer.Identity{}, err

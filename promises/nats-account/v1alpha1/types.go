@@ -274,6 +274,8 @@ type NatsAccountStatus struct {
 	Message string `json:"message,omitempty"`
 	// Account shows the account: its id, signing key, and what was verified.
 	Account *AccountStatus `json:"account,omitempty"`
+	// Policy is the one in force, with its defaults.
+	Policy *Policy `json:"policy,omitempty"`
 	// Users is how many NatsUsers draw from the account.
 	Users int64 `json:"users,omitempty"`
 	// NeedAttention is how many of them are not ready, AttentionNames the first.

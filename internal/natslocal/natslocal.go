@@ -1,0 +1,222 @@
+// Package natslocal is a NATS system in operator mode inside this process: keys,
+// an account, and a server with a full resolver. The demo and the tests run on it.
+package natslocal
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// System is an operator with a system account and one more account.
+type System struct {
+	// Dir holds the accounts while no server runs.
+	Dir string
+	// OperatorKey is the seed of the operator's signing key, SystemCredentials a
+	// .creds file of the system account.
+	OperatorKey, SystemCredentials []byte
+	// AccountID is the account's public key, SigningKey the seed of its signing key.
+	AccountID  string
+	SigningKey []byte
+
+	operator  *jwt.OperatorClaims
+	systemID  string
+	mutex     sync.Mutex
+	server    *server.Server
+	users     int  // of a server that runs as long as somebody needs it
+	listening bool // on loopback
+}
+
+type pair struct {
+	nkeys.KeyPair
+	public string
+	seed   []byte
+}
+
+func create(prefix nkeys.PrefixByte) (pair, error) {
+	key, err := nkeys.CreatePair(prefix)
+	if err != nil {
+		return pair{}, err
+	}
+	p := pair{KeyPair: key}
+	if p.public, err = key.PublicKey(); err != nil {
+		return p, err
+	}
+	p.seed, err = key.Seed()
+	return p, err
+}
+
+// New makes a system. Nothing runs yet.
+func New(dir string) (*System, error) {
+	s := &System{Dir: filepath.Join(dir, "accounts")}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	keys := map[string]pair{}
+	for name, prefix := range map[string]nkeys.PrefixByte{
+		"operator": nkeys.PrefixByteOperator, "operatorSigning": nkeys.PrefixByteOperator, "system": nkeys.PrefixByteAccount,
+		"account": nkeys.PrefixByteAccount, "signing": nkeys.PrefixByteAccount, "systemUser": nkeys.PrefixByteUser,
+	} {
+		var err error
+		if keys[name], err = create(prefix); err != nil {
+			return nil, err
+		}
+	}
+	operator, signing := keys["operator"], keys["operatorSigning"]
+	s.operator = jwt.NewOperatorClaims(operator.public)
+	s.operator.Name = "local"
+	s.operator.SigningKeys.Add(signing.public)
+	s.operator.SystemAccount = keys["system"].public
+	// Encoding fills in the issuer, which the server asks for.
+	if _, err := s.operator.Encode(operator); err != nil {
+		return nil, err
+	}
+	system := jwt.NewAccountClaims(keys["system"].public)
+	system.Name = "SYS"
+	account := jwt.NewAccountClaims(keys["account"].public)
+	account.Name = "commerce"
+	account.SigningKeys.Add(keys["signing"].public)
+	account.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit}
+	s.OperatorKey, s.systemID = signing.seed, system.Subject
+	s.AccountID, s.SigningKey = account.Subject, keys["signing"].seed
+	for _, claims := range []*jwt.AccountClaims{system, account} {
+		if err := s.Push(claims); err != nil {
+			return nil, err
+		}
+	}
+	user := jwt.NewUserClaims(keys["systemUser"].public)
+	user.Name = "baleen"
+	token, err := user.Encode(keys["system"])
+	if err != nil {
+		return nil, err
+	}
+	s.SystemCredentials, err = jwt.FormatUserConfig(token, keys["systemUser"].seed)
+	return s, err
+}
+
+// Push signs an account and stores it, as `nsc push` does while no server runs.
+func (s *System) Push(claims *jwt.AccountClaims) error {
+	key, err := nkeys.FromSeed(s.OperatorKey)
+	if err != nil {
+		return err
+	}
+	token, err := claims.Encode(key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.Dir, claims.Subject+".jwt"), []byte(token), 0o644)
+}
+
+// Account returns an account as it is stored.
+func (s *System) Account(id string) (*jwt.AccountClaims, error) {
+	token, err := os.ReadFile(filepath.Join(s.Dir, id+".jwt"))
+	if err != nil {
+		return nil, err
+	}
+	return jwt.DecodeAccountClaims(string(token))
+}
+
+// Start starts the server: on a free port of the loopback interface, or for
+// connections of this process alone.
+func (s *System) Start(listen bool) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.start(listen)
+}
+
+func (s *System) start(listen bool) error {
+	if s.server != nil {
+		return nil
+	}
+	resolver, err := server.NewDirAccResolver(s.Dir, 0, 2*time.Minute, server.NoDelete)
+	if err != nil {
+		return err
+	}
+	options := &server.Options{
+		ServerName: "local", Host: "127.0.0.1", Port: server.RANDOM_PORT, DontListen: !listen, NoSigs: true, NoLog: true,
+		TrustedOperators: []*jwt.OperatorClaims{s.operator}, SystemAccount: s.systemID, AccountResolver: resolver,
+	}
+	srv, err := server.NewServer(options)
+	if err != nil {
+		return err
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		srv.Shutdown()
+		return errors.New("the NATS server does not start")
+	}
+	s.server, s.listening = srv, listen
+	return nil
+}
+
+// Stop stops the server, and waits until it is gone.
+func (s *System) Stop() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.server != nil {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+		s.server = nil
+	}
+}
+
+// URL returns where a listening server is.
+func (s *System) URL() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.server == nil || !s.listening {
+		return ""
+	}
+	u, err := url.Parse(s.server.ClientURL())
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("nats://127.0.0.1:%s", u.Port())
+}
+
+// While runs the server for as long as do takes, for connections of this process.
+// Within it the clock of a test's bubble goes on only slowly.
+func (s *System) While(do func() error) error {
+	s.mutex.Lock()
+	err := s.start(false)
+	s.users++
+	s.mutex.Unlock()
+	if err == nil {
+		err = do()
+	}
+	s.mutex.Lock()
+	s.users--
+	last := s.users == 0
+	s.mutex.Unlock()
+	if last {
+		s.Stop()
+	}
+	return err
+}
+
+// Dial connects within this process, whatever the URL. Without a server it fails
+// as a server that is away does.
+func (s *System) Dial(_ string, options ...nats.Option) (*nats.Conn, error) {
+	s.mutex.Lock()
+	srv := s.server
+	s.mutex.Unlock()
+	if srv == nil {
+		return nil, nats.ErrNoServers
+	}
+	return nats.Connect(nats.DefaultURL, append(options, nats.InProcessServer(srv))...)
+}
+
+// Connect connects with a .creds file.
+func (s *System) Connect(creds []byte, options ...nats.Option) (*nats.Conn, error) {
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // else it prints
+	return s.Dial("", append([]nats.Option{nats.UserCredentialBytes(creds), nats.NoReconnect(), quiet}, options...)...)
+}

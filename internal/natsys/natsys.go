@@ -1,0 +1,189 @@
+// Package natsys speaks to a NATS system in operator mode: to its system account,
+// which looks up and updates accounts, and as a user, to see that it can connect.
+package natsys
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
+)
+
+// Dial connects to servers; tests put a server of the same process in its place.
+var Dial = func(servers string, options ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(servers, options...)
+}
+
+// Servers are where a system is reached.
+type Servers struct {
+	URLs []string
+	// CA is a PEM bundle, empty for the public authorities.
+	CA string
+}
+
+// How long one step may take.
+const (
+	connectTimeout = 5 * time.Second
+	answerTimeout  = 5 * time.Second
+	// grace is how long further servers may take to answer after one that knows
+	// nothing.
+	grace = 500 * time.Millisecond
+)
+
+// RefusedError tells that the servers do not accept the user.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return "the servers refuse the user: " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// connect opens a connection as the user of a .creds file, which stays in memory.
+func (s Servers) connect(creds []byte) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name("baleen"), nats.Timeout(connectTimeout), nats.NoReconnect(), nats.UserCredentialBytes(creds),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
+	}
+	if s.CA != "" {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(s.CA))
+		options = append(options, func(o *nats.Options) error {
+			o.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+			return nil
+		})
+	}
+	conn, err := Dial(strings.Join(s.URLs, ","), options...)
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return nil, &RefusedError{err}
+	}
+	return nil, fmt.Errorf("the servers cannot be reached: %w", err)
+}
+
+// Try connects as a user and leaves. A [RefusedError] is the servers' own answer.
+func (s Servers) Try(creds []byte) error {
+	conn, err := s.connect(creds)
+	if err != nil {
+		return err
+	}
+	conn.Close()
+	return nil
+}
+
+// System is a connection to the system account.
+type System struct{ conn *nats.Conn }
+
+// Open connects with the credentials of a user of the system account.
+func (s Servers) Open(creds []byte) (*System, error) {
+	conn, err := s.connect(creds)
+	if err != nil {
+		return nil, err
+	}
+	return &System{conn}, nil
+}
+
+// Close ends the connection.
+func (s *System) Close() { s.conn.Close() }
+
+// TrustedKeys returns the public keys whose signature on an account the servers
+// take: the operators' identity keys, unless they insist on signing keys, and
+// those signing keys.
+func (s *System) TrustedKeys(ctx context.Context) ([]string, error) {
+	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return true })
+	if err != nil {
+		return nil, fmt.Errorf("the servers do not tell whom they trust: %w", err)
+	}
+	var answer struct {
+		Data struct {
+			Operators []*jwt.OperatorClaims `json:"trusted_operators_claim"`
+		}
+	}
+	if err := json.Unmarshal(answers[len(answers)-1], &answer); err != nil {
+		return nil, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
+	}
+	var keys []string
+	for _, o := range answer.Data.Operators {
+		if !o.StrictSigningKeyUsage {
+			keys = append(keys, o.Subject)
+		}
+		keys = append(keys, o.SigningKeys...)
+	}
+	return keys, nil
+}
+
+// Lookup returns an account as the servers have it, nil if they say that they
+// have none.
+func (s *System) Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error) {
+	answers, err := s.ask(ctx, fmt.Sprintf("$SYS.REQ.ACCOUNT.%s.CLAIMS.LOOKUP", account), nil, func(data []byte) bool { return len(data) > 0 })
+	if err != nil {
+		return nil, fmt.Errorf("the account %s cannot be looked up: %w", account, err)
+	}
+	last := answers[len(answers)-1]
+	if len(last) == 0 {
+		return nil, nil
+	}
+	claims, err := jwt.DecodeAccountClaims(string(last))
+	if err != nil {
+		return nil, fmt.Errorf("the account %s that the servers have cannot be read: %w", account, err)
+	}
+	return claims, nil
+}
+
+// Update gives the servers a new version of an account. It does not tell whether
+// all of them have it: look it up again.
+func (s *System) Update(ctx context.Context, account, token string) error {
+	answers, err := s.ask(ctx, "$SYS.REQ.CLAIMS.UPDATE", []byte(token), func([]byte) bool { return true })
+	if err != nil {
+		return fmt.Errorf("the account %s cannot be updated: %w", account, err)
+	}
+	var answer struct {
+		Data  struct{ Code int }
+		Error struct{ Description string }
+	}
+	if err := json.Unmarshal(answers[0], &answer); err != nil || answer.Data.Code != 200 {
+		return fmt.Errorf("the account %s cannot be updated: the servers say %q", account, answer.Error.Description)
+	}
+	return nil
+}
+
+// ask sends a request to all servers and collects their answers until one is
+// enough. It returns at least one.
+func (s *System) ask(ctx context.Context, subject string, data []byte, enough func([]byte) bool) ([][]byte, error) {
+	inbox := s.conn.NewRespInbox()
+	sub, err := s.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := s.conn.PublishRequest(subject, inbox, data); err != nil {
+		return nil, err
+	}
+	var answers [][]byte
+	for wait := answerTimeout; ; wait = grace {
+		limited, cancel := context.WithTimeout(ctx, wait)
+		msg, err := sub.NextMsgWithContext(limited)
+		cancel()
+		switch {
+		case err != nil && ctx.Err() == nil && len(answers) > 0:
+			return answers, nil
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			return nil, errors.New("nobody answered in time; do the servers have a full resolver, and is this a user of the system account?")
+		case err != nil:
+			return nil, err
+		case msg.Header.Get("Status") == "503":
+			return nil, errors.New("nobody answers; do the servers have a full resolver, and is this a user of the system account?")
+		}
+		answers = append(answers, msg.Data)
+		if enough(msg.Data) {
+			return answers, nil
+		}
+	}
+}

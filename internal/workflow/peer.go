@@ -1,0 +1,72 @@
+package workflow
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Peer is what a run knows of another request, whose status says how it fares.
+type Peer struct {
+	Namespace, Name string
+	// Terms is the digest of the terms that its last run saw; empty before.
+	Terms string
+	// Deleting is since when it is being deleted.
+	Deleting time.Time
+	// Ready and Reason are those of its last run; Reason is empty before.
+	Ready  bool
+	Reason string
+	// Failed tells that its last run could not finish for a reason that may have
+	// gone away since.
+	Failed bool
+	// Refused tells that its last run found the request itself to be wrong: no
+	// terms mend that.
+	Refused bool
+}
+
+// mayHaveGoneAway are reasons of a failure that nobody mends in the request.
+var mayHaveGoneAway = []string{"PlatformUnavailable", "Failed", "RenderFailed", "OverlayFailed", "ConfigurationInvalid", "ClockOff"}
+
+// PeerOf reads the status of another request; its terms have a key of their own.
+func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
+	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName()}
+	p.Terms, _, _ = unstructured.NestedString(o.Object, "status", termsKey)
+	if d := o.GetDeletionTimestamp(); d != nil {
+		p.Deleting = d.Time
+	}
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, c := range conditions {
+		c, _ := c.(map[string]any)
+		reason, _ := c["reason"].(string)
+		switch c["type"] {
+		case "Ready":
+			generation, _ := c["observedGeneration"].(int64)
+			p.Ready, p.Reason = c["status"] == "True", reason
+			p.Failed = p.Failed || slices.Contains(mayHaveGoneAway, reason)
+			p.Refused = slices.Contains([]string{"InvalidSpec", "NamespaceNotMapped"}, reason) && generation == o.GetGeneration()
+		case "ConfigureWorkflowCompleted":
+			p.Failed = p.Failed || reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
+		}
+	}
+	return p
+}
+
+// stuck is how long a deletion takes at the most where its Job can run, and does
+// not fail.
+const stuck = 10 * time.Minute
+
+// IsStuck tells whether a deletion does not come to an end: Jobs cannot run in a
+// namespace that terminates.
+func (p Peer) IsStuck(now time.Time) bool {
+	return !p.Deleting.IsZero() && !now.Before(p.Deleting.Add(stuck))
+}
+
+// Concerned tells whether the request should run again, now that terms hold.
+func (p Peer) Concerned(terms string, now time.Time) bool {
+	if !p.Deleting.IsZero() {
+		// Kratix tries a delete that failed only when it is asked to.
+		return p.IsStuck(now)
+	}
+	return !p.Refused && (p.Failed || p.Terms != terms)
+}

@@ -1,0 +1,233 @@
+package natsaccount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+// finding is what a run found of the account in the system.
+type finding struct {
+	// reason and err are why the account does not work, or cannot be verified.
+	reason string
+	err    error
+
+	verified, revocation, name, scope string
+	// revocations is how many of Baleen's are in the account's JWT.
+	revocations int
+	// settled tells which identities nobody can use any more.
+	settled func(ledger.Row) settlement
+}
+
+// settlement is what became of an identity that is to be revoked.
+type settlement int
+
+const (
+	pending      settlement = iota
+	revoked                 // the servers have the revocation
+	leftToExpire            // it cannot be revoked, or need not be
+)
+
+// examine verifies the account as far as it can, and has the servers revoke what
+// is queued. A failure is part of what was found: the rest of the run goes on.
+func examine(ctx context.Context, run *workflow.Run, w world) finding {
+	f := finding{
+		verified:   "the signing key is of the right kind",
+		revocation: "none: there is no operator key, so what is let go of lives until it expires",
+		settled:    func(ledger.Row) settlement { return leftToExpire },
+	}
+	if w.operator != nil {
+		f.revocation, f.settled = "possible", func(ledger.Row) settlement { return pending }
+		f.attend(ctx, run, w)
+	}
+	if f.err == nil && len(w.servers.URLs) > 0 {
+		f.probe(ctx, w)
+	}
+	return f
+}
+
+func (f *finding) fail(reason string, err error) { f.reason, f.err = reason, err }
+
+// attend does what takes the system account: it looks up the account and revises
+// its revocations.
+func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
+	system, err := w.servers.Open(w.system)
+	var refused *natsys.RefusedError
+	if errors.As(err, &refused) {
+		f.fail("SystemUserRefused", fmt.Errorf("the servers refuse the credentials of the system account in the Secret %s: replace them: %w", w.account.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err))
+		return
+	}
+	if err != nil {
+		f.fail("ServersUnreachable", err)
+		return
+	}
+	defer system.Close()
+	trusted, err := system.TrustedKeys(ctx)
+	if err != nil {
+		f.fail("ServersUnreachable", err)
+		return
+	}
+	if !slices.Contains(trusted, w.operatorKey) {
+		f.fail("IssuerNotTrusted", fmt.Errorf("the servers do not trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed; put in a signing key of the operator", w.operatorKey))
+		return
+	}
+	claims, err := system.Lookup(ctx, w.account.Spec.JWT.AccountID)
+	switch {
+	case err != nil:
+		f.fail("ServersUnreachable", err)
+		return
+	case claims == nil:
+		f.fail("AccountUnknown", fmt.Errorf("the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", w.account.Spec.JWT.AccountID))
+		return
+	}
+	f.name = claims.Name
+	if reason, err := judge(w, claims, trusted); err != nil {
+		f.fail(reason, err)
+		return
+	}
+	if scope, ok := claims.SigningKeys.GetScope(w.account.Issuer.SigningKey); ok && scope != nil {
+		if s, isUser := scope.(*natsjwt.UserScope); isUser {
+			f.scope = s.Role
+		}
+	}
+	f.verified = "the servers have the account, list its signing key and trust the operator's"
+	f.revise(ctx, run, w, system, trusted)
+}
+
+// judge checks an account against what the NatsAccount says of it. Pure.
+func judge(w world, claims *natsjwt.AccountClaims, trusted []string) (reason string, err error) {
+	key := w.account.Issuer.SigningKey
+	if !slices.Contains(trusted, claims.Issuer) {
+		return "IssuerNotTrusted", fmt.Errorf("the account is signed with %s, which the servers do not trust: push it anew with nsc", claims.Issuer)
+	}
+	scope, listed := claims.SigningKeys.GetScope(key)
+	if !listed {
+		return "SigningKeyUnknown", fmt.Errorf("the account does not list the signing key %s: add it with `nsc edit account --sk`, or put the seed of one that it lists into the Secret %s",
+			key, w.account.Spec.JWT.SigningKey.SecretRef.Name)
+	}
+	scoped, isUser := scope.(*natsjwt.UserScope)
+	if wants := w.account.Spec.JWT.SigningKey.Scoped; wants != isUser {
+		return "ScopeMismatch", fmt.Errorf("spec.jwt.signingKey.scoped is %t, and the account says otherwise of the signing key %s: correct one of the two", wants, key)
+	}
+	if isUser {
+		for _, tag := range jwt.TagsOf(scoped) {
+			set := []string{"namespace", "name", "destination"} // by Baleen
+			if !slices.Contains(slices.Concat(w.account.Spec.JWT.SigningKey.RequiredTags, set), tag) {
+				return "ScopeMismatch", fmt.Errorf("the scope of the signing key needs the tag %s: add it to spec.jwt.signingKey.requiredTags", tag)
+			}
+		}
+	}
+	return "", nil
+}
+
+// revise has the servers revoke what is queued, and all that was revoked before,
+// for each account that identities came from.
+func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string) {
+	known := map[string]map[string]time.Time{w.account.Spec.JWT.AccountID: {}}
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			if r.Basis.Account != w.account.Name || r.State != ledger.Retiring && r.Revoked.IsZero() {
+				continue
+			}
+			id := r.Basis.AccountID
+			if known[id] == nil {
+				known[id] = map[string]time.Time{}
+			}
+			known[id][r.User] = r.Expires
+		}
+	}
+	done := map[string]settlement{}
+	for id, users := range known {
+		var err error
+		if done[id], err = reviseOne(ctx, run, w, system, trusted, id, users); err != nil {
+			f.fail("RevocationFailed", err)
+		}
+		if done[id] == revoked {
+			for _, expires := range users {
+				if run.Now.Before(expires) {
+					f.revocations++
+				}
+			}
+		}
+	}
+	f.settled = func(r ledger.Row) settlement { return done[r.Basis.AccountID] }
+}
+
+func reviseOne(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string, id string, users map[string]time.Time) (settlement, error) {
+	claims, err := system.Lookup(ctx, id)
+	switch {
+	case err != nil:
+		return pending, err
+	case claims == nil: // nobody can connect to it
+		return leftToExpire, nil
+	case !slices.Contains(trusted, claims.Issuer):
+		return pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, claims.Issuer)
+	}
+	if !jwt.Revise(claims, users, run.Now) {
+		return revoked, nil
+	}
+	if run.DryRun {
+		return pending, nil
+	}
+	token, err := claims.Encode(w.operator)
+	if err != nil {
+		return pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
+	}
+	if err := system.Update(ctx, id, token); err != nil {
+		return pending, err
+	}
+	// Somebody may have pushed at the same time, and servers take a moment.
+	for range 10 {
+		if claims, err = system.Lookup(ctx, id); err == nil && claims != nil && jwt.Revoked(claims, users, run.Now) {
+			return revoked, nil
+		}
+		select {
+		case <-ctx.Done():
+			return pending, context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return pending, fmt.Errorf("the account %s was updated, and the servers do not show the revocations: somebody else pushed it, or a server is out of reach; the next run tries again", id)
+}
+
+// probe connects as a throw-away user that may do nothing.
+func (f *finding) probe(ctx context.Context, w world) {
+	grant := issuer.Grant{Scoped: w.account.Spec.JWT.SigningKey.Scoped}
+	for _, tag := range append([]string{"namespace", "name", "destination"}, w.account.Spec.JWT.SigningKey.RequiredTags...) {
+		grant.Tags = append(grant.Tags, tag+":baleen-probe")
+	}
+	identity, err := w.account.Issuer.Propose("baleen-probe")
+	if err != nil {
+		f.fail("UserRefused", err)
+		return
+	}
+	credentials, err := w.account.Issuer.Issue(ctx, identity, grant, time.Now().Add(5*time.Minute)) // by the servers' time, not that of the run
+	if err != nil {
+		f.fail("UserRefused", err)
+		return
+	}
+	err = w.servers.Try(credentials.File)
+	var refused *natsys.RefusedError
+	switch {
+	case err == nil:
+		f.verified = strings.TrimPrefix(f.verified+", and a throw-away user could connect", "the signing key is of the right kind, and ")
+	case errors.As(err, &refused) && grant.Scoped:
+		// A scope may let nobody in from here, or at this hour.
+		f.verified += "; a throw-away user was refused, perhaps by the scope"
+	case errors.As(err, &refused):
+		f.fail("UserRefused", fmt.Errorf("the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", w.account.Issuer.SigningKey))
+	default:
+		f.fail("ServersUnreachable", err)
+	}
+}

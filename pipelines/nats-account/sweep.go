@@ -1,0 +1,162 @@
+package natsaccount
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+const (
+	// missingGrace is how long a request may be missing before its credentials are
+	// revoked: a restore may bring the ledger back before the request.
+	missingGrace = 24 * time.Hour
+	// memory is how long a tombstone stays.
+	memory = 24 * time.Hour
+)
+
+// retireGone retires what belongs to requests that cannot end themselves: deleted
+// by force, or in a namespace that terminates, where no Job runs.
+func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
+	for _, l := range w.ledgers {
+		if fate(l, w.all, run.Now) == alive {
+			l.MissingSince = time.Time{}
+		} else {
+			bury(l, fate(l, w.all, run.Now), run.Now)
+		}
+		if l.Tombstone != nil && w.operator == nil {
+			l.Expire([]string{w.account.Name})
+		}
+		if err := w.book.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) { // its own run is at work
+			return err
+		}
+	}
+	return nil
+}
+
+// state of the request that a ledger is about.
+type state int
+
+const (
+	alive state = iota
+	// stuck: it is being deleted, and no Job of it runs.
+	stuck
+	missing
+)
+
+func fate(l *ledger.Ledger, users []natsUser, now time.Time) state {
+	i := slices.IndexFunc(users, func(u natsUser) bool { return u.Namespace == l.Request.Namespace && u.Name == l.Request.Name })
+	switch {
+	case i < 0:
+		return missing
+	case users[i].IsStuck(now):
+		return stuck
+	}
+	return alive
+}
+
+// bury decides about the ledger of a request that is not alive. Pure.
+func bury(l *ledger.Ledger, s state, now time.Time) {
+	switch {
+	case l.Tombstone != nil:
+	case s == missing && l.MissingSince.IsZero():
+		l.MissingSince = now.UTC().Truncate(time.Second)
+		return
+	case s == missing && now.Before(l.MissingSince.Add(missingGrace)):
+		return
+	default:
+		l.Tombstone = &ledger.Tombstone{UID: l.UID, At: now.UTC().Truncate(time.Second)}
+	}
+	credential.RetireAll(l, true, now)
+}
+
+// forget lets go of the Secrets of those requests, and forgets a ledger once
+// nothing in it has any use.
+func forget(ctx context.Context, run *workflow.Run, w *world) error {
+	var left []*ledger.Ledger
+	for _, l := range w.ledgers {
+		s := fate(l, w.all, run.Now)
+		if l.Tombstone == nil || s == alive || l.Count(ledger.Retiring) > 0 {
+			left = append(left, l)
+			continue
+		}
+		l.Tombstone.Done = true
+		if err := w.book.Save(ctx, l); errors.Is(err, ledger.ErrConflict) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := free(ctx, run, l, s); err != nil {
+			return err
+		}
+		if len(l.Rows) > 0 || s == stuck || run.Now.Before(l.Tombstone.At.Add(memory)) {
+			left = append(left, l)
+		} else if err := w.book.Remove(ctx, l); err != nil {
+			return err
+		}
+	}
+	w.ledgers = left
+	return nil
+}
+
+// free lets go of the Secrets of a request, once nothing delivers them any more,
+// and has those who wait for them run.
+func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) error {
+	book := claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
+	dead := book.Gone
+	if s == stuck {
+		dead = func(ctx context.Context, c claim.Claim) (bool, error) { return book.Silent(ctx, c.Owner) }
+	}
+	waiters, err := book.FreeDead(ctx, claim.Owner{Kind: platform.NatsUser.Kind, Namespace: l.Request.Namespace, Name: l.Request.Name}, dead)
+	if err != nil {
+		return err
+	}
+	for _, o := range waiters {
+		if err := run.Ask(ctx, platform.NatsUser, o.Namespace, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle writes down what became of the identities that were to be revoked.
+func settle(ctx context.Context, run *workflow.Run, w *world, settled func(ledger.Row) settlement) error {
+	for i, l := range w.ledgers {
+		for range 10 { // others write at the same time, and what was revoked is
+			update(l, run, w.account.Name, settled)
+			err := w.book.Save(ctx, l)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, ledger.ErrConflict) {
+				return err
+			}
+			if l, err = w.book.Get(ctx, l.Request); err != nil {
+				return err
+			}
+		}
+		w.ledgers[i] = l
+	}
+	return nil
+}
+
+func update(l *ledger.Ledger, run *workflow.Run, account string, settled func(ledger.Row) settlement) {
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		if r.State != ledger.Retiring || r.Basis.Account != account {
+			continue
+		}
+		switch settled(*r) {
+		case revoked:
+			r.State, r.Revoked = ledger.Retired, run.Now.UTC().Truncate(time.Second)
+		case leftToExpire:
+			r.State = ledger.Retired
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package natsuser
+
+import (
+	"context"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+func book(run *workflow.Run) claim.Book {
+	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: promise}}}
+}
+
+func secretOf(destination string, d ledger.Delivery) claim.Thing {
+	return claim.Secret(destination, d.Namespace, d.Name)
+}
+
+// settle claims the Secret on each cluster, keeps those that are still delivered,
+// and lets go of the others.
+func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (map[claim.Thing]claim.Verdict, error) {
+	var wants []claim.Want
+	add := func(thing claim.Thing, keepOnly bool) {
+		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Thing == thing }) {
+			wants = append(wants, claim.Want{Thing: thing, KeepOnly: keepOnly})
+		}
+	}
+	for _, name := range w.placement.Placed {
+		add(secretOf(name, want(w, name).Basis.Delivery), false)
+	}
+	for _, name := range slices.Concat(w.placement.Placed, w.kept) {
+		if current := l.Current(name); current != nil {
+			add(secretOf(name, current.Basis.Delivery), true)
+		}
+	}
+	b, owner := book(run), claim.OwnerOf(run.Request)
+	s, err := b.Settle(ctx, owner, wants, func(t claim.Thing) bool { return slices.Contains(served(run), t) })
+	if err != nil {
+		return nil, err
+	}
+	ask := func(ctx context.Context, owners []claim.Owner) error { return askOwners(ctx, run, owners) }
+	if err := ask(ctx, s.Ask); err != nil {
+		return nil, err
+	}
+	if err := b.Await(ctx, owner, wants, s.Verdicts, ask, run.Wait); err != nil {
+		return nil, err
+	}
+	verdicts := map[claim.Thing]claim.Verdict{}
+	for i, v := range s.Verdicts {
+		verdicts[wants[i].Thing] = v
+	}
+	return verdicts, nil
+}
+
+// served are the Secrets that the request's own output still has.
+func served(run *workflow.Run) []claim.Thing {
+	var things []claim.Thing
+	for name, files := range run.Last {
+		for _, data := range files {
+			var object struct {
+				Kind     string
+				Metadata struct{ Namespace, Name string }
+			}
+			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" {
+				things = append(things, claim.Secret(name, object.Metadata.Namespace, object.Metadata.Name))
+			}
+		}
+	}
+	return things
+}
+
+// askOwners has requests reconcile that wait for a Secret, or have one that is
+// waited for.
+func askOwners(ctx context.Context, run *workflow.Run, owners []claim.Owner) error {
+	for _, o := range owners {
+		if err := run.Ask(ctx, platform.NatsUser, o.Namespace, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package natsuser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// The annotations of a SealedSecret: which generation of whom it holds, for
+// people, and its whole row of the ledger but for the ciphertext, from which a
+// ledger that is lost is made again.
+const (
+	generationAnnotation = "baleen.dev/generation"
+	userAnnotation       = "baleen.dev/nats-user"
+	rowAnnotation        = "baleen.dev/credential"
+)
+
+// patchAnnotation has the Sealed Secrets controller leave alone what is in the
+// Secret already. With an empty SealedSecret that keeps the last credential.
+const patchAnnotation = "sealedsecrets.bitnami.com/patch"
+
+// emit renders for each cluster what the ledger has for it. The same ledger gives
+// the same bytes.
+func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) (destination.Output, error) {
+	output := destination.Output{}
+	for name, c := range clusters {
+		current := l.Current(name)
+		if current == nil || !c.holds(current.Basis.Delivery) {
+			continue
+		}
+		values, err := values(run, w, *current)
+		if err != nil {
+			return nil, err
+		}
+		documents, err := w.templates.Render(values)
+		if err != nil {
+			return nil, workflow.Fail("RenderFailed", err)
+		}
+		output[name] = map[string][]byte{}
+		for _, d := range documents {
+			output[name][d.File()] = d.YAML
+		}
+	}
+	return output, nil
+}
+
+// values are what the templates get; the keys are those of their schema.
+func values(run *workflow.Run, w world, row ledger.Row) (map[string]any, error) {
+	d := row.Basis.Delivery
+	labels, onSecret := run.Identity.Labels(), maps.Clone(w.user.Spec.Secret.Annotations)
+	if onSecret == nil {
+		onSecret = map[string]string{}
+	}
+	if v1alpha1.Retain(d.Retain) == v1alpha1.Nothing { // from the first on: together with the empty one it would wipe the data
+		onSecret[patchAnnotation] = "true"
+	}
+	secretLabels := maps.Clone(labels)
+	maps.Copy(secretLabels, w.user.Spec.Secret.Labels)
+	ciphertext := row.Ciphertext
+	if ciphertext == nil {
+		ciphertext = map[string]string{}
+	}
+	annotations := run.Identity.Annotations()
+	recorded, err := record(row)
+	if err != nil {
+		return nil, err
+	}
+	annotations[generationAnnotation], annotations[userAnnotation], annotations[rowAnnotation] = strconv.FormatInt(row.Generation, 10), row.User, recorded
+	return map[string]any{
+		"destination":   row.Destination,
+		"secret":        map[string]any{"name": d.Name, "namespace": d.Namespace, "labels": secretLabels, "annotations": onSecret},
+		"encryptedData": ciphertext,
+		"labels":        labels,
+		"annotations":   annotations,
+	}, nil
+}
+
+// record is a row as the annotation has it: what does not change while it is
+// delivered.
+func record(row ledger.Row) (string, error) {
+	row.Ciphertext, row.State, row.Version = nil, "", ""
+	row.Renews, row.Written, row.Revoked = time.Time{}, time.Time{}, time.Time{}
+	data, err := json.Marshal(row)
+	return string(data), err
+}
+
+// delivered are the rows of what was emitted last. What is not a SealedSecret of
+// this pipeline's says nothing.
+func delivered(last destination.Output) []ledger.Row {
+	var rows []ledger.Row
+	for _, name := range last.Destinations() {
+		for _, file := range slices.Sorted(maps.Keys(last[name])) {
+			var object struct {
+				Kind     string
+				Metadata struct{ Annotations map[string]string }
+				Spec     struct{ EncryptedData map[string]string }
+			}
+			var row ledger.Row
+			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
+				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
+				continue
+			}
+			if len(object.Spec.EncryptedData) > 0 {
+				row.Ciphertext = object.Spec.EncryptedData
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// see writes down which generations have arrived in the state store: those that
+// the last output has, on a cluster whose WorkPlacement was written since.
+func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
+	pending := map[string]*ledger.Row{}
+	for _, row := range delivered(run.Last) {
+		if r := l.Row(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
+			pending[row.Destination] = r
+		}
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	placements, err := placements(ctx, run)
+	if err != nil {
+		return err
+	}
+	for name, r := range pending {
+		for _, p := range placements[name] {
+			if p.written && (p.version == "" || p.version != r.Version) {
+				r.Written = run.Now.UTC().Truncate(time.Second)
+			}
+		}
+	}
+	return nil
+}
+
+// placement is what Kratix says of the documents of one cluster.
+type placement struct {
+	written bool
+	version string // of the state store: a commit
+}
+
+func placements(ctx context.Context, run *workflow.Run) (map[string][]placement, error) {
+	found := map[string][]placement{}
+	var objects []unstructured.Unstructured
+	for _, work := range run.Works {
+		some, err := run.Platform.List(ctx, platform.WorkPlacement, run.Identity.Namespace, map[string]string{kratix.LabelWork: work})
+		if err != nil {
+			return nil, fmt.Errorf("the WorkPlacements of NatsUser %s cannot be listed: %w", run.Identity, err)
+		}
+		objects = append(objects, some...)
+	}
+	for _, o := range objects {
+		text := func(path ...string) string {
+			s, _, _ := unstructured.NestedString(o.Object, path...)
+			return s
+		}
+		p := placement{version: text("status", "versionID")}
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		for _, c := range conditions {
+			c, _ := c.(map[string]any)
+			p.written = p.written || c["type"] == "WriteSucceeded" && c["status"] == "True"
+		}
+		name := text("spec", "targetDestinationName")
+		found[name] = append(found[name], p)
+	}
+	return found, nil
+}
+
+// versions returns the version of the state store that each cluster has now.
+func versions(ctx context.Context, run *workflow.Run, names []string) (map[string]string, error) {
+	found, err := placements(ctx, run)
+	versions := map[string]string{}
+	for _, name := range names {
+		for _, p := range found[name] {
+			versions[name] = p.version
+		}
+	}
+	return versions, err
+}

@@ -1,0 +1,236 @@
+package natsuser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// tries bounds how often a run starts over because the ledger was changed by
+// another. Each of them has got something done.
+const tries = 10
+
+// carryOut brings the ledger in line with what is wanted: it claims the Secrets,
+// issues what there is a reason for, and lets go of what is superseded. What it
+// returns is committed.
+func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, map[string]*cluster, error) {
+	ledgers := ledger.Book{Client: run.Platform}
+	for range tries {
+		l, err := load(ctx, run, ledgers)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := see(ctx, run, l); err != nil {
+			return nil, nil, err
+		}
+		held, err := settle(ctx, run, w, l)
+		if err != nil {
+			return nil, nil, err
+		}
+		clusters := survey(run, w, l, held)
+		if err := issue(ctx, run, w, ledgers, l, clusters); err == nil {
+			return l, clusters, askAccounts(ctx, run, l)
+		} else if !errors.Is(err, ledger.ErrConflict) {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, ledger.ErrConflict
+}
+
+// tolerance is by how much the clocks of nodes and of the API server may differ.
+const tolerance = 10 * time.Minute
+
+// checkClock compares the time of this run with that of the API server, which
+// tells when the ledger was written last: earlier than that it cannot be, and not
+// much later than a write of this run's. With a wrong clock credentials would be
+// issued that have expired already, or live for years.
+func checkClock(now, server time.Time, fresh bool) error {
+	if server.IsZero() || !now.Before(server.Add(-tolerance)) && (!fresh || !now.After(server.Add(tolerance))) {
+		return nil
+	}
+	return workflow.Fail("ClockOff", fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
+		stamp(now), stamp(server)))
+}
+
+// load reads the ledger and makes it whole: with what is delivered and not in it,
+// and for the incarnation of the request that this run is for.
+func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.Ledger, error) {
+	l, err := ledgers.Get(ctx, run.Identity)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClock(run.Now, l.ServerTime(), false); err != nil {
+		return nil, err
+	}
+	uid := string(run.Request.GetUID())
+	if l.Tombstone != nil {
+		// This incarnation is being deleted, or it is a new one. Asked again, because
+		// a deletion may have begun after this run did.
+		stored, err := run.Platform.Get(ctx, platform.NatsUser, run.Identity.Namespace, run.Identity.Name)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("NatsUser %s cannot be read: %w", run.Identity, err)
+		}
+		if !run.DryRun && (err != nil || stored.GetDeletionTimestamp() != nil || string(stored.GetUID()) != uid) {
+			return nil, workflow.Stop(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
+		}
+		for i := range l.Rows { // what belongs to the former one
+			if r := &l.Rows[i]; r.State == ledger.Active || r.State == ledger.Intended {
+				r.State = ledger.Retiring
+			}
+		}
+		l.Tombstone = nil
+	}
+	l.UID, l.MissingSince = uid, time.Time{}
+	credential.Import(l, delivered(run.Last))
+	return l, nil
+}
+
+// issue makes a generation for each cluster that has a reason. Its intent is
+// committed before, and its ciphertext after.
+func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster) error {
+	renew(run, w, l, clusters)
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(clusters)) {
+		if clusters[name].reason != "" {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		if err := try(ctx, run, w, names[0]); err != nil {
+			return err
+		}
+	}
+	credential.Tend(l, terms(w), run.Now)
+	for batch := range slices.Chunk(names, w.account.Issuer.AtOnce()) {
+		if err := issueBatch(ctx, run, w, ledgers, l, clusters, batch); err != nil {
+			return err
+		}
+	}
+	credential.Tend(l, terms(w), run.Now)
+	return ledgers.Save(ctx, l)
+}
+
+// renew writes down when each cluster's next generation is due: the spec may have
+// moved that.
+func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) {
+	for name, c := range clusters {
+		if current := l.Current(name); current != nil {
+			current.Renews = credential.RenewAt(run.Identity, *current, c.want.RenewBefore)
+		}
+	}
+}
+
+// try makes one user that is forgotten at once, so that a grant that cannot be
+// issued is refused before anything is written.
+func try(ctx context.Context, run *workflow.Run, w world, name string) error {
+	identity, err := w.account.Issuer.Propose(userName(run, name, 1<<31))
+	if err != nil {
+		return err
+	}
+	_, err = w.account.Issuer.Issue(ctx, identity, w.account.Grant(w.user, name), run.Now)
+	var large *jwt.TooLargeError
+	if errors.As(err, &large) {
+		return workflow.Fail("GrantTooLarge", err)
+	}
+	if err != nil {
+		return workflow.Fail("GrantRefused", err)
+	}
+	return nil
+}
+
+func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
+	expires := run.Now.Add(w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
+	versions, err := versions(ctx, run, names)
+	if err != nil {
+		return err
+	}
+	identities := map[string]issuer.Identity{}
+	made := map[string]ledger.Row{}
+	for _, name := range names {
+		generation := l.Next(name)
+		identity, err := w.account.Issuer.Propose(userName(run, name, generation))
+		if err != nil {
+			return err
+		}
+		identities[name] = identity
+		made[name] = ledger.Row{
+			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(clusters[name].reason),
+			Issued: run.Now.Truncate(time.Second), Expires: expires, Basis: clusters[name].want.Basis, Earlier: credential.EarlierOf(l, name),
+			Version: versions[name],
+		}
+		l.Add(made[name])
+	}
+	if err := ledgers.Save(ctx, l); err != nil {
+		return err
+	}
+	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
+		return err
+	}
+	for _, name := range names {
+		credentials, err := w.account.Issuer.Issue(ctx, identities[name], w.account.Grant(w.user, name), expires)
+		if err != nil {
+			return workflow.Fail("GrantRefused", err)
+		}
+		row := made[name]
+		d := row.Basis.Delivery
+		if row.Ciphertext, err = clusters[name].certificate.Seal(d.Namespace, d.Name, contents(d, credentials)); err != nil {
+			return err
+		}
+		row.State = ledger.Active
+		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
+		l.Add(row)
+	}
+	return ledgers.Save(ctx, l)
+}
+
+// userName is how the user is called in the account. Its key tells generations
+// apart for sure; the name does it for people.
+func userName(run *workflow.Run, destination string, generation int64) string {
+	return fmt.Sprintf("%s.%s.%s.g%d", run.Identity.Namespace, run.Identity.Name, destination, generation)
+}
+
+// contents are the keys of the Secret.
+func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
+	switch v1alpha1.Format(d.Format) {
+	case v1alpha1.JWTAndSeed:
+		return map[string][]byte{"jwt": []byte(c.JWT), "seed": c.Seed}
+	case v1alpha1.Env:
+		return map[string][]byte{"NATS_URL": []byte(d.Servers), "NATS_CREDS": c.File, "NATS_JWT": []byte(c.JWT), "NATS_SEED": c.Seed}
+	}
+	return map[string][]byte{d.Key: c.File}
+}
+
+// askAccounts has those accounts reconcile that are to revoke something.
+func askAccounts(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
+	for _, name := range retiringAt(l) {
+		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retiringAt returns the accounts that are to revoke something.
+func retiringAt(l *ledger.Ledger) []string {
+	names := map[string]bool{}
+	for _, r := range l.Rows {
+		if r.State == ledger.Retiring {
+			names[r.Basis.Account] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

@@ -1,0 +1,308 @@
+// Package natsuser is the pipeline of the Promise nats-user: it sees to it that
+// every cluster has a credential that is as asked, and issues one only for a
+// named reason.
+package natsuser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/render"
+	"github.com/baleen-platform/baleen/internal/seal"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+const promise = "nats-user"
+
+// Pipeline is the Promise's pipeline.
+var Pipeline = workflow.Pipeline{
+	Promise:   promise,
+	Kind:      platform.NatsUser,
+	Configure: configure,
+	Delete:    remove,
+}
+
+// Main runs the pipeline and returns the exit code.
+func Main() int { return workflow.Main(Pipeline) }
+
+// world is all that a run depends on.
+type world struct {
+	user      *v1alpha1.NatsUser
+	account   *account.Account
+	namespace string // on the workload clusters
+	placement destination.Placement
+	refused   []string          // Destinations that the account does not allow
+	kept      []string          // those that the request leaves, in their grace
+	bundles   map[string]string // certificates by Destination
+	templates render.Templates
+	// seen is what the status tells the account of its terms, also by a run that
+	// cannot finish.
+	seen map[string]any
+}
+
+// cluster is one Destination of the request: what it should have and what keeps
+// it from that.
+type cluster struct {
+	want        credential.Want
+	certificate seal.Certificate
+	reason      credential.Reason // to issue; empty to keep
+	// problem is why it does not have what was asked for.
+	problem, problemReason string
+	// verdicts tell which Secrets are this request's.
+	verdicts map[claim.Thing]claim.Verdict
+}
+
+func (c *cluster) holds(d ledger.Delivery) bool {
+	return c.verdicts[secretOf(c.want.Destination, d)].Held
+}
+
+func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
+	w, err := gather(ctx, run)
+	if err != nil {
+		return workflow.Result{Status: w.seen}, err
+	}
+	l, clusters, err := carryOut(ctx, run, w)
+	if err != nil {
+		return workflow.Result{Status: w.seen}, err
+	}
+	output, err := emit(run, w, l, clusters)
+	if err != nil {
+		return workflow.Result{Status: w.seen}, err
+	}
+	return report(run, w, l, clusters, output), nil
+}
+
+func gather(ctx context.Context, run *workflow.Run) (world, error) {
+	w := world{seen: map[string]any{termsKey: ""}}
+	var err error
+	if w.user, err = v1alpha1.Read(run.Request); err != nil {
+		return w, workflow.Fail("InvalidSpec", err)
+	}
+	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
+		return w, workflow.Fail("NamespaceNotMapped", err)
+	}
+	if w.account, err = readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
+		return w, err
+	}
+	w.seen[termsKey] = w.account.Terms()
+	if err := w.account.Admit(w.user); err != nil {
+		return w, workflow.Fail("NotAdmitted", err)
+	}
+	all, err := destination.List(ctx, run.Platform, w.user.Spec.Placement.Labels())
+	if err != nil {
+		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	allows := func(labels map[string]string) bool { return account.Allows(w.account.NatsAccount, labels) }
+	if w.placement, w.refused = all.Restrict(allows); len(w.user.Spec.Placement.MatchLabels) == 0 {
+		w.refused = nil // nobody asked for those
+	}
+	kept, _ := run.Kept(w.placement)
+	w.kept = slices.Collect(maps.Keys(kept))
+	if w.bundles, err = config.Data(ctx, run.Platform, seal.BundlesName); err != nil {
+		return w, err
+	}
+	w.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return w, err
+}
+
+// readAccount opens the account, and makes sure that what it signs would connect.
+func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
+	object, spec, err := account.Get(ctx, run.Platform, name)
+	var gone *account.NotFoundError
+	switch {
+	case errors.As(err, &gone):
+		return nil, workflow.Fail("AccountNotFound", err)
+	case platform.IsTransient(err):
+		return nil, err
+	case err != nil:
+		return nil, workflow.Fail("AccountInvalid", err)
+	}
+	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
+		return nil, workflow.Fail("AccountInvalid", err)
+	}
+	opened, err := account.Open(ctx, run.Platform, object, spec)
+	switch {
+	case platform.IsTransient(err):
+		return nil, err
+	case err != nil:
+		return nil, workflow.Fail("AccountInvalid", err)
+	case opened.Refuted != "":
+		return nil, workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", name, opened.Refuted))
+	}
+	return opened, nil
+}
+
+// survey decides about each cluster by itself: pure, but for the claims, which
+// were settled before.
+func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thing]claim.Verdict) map[string]*cluster {
+	clusters := map[string]*cluster{}
+	for _, name := range w.placement.Placed {
+		c := &cluster{want: want(w, name), verdicts: verdicts}
+		clusters[name] = c
+		if current := l.Current(name); current != nil {
+			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
+		}
+		certificate, err := seal.Newest(w.bundles[name], run.Now)
+		if err == nil {
+			c.certificate, c.want.Basis.Certificate = certificate, certificate.Fingerprint
+		}
+		// A bundle that cannot be read says nothing about the certificates in it.
+		c.want.Trusted = func(fingerprint string) bool {
+			has, err := seal.Contains(w.bundles[name], fingerprint)
+			return has || err != nil
+		}
+		reason, issue := credential.Decide(l, c.want, run.Now)
+		if issue {
+			c.reason = reason
+		}
+		switch {
+		case !c.holds(c.want.Basis.Delivery):
+			c.problemReason, c.problem = "SecretConflict", conflict(c.want.Basis.Delivery, name, verdicts[secretOf(name, c.want.Basis.Delivery)])
+		case !issue:
+		case err != nil:
+			c.problemReason, c.problem = "CertificateUnusable",
+				fmt.Sprintf("a credential for %s cannot be sealed (%s): the key %s of the ConfigMap %s/%s: %v", name, reason, name, config.Namespace, seal.BundlesName, err)
+		}
+		if c.problem != "" {
+			c.reason = ""
+		}
+	}
+	return clusters
+}
+
+func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
+	if v.Releasing {
+		return fmt.Sprintf("%s is letting go of the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
+	}
+	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
+}
+
+// want is what a cluster should have.
+func want(w world, name string) credential.Want {
+	spec := w.user.Spec
+	delivery := ledger.Delivery{
+		Namespace: w.namespace, Name: spec.Secret.Name, Format: string(spec.Secret.Format), Key: spec.Secret.Key, Retain: string(spec.Retain),
+	}
+	if spec.Secret.Format == v1alpha1.Env {
+		delivery.Servers = w.account.Spec.JWT.ServerList()
+	}
+	return credential.Want{
+		Destination: name,
+		RenewBefore: spec.Credentials.RenewalWindow(),
+		Basis: ledger.Basis{
+			Account:    w.account.Name,
+			AccountID:  w.account.Spec.JWT.AccountID,
+			Grant:      w.account.Grant(w.user, name).Digest(),
+			SigningKey: w.account.Issuer.SigningKey,
+			Delivery:   delivery,
+			Rotate: ledger.Rotate{
+				Spec: spec.Credentials.Rotate, All: w.user.Annotations[v1alpha1.RotateAnnotation],
+				Destination: w.user.Annotations[v1alpha1.RotateAnnotationPrefix+name],
+			},
+		},
+	}
+}
+
+// terms are how former generations are let go of.
+func terms(w world) credential.Terms {
+	c := w.user.Spec.Credentials
+	return credential.Terms{
+		Overlap:     c.Overlap.Value(),
+		Immediately: c.RevokePrevious == v1alpha1.Immediately,
+		Revocable:   account.Revocable(w.account.NatsAccount),
+		Served: func(name string) bool {
+			return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
+		},
+	}
+}
+
+// termsKey is the key of the status by which the account knows whom a change
+// concerns.
+const termsKey = "accountTerms"
+
+// report says in the status what each cluster has.
+func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster, output destination.Output) workflow.Result {
+	rows := []v1alpha1.CredentialStatus{}
+	var expires time.Time
+	var problems []*cluster
+	for _, name := range slices.Sorted(maps.Keys(clusters)) {
+		c := clusters[name]
+		row := v1alpha1.CredentialStatus{Destination: name, Problem: c.problem}
+		if current := l.Current(name); current != nil {
+			row.Generation, row.User, row.Reason = current.Generation, current.User, current.Reason
+			row.Issued, row.Expires, row.Renews = stamp(current.Issued), stamp(current.Expires), stamp(current.Renews)
+			if expires.IsZero() || current.Expires.Before(expires) {
+				expires = current.Expires
+			}
+			for _, r := range l.Rows {
+				if r.Destination == name && r.Generation < current.Generation && (r.State == ledger.Active || r.State == ledger.Retiring) {
+					row.Earlier = append(row.Earlier, v1alpha1.EarlierStatus{Generation: r.Generation, Expires: stamp(r.Expires), State: string(r.State)})
+				}
+			}
+		}
+		rows = append(rows, row)
+		if c.problem != "" {
+			problems = append(problems, c)
+		}
+	}
+	result := workflow.Result{
+		Placement: w.placement,
+		Output:    output,
+		Ready:     true,
+		Reason:    "Delivered",
+		Message:   fmt.Sprintf("the Secret %s/%s has a credential on %s", w.namespace, w.user.Spec.Secret.Name, count(len(output.Destinations()))),
+		Status: map[string]any{
+			"account":     w.account.Spec.JWT.AccountID,
+			"secret":      w.namespace + "/" + w.user.Spec.Secret.Name,
+			"expires":     stamp(expires),
+			"credentials": rows,
+			termsKey:      w.account.Terms(),
+		},
+	}
+	if expires.IsZero() {
+		delete(result.Status, "expires")
+	}
+	fail := func(reason, message string) {
+		result.Ready, result.Reason = false, reason
+		result.Message += "; " + message
+	}
+	if len(w.refused) > 0 {
+		fail("DestinationNotAllowed", fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", ")))
+	}
+	if reason, message := w.placement.Problem(); reason != "" {
+		fail(reason, message)
+	}
+	if len(problems) > 0 {
+		fail(problems[0].problemReason, problems[0].problem)
+	}
+	if more := len(problems) - 1; more > 0 {
+		result.Message += fmt.Sprintf("; clusters with problems besides: %d, see status.credentials", more)
+	}
+	if n := l.Count(ledger.Retiring); n > 0 {
+		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(l.Accounts(), ", "), n)
+	}
+	return result
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", n)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
