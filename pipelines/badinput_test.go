@@ -28,6 +28,8 @@ import (
 	"github.com/baleen-platform/baleen/promises"
 	target "github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
+	account "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 // row is a spec and what is to be said of it.
@@ -556,6 +558,39 @@ var kinds = []kindOf{
 			return spec, err
 		},
 	},
+	{
+		name: "NatsAccount", good: goodAccount, rows: accountRows,
+		read: func(o *unstructured.Unstructured) (any, error) {
+			a, err := account.Read(o)
+			if err != nil {
+				return nil, err
+			}
+			return a.Spec, nil
+		},
+		decode: func(raw any) (any, error) {
+			var spec account.NatsAccountSpec
+			err := field.Decode("spec", raw, &spec)
+			return spec, err
+		},
+	},
+	{
+		name: "NatsUser", good: goodUser, rows: userRows,
+		read: func(o *unstructured.Unstructured) (any, error) {
+			u, err := user.Read(o)
+			if err != nil {
+				return nil, err
+			}
+			return u.Spec, nil
+		},
+		decode: func(raw any) (any, error) {
+			var spec user.NatsUserSpec
+			err := field.Decode("spec", raw, &spec)
+			if spec.Secret.Format == user.Creds { // a CRD's default cannot depend on another field
+				spec.Secret.Key = cmp.Or(spec.Secret.Key, "nats.creds")
+			}
+			return spec, err
+		},
+	},
 }
 
 // request returns a request whose spec is a good one with other fields in place
@@ -864,14 +899,21 @@ func TestBadInput(t *testing.T) {
 			invalid("requestBody: {default: 1Gi, max: 1Mi}", "is above"),
 			config("{reconcileInterval: soon}", `the key "reconcileInterval"`),
 		},
+		"NatsUser":    userTroubles(t),
+		"NatsAccount": accountTroubles(t),
 	} {
 		namespace, good := "team-a", servedTarget
-		if kind == "ApiAggregator" {
+		switch kind {
+		case "ApiAggregator":
 			namespace, good = "platform", servedAggregator
+		case "NatsUser":
+			good = servedUser
+		case "NatsAccount":
+			namespace, good = "baleen-system", servedAccount
 		}
 		served := scenario.New(t, platformDir, stages)
 		before := served.ApplyObject(request(t, kind, namespace, "a", good, "{}"))
-		if ready, _, message := before.Ready(); ready != "True" || len(before.Files) == 0 {
+		if ready, _, message := before.Ready(); ready != "True" || len(before.Files) == 0 && kind != "NatsAccount" { // which emits nothing
 			t.Fatalf("the good request: Ready is %q: %s", ready, message)
 		}
 		for _, bad := range troubles {
@@ -899,6 +941,7 @@ func wantRefused(t *testing.T, s *scenario.Scenario, o scenario.Outcome, reason,
 		t.Errorf("Ready is %s for the reason %s, want False for %s: %s", ready, is, reason, message)
 	}
 	wantSentence(t, message, words)
+	wantNoSecret(t, s, o)
 	if kept := strings.HasSuffix(message, " stays in place"); kept != (documents != "") {
 		t.Errorf("the message does not say what becomes of what is served: %s", message)
 	}
@@ -954,6 +997,11 @@ const (
 		perDestination: [{name: eu-1, dns: {target: lb.eu.example.com}, tls: {clusterIssuer: other}}]}`
 	attachedAggregator = `{hostname: shop.example.com, gateway: {name: shared, namespace: gateways}}`
 	secretAggregator   = `{hostname: shop.example.com, tls: {secretName: certificate}, gateway: {className: envoy, namespace: gateways}}`
+	fullUser           = `{accountRef: {name: commerce}, workloadNamespace: elsewhere, retain: Ciphertext, deletionPolicy: Revoke,
+		permissions: {publish: {allow: [published], deny: [unpublished]}, subscribe: {allow: [subscribed], deny: [unsubscribed]}, allowResponses: {ttl: 5s}},
+		limits: {payload: 1Mi}, connectionTypes: [STANDARD], sourceCIDRs: [10.0.0.0/8], times: {timeZone: Europe/Zurich, ranges: [{start: "08:00:00", end: "18:00:00"}]},
+		tags: [tagged], credentials: {ttl: 720h, renewBefore: 240h, overlap: 24h, rotate: rotated, revokePrevious: AfterOverlap},
+		secret: {name: delivered, key: file.creds, format: Creds, labels: {labelled: with}, annotations: {annotated: by}}, placement: {matchLabels: {environment: prod}}}`
 )
 
 // place is where a string stands in a spec; set puts another one there.
@@ -975,7 +1023,7 @@ func places(name string, v any, set func(any)) []place {
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			found = append(found, places(name+"."+key, v[key], func(value any) { v[key] = value })...)
-			if strings.HasSuffix(name, ".set") || strings.HasSuffix(name, ".matchLabels") {
+			if slices.ContainsFunc([]string{".set", ".matchLabels", ".labels", ".annotations"}, func(free string) bool { return strings.HasSuffix(name, free) }) {
 				found = append(found, place{name + " key", key, func(s string) {
 					value := v[key]
 					delete(v, key)
@@ -1007,14 +1055,18 @@ var hashes = regexp.MustCompile(`-[0-9a-f]{8}`)
 func TestHostileStrings(t *testing.T) {
 	definitions := emitted(t)
 	tried, ran, published := 0, 0, map[string]bool{}
-	for _, spec := range []string{fullTarget, fullAggregator, attachedAggregator, secretAggregator} {
+	for _, spec := range []string{fullTarget, fullAggregator, attachedAggregator, secretAggregator, fullUser} {
 		kind, namespace := kinds[1], "platform"
-		if spec == fullTarget {
+		switch spec {
+		case fullTarget:
 			kind, namespace = kinds[0], "team-a"
+		case fullUser:
+			kind, namespace = kinds[3], "team-a"
 		}
 		s := scenario.New(t, platformDir, stages)
 		s.Remove("_cluster/Destination.platform.kratix.io/us-1.yaml") // one cluster shows it
 		s.Write(publicAPI(t, "Traefik", "EnvoyGateway")...)
+		s.Write(openAccount(t)...)
 		s.Write(configMap("baleen-config", `{namespaces: 'team-a: ["*"]'}`)...)
 		good := request(t, kind.name, namespace, "a", spec, "{}")
 		last := s.ApplyObject(good)

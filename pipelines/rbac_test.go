@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/scenario"
@@ -63,14 +66,15 @@ func authorizers(t *testing.T) map[string]*authorizer {
 // allows tells whether a request may be made, as RBAC would with the rules of
 // the Promise and those that Kratix adds: the request itself and its Works.
 func (a *authorizer) allows(verb string, kind platform.Kind, namespace, name string) bool {
-	own := namespace == os.Getenv("KRATIX_OBJECT_NAMESPACE") &&
+	at := os.Getenv("KRATIX_OBJECT_NAMESPACE")
+	own := namespace == at &&
 		(kind.Plural == os.Getenv("KRATIX_CRD_PLURAL") && slices.Contains([]string{"get", "list", "update", "create", "patch"}, verb) || kind == platform.Work)
 	if own {
 		return true
 	}
 	allowed := false
 	for i, r := range a.rules {
-		if (r.ResourceNamespace == "*" || r.ResourceNamespace == namespace) &&
+		if (r.ResourceNamespace == "*" || cmp.Or(r.ResourceNamespace, at) == namespace) &&
 			slices.Contains(r.APIGroups, kind.Group) && slices.Contains(r.Resources, kind.Plural) && slices.Contains(r.Verbs, verb) &&
 			(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, name)) {
 			allowed = true
@@ -93,14 +97,20 @@ func use(i int, verb, name string, r permission) string {
 func TestRightsAreExact(t *testing.T) {
 	s := scenario.New(t, platformDir, stages)
 	all := authorizers(t)
-	server := platformtest.Serve(s.Client, platform.ConfigMap, platform.Destination, platform.Work, platform.ApiAggregator, platform.ApiAggregatorTarget)
+	server := platformtest.Serve(s.Client, platform.ConfigMap, platform.Secret, platform.Destination, platform.Work, platform.WorkPlacement, platform.Job, platform.Pod,
+		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
+	rivals := map[string]bool{} // pipelines whose next update comes too late
 	server.Observe = func(verb string, kind platform.Kind, namespace, name, _ string) error {
 		pipeline := os.Getenv("KRATIX_PROMISE_NAME") + " " + os.Getenv("KRATIX_WORKFLOW_ACTION")
-		if all[pipeline].allows(verb, kind, namespace, name) {
-			return nil
+		if !all[pipeline].allows(verb, kind, namespace, name) {
+			t.Errorf("%s may not %s %s %s/%s", pipeline, verb, kind.Plural, namespace, name)
+			return apierrors.NewForbidden(kind.GVR().GroupResource(), name, nil)
 		}
-		t.Errorf("%s may not %s %s %s/%s", pipeline, verb, kind.Plural, namespace, name)
-		return apierrors.NewForbidden(kind.GVR().GroupResource(), name, nil)
+		if verb == "update" && rivals[pipeline] {
+			delete(rivals, pipeline)
+			return apierrors.NewConflict(kind.GVR().GroupResource(), name, nil)
+		}
+		return nil
 	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
@@ -112,7 +122,29 @@ func TestRightsAreExact(t *testing.T) {
 	t.Cleanup(func() { workflow.Open = was })
 	workflow.Open = func(func() time.Time) (platform.Client, error) { return client, nil }
 
-	// A life in which everything happens once.
+	liveAPIs(t, s)
+	liveNATS(t, s, rivals)
+
+	for pipeline, a := range all {
+		for i, r := range a.rules {
+			names := r.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
+			for _, verb := range r.Verbs {
+				for _, name := range names {
+					if !a.used[use(i, verb, name, r)] {
+						t.Errorf("%s does not use %s", pipeline, use(i, verb, name, r))
+					}
+				}
+			}
+		}
+	}
+}
+
+// liveAPIs is a life of aggregators and targets in which everything happens once.
+func liveAPIs(t *testing.T, s *scenario.Scenario) {
+	t.Helper()
 	aggregator := example(t, "api-aggregator")
 	thief := strings.NewReplacer("name: public-api", "name: thief", "namespace: platform", "namespace: team-x").Replace(aggregator)
 	s.Remove("baleen-state/ConfigMap.core/host-166b2b16acaea5658d1c1989a18a312bd0c67229.yaml")
@@ -137,25 +169,78 @@ func TestRightsAreExact(t *testing.T) {
 	s.Delete(shop("team-b", "{path: /shop}"))
 	s.Apply(shop("team-e", "{path: /e}"))
 	s.Apply(shop("team-f", "{path: /e}"))
-	s.Delete(shop("team-e", "{path: /e}")) // somebody waits
+	s.Write(configureJob("team-e", "api-aggregator-target"))
+	s.Delete(shop("team-e", "{path: /e}")) // somebody waits, and a run is under way
 	s.Delete(aggregator)                   // here too
 	s.Reconcile(platform.ApiAggregator, "team-x", "thief")
 	s.RemoveAll("team-x")
 	s.Apply(aggregator) // finds its owner gone
+}
 
-	for pipeline, a := range all {
-		for i, r := range a.rules {
-			names := r.ResourceNames
-			if len(names) == 0 {
-				names = []string{""}
-			}
-			for _, verb := range r.Verbs {
-				for _, name := range names {
-					if !a.used[use(i, verb, name, r)] {
-						t.Errorf("%s does not use %s", pipeline, use(i, verb, name, r))
-					}
-				}
-			}
-		}
+// configureJob is a run that is under way while its request, called shop, is
+// deleted.
+func configureJob(namespace, promise string) txtar.File {
+	return txtar.File{Name: namespace + "/Job.batch/configure.yaml", Data: []byte("apiVersion: batch/v1\nkind: Job\nmetadata: {name: configure, namespace: " + namespace +
+		", labels: {kratix.io/promise-name: " + promise + ", kratix.io/resource-name: shop, kratix.io/workflow-action: configure}}\n")}
+}
+
+// liveNATS is one of accounts and users.
+func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
+	t.Helper()
+	system, err := natslocal.New(t.TempDir())
+	if err == nil {
+		err = system.Start(false)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(system.Stop)
+	was := natsys.Dial
+	t.Cleanup(func() { natsys.Dial = was })
+	natsys.Dial = natslocal.InProcess
+	s.Write(secretFile("signing", "stringData: {seed: "+string(system.SigningKey)+"}"), secretFile("operator", "stringData: {seed: "+string(system.OperatorKey)+"}"),
+		secretFile("system", "stringData: {creds: "+text(string(system.SystemCredentials))+"}"))
+	s.Write(configMap("baleen-config", "{namespaces: '{team-b: [team-a], team-d: [team-a]}'}")...)
+	account := func(publish string) string {
+		return "apiVersion: baleen.dev/v1alpha1\nkind: NatsAccount\nmetadata: {name: shop, namespace: baleen-system}\nspec:\n  provider: jwt\n" +
+			"  jwt: {accountID: " + system.AccountID + ", signingKey: {secretRef: {name: signing}}, servers: ['" + system.URL() + "'],\n" +
+			"    operator: {signingKeySecretRef: {name: operator}, systemCredentialsSecretRef: {name: system}}}\n" +
+			"  policy: {namespaces: ['*'], publish: [" + publish + "]}\n"
+	}
+	user := func(namespace, secret, more string) string {
+		return "apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: shop, namespace: " + namespace + "}\nspec:\n" +
+			"  accountRef: {name: shop}\n  permissions: {publish: {allow: [orders.new]}}\n  secret: {name: " + secret + "}\n  workloadNamespace: team-a\n" + more
+	}
+	rotated := "  credentials: {rotate: '1', revokePrevious: Immediately}\n"
+	s.Apply(account("orders.*"))
+	s.Apply(user("team-a", "nats", ""))
+	s.Apply(user("team-b", "nats", "")) // a Secret that is taken
+	s.Apply(user("team-a", "own", ""))  // lets go of it
+	s.Reconcile(platform.NatsUser, "team-a", "shop")
+	s.Reconcile(platform.NatsUser, "team-b", "shop")
+	s.Apply(user("team-a", "other", "")) // and of one that nobody wants
+	s.Reconcile(platform.NatsUser, "team-a", "shop")
+	s.Apply(user("team-a", "other", rotated)) // asks for a revocation
+	s.Apply(account("orders.>"))              // revokes, and tells its users of what it offers now
+	s.RemoveAll("team-b")
+	s.Apply(user("team-a", "nats", rotated)) // finds its owner gone
+	s.Apply(user("team-d", "gone", ""))
+	s.RemoveAll("team-d")
+	for range 3 { // the sweep misses it, retires and lets go of what it had, forgets it
+		s.Now = s.Now.Add(40 * 24 * time.Hour)
+		s.Apply(account("orders.>"))
+	}
+
+	s.Apply(user("team-a", "nats", ""))
+	s.Write(configureJob("team-a", "nats-user"))
+	s.Write(txtar.File{Name: "team-c/NatsUser.baleen.dev/shop.yaml", Data: []byte(user("team-c", "nats", ""))})
+	s.Delete(user("team-c", "nats", "")) // nothing was issued yet
+	s.Apply(user("team-b", "nats", ""))  // waits
+	s.Delete(user("team-a", "nats", "")) // asks for a revocation
+	s.Apply(account("orders.>"))
+	s.Delete(user("team-a", "nats", "")) // is done with it, and tells who waits
+	s.Reconcile(platform.NatsUser, "team-b", "shop")
+	s.Apply(user("team-b", "nats", rotated))
+	rivals["nats-account delete"] = true
+	s.Delete(account("orders.>")) // revokes, and tells its users that it goes
 }

@@ -16,14 +16,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
@@ -41,38 +39,6 @@ func clustersCommand() *cobra.Command {
 	}
 	cmd.AddCommand(trustCommand(), listClustersCommand())
 	return cmd
-}
-
-// platformFlags name the platform cluster.
-type platformFlags struct{ folder, kubeconfig string }
-
-func (f *platformFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.folder, "platform", "", "folder that stands for the platform cluster")
-	flags.StringVar(&f.kubeconfig, "platform-kubeconfig", "", "kubeconfig of the platform cluster (default: as kubectl finds it)")
-}
-
-func (f *platformFlags) open() (platform.Client, error) {
-	switch {
-	case f.folder != "" && f.kubeconfig != "":
-		return nil, errors.New("--platform and --platform-kubeconfig both name the platform cluster: give one of them")
-	case f.folder != "":
-		return platform.OpenFolder(f.folder, time.Now)
-	}
-	access, err := loadKubeconfig(f.kubeconfig)
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no kubeconfig leads to the platform cluster: name one with --platform-kubeconfig, or a folder with --platform")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the kubeconfig of the platform cluster cannot be used: %w", err)
-	}
-	return platform.OpenCluster(access)
-}
-
-// loadKubeconfig reads a kubeconfig, or those that kubectl would read.
-func loadKubeconfig(file string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath, rules.WarnIfAllMissing = file, false
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
 }
 
 // trustFlags are what `baleen clusters trust` is asked.
@@ -113,7 +79,7 @@ stay. Done twice, the second time changes nothing.`,
 	flags.StringVar(&f.certificate, "cert", "", "PEM file with the certificate, or several")
 	flags.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "Service of the Sealed Secrets controller")
 	flags.StringVar(&f.controllerNamespace, "controller-namespace", "kube-system", "namespace of that Service")
-	f.platform.add(flags)
+	f.platform.add(flags, "platform-kubeconfig")
 	return cmd
 }
 
@@ -420,14 +386,14 @@ func describe(object *unstructured.Unstructured, bundle string) cluster {
 
 func listClustersCommand() *cobra.Command {
 	var f platformFlags
-	var output string
+	var output outputFlag
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workload clusters, those with a problem first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "table" && output != "json" {
-				return fmt.Errorf("--output %q is neither table nor json", output)
+			if err := output.check(); err != nil {
+				return err
 			}
 			client, err := f.open()
 			if err != nil {
@@ -438,21 +404,17 @@ func listClustersCommand() *cobra.Command {
 				return err
 			}
 			w := cmd.OutOrStdout()
-			if output == "json" {
-				encoder := json.NewEncoder(w)
-				encoder.SetIndent("", "  ")
-				encoder.SetEscapeHTML(false)
-				return encoder.Encode(clusters)
-			}
-			if len(clusters) == 0 {
-				_, err := fmt.Fprintln(w, "The platform has no Destinations.")
-				return err
-			}
-			return clusterTable(w, clusters...)
+			return output.print(w, clusters, func() error {
+				if len(clusters) == 0 {
+					_, err := fmt.Fprintln(w, "The platform has no Destinations.")
+					return err
+				}
+				return clusterTable(w, clusters...)
+			})
 		},
 	}
-	f.add(cmd.Flags())
-	cmd.Flags().StringVar(&output, "output", "table", "what to print: table or json")
+	f.add(cmd.Flags(), "platform-kubeconfig")
+	output.add(cmd.Flags())
 	return cmd
 }
 

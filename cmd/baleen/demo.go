@@ -144,7 +144,7 @@ func (d *demo) runTwice(file string) func(context.Context) error {
 
 // routes shows the routing table of the platform.
 func (d *demo) routes(ctx context.Context) error {
-	client, err := openPlatform(d.platform(), "")
+	client, err := platformFlags{folder: d.platform()}.open()
 	if err != nil {
 		return err
 	}

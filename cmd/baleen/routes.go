@@ -3,13 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,16 +19,17 @@ import (
 )
 
 func routesCommand() *cobra.Command {
-	var folder, kubeconfig, output string
+	var from platformFlags
+	var output outputFlag
 	cmd := &cobra.Command{
 		Use:   "routes",
 		Short: "Show who publishes which path under which host, conflicts first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "table" && output != "json" {
-				return fmt.Errorf("--output %q is neither table nor json", output)
+			if err := output.check(); err != nil {
+				return err
 			}
-			client, err := openPlatform(folder, kubeconfig)
+			client, err := from.open()
 			if err != nil {
 				return err
 			}
@@ -39,40 +37,13 @@ func routesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(routes)
-			}
-			return routeTable(cmd.OutOrStdout(), "", routes)
+			w := cmd.OutOrStdout()
+			return output.print(w, routes, func() error { return routeTable(w, "", routes) })
 		},
 	}
-	cmd.Flags().StringVar(&folder, "platform", "", "folder that stands for the platform cluster")
-	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the platform cluster (default: as kubectl finds it)")
-	cmd.Flags().StringVar(&output, "output", "table", "what to print: table or json")
+	from.add(cmd.Flags(), "kubeconfig")
+	output.add(cmd.Flags())
 	return cmd
-}
-
-// openPlatform opens the platform cluster, or the folder that stands for it.
-func openPlatform(folder, kubeconfig string) (platform.Client, error) {
-	if folder != "" && kubeconfig != "" {
-		return nil, errors.New("--platform and --kubeconfig both name the platform cluster: give one of them")
-	}
-	if folder != "" {
-		return platform.OpenFolder(folder, time.Now)
-	}
-	config, err := loadKubeconfig(kubeconfig)
-	if err != nil && kubeconfig != "" {
-		return nil, fmt.Errorf("the kubeconfig %s cannot be used: %w", kubeconfig, err)
-	}
-	if err != nil {
-		return nil, errors.New("no kubeconfig leads to the platform cluster: name one with --kubeconfig, or a folder with --platform")
-	}
-	client, err := platform.OpenCluster(config)
-	if err != nil {
-		return nil, err
-	}
-	return platform.WithRetry(client, platform.DefaultRetry), nil
 }
 
 // route is one path that a target asks for.

@@ -82,7 +82,7 @@ func (f runFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	r := newReport(f, promise, result)
 	if f.output == "json" {
-		return r.json(stdout)
+		return printJSON(stdout, r)
 	}
 	return r.table(stdout)
 }
@@ -112,13 +112,9 @@ func (f runFlags) check() error {
 
 // carryOut runs the request's pipeline as Kratix would.
 func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (promise kratix.Promise, result kratix.Result, err error) {
-	now := time.Now
-	if f.now != "" {
-		fixed, err := time.Parse(time.RFC3339, f.now)
-		if err != nil {
-			return promise, result, fmt.Errorf("--now %q is not a time such as 2026-08-01T12:00:00Z", f.now)
-		}
-		now = func() time.Time { return fixed }
+	now, err := clock(f.now)
+	if err != nil {
+		return promise, result, err
 	}
 	request, err := readRequest(f.request, data)
 	if err != nil {

@@ -155,8 +155,11 @@ func (a *Account) Admit(u *user.NatsUser) error {
 		p.Addf("spec.credentials.ttl %s is longer than the %s that the account allows", c.TTL, policy.MaxTTL)
 	}
 	if c.RenewalWindow() < policy.MinRenewBefore.Value() {
-		p.Addf("spec.credentials.renewBefore is %s (by default a third of the ttl), and the account asks for at least %s, so that a renewal arrives in time: set it, with a ttl that is longer",
-			c.RenewalWindow(), policy.MinRenewBefore)
+		window := "is " + string(c.RenewBefore)
+		if c.RenewBefore == "" {
+			window = fmt.Sprintf("is by default a third of the ttl, here %s", c.RenewalWindow())
+		}
+		p.Addf("spec.credentials.renewBefore %s, and the account asks for at least %s, so that a renewal is there before it is needed: make it longer, and the ttl too", window, policy.MinRenewBefore)
 	}
 	if u.Spec.Secret.Format == user.Env && len(a.Spec.JWT.Servers) == 0 {
 		p.Addf("spec.secret.format Env needs the servers' addresses, which the account does not give: use another format, or ask the platform team to set spec.jwt.servers")

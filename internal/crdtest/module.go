@@ -35,6 +35,13 @@ func EnvoyGateway(t testing.TB) *Definitions {
 		"charts/gateway-helm/charts/crds/crds/generated/*.yaml")
 }
 
+// SealedSecrets is SealedSecret, as its controller takes it.
+func SealedSecrets(t testing.TB) *Definitions {
+	t.Helper()
+	return FromModule(t, "github.com/bitnami-labs/sealed-secrets", "v0.36.6",
+		"helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml")
+}
+
 // Kratix is the kinds of Kratix itself: Promise, Work, Destination and so on.
 func Kratix(t testing.TB) *Definitions {
 	t.Helper()

@@ -30,7 +30,7 @@ const (
 	GrantChanged Reason = "GrantChanged"
 	// RotationRequested: somebody asked for a new one.
 	RotationRequested Reason = "RotationRequested"
-	// DeletedAtProvider: the provider does not have the user any more.
+	// DeletedAtProvider: somebody else has revoked or deleted the current one.
 	DeletedAtProvider Reason = "DeletedAtProvider"
 	// SigningKeyChanged: the account signs with another key now.
 	SigningKeyChanged Reason = "SigningKeyChanged"
@@ -64,8 +64,6 @@ type Want struct {
 	RenewBefore time.Duration
 	// Trusted tells whether the cluster has the key of a certificate.
 	Trusted func(fingerprint string) bool
-	// Deleted: the provider does not have the current user any more.
-	Deleted bool
 
 	renews time.Time
 }
@@ -84,7 +82,7 @@ var rules = []rule{
 	}},
 	{GrantChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Grant != w.Basis.Grant }},
 	{RotationRequested, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Rotate != w.Basis.Rotate }},
-	{DeletedAtProvider, func(_ *ledger.Row, w Want, _ time.Time) bool { return w.Deleted }},
+	{DeletedAtProvider, func(c *ledger.Row, _ Want, _ time.Time) bool { return !c.Revoked.IsZero() }},
 	{SigningKeyChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.SigningKey != w.Basis.SigningKey }},
 	{DeliveryChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Delivery != w.Basis.Delivery }},
 	{SealingCertificateGone, func(c *ledger.Row, w Want, _ time.Time) bool { return !w.Trusted(c.Basis.Certificate) }},

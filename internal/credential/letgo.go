@@ -29,7 +29,10 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 		case ledger.Intended: // by a run that is gone
 			r.State = ledger.Retiring
 		case ledger.Active:
-			if !terms.Served(r.Destination) || letGo(l, r, terms, now) {
+			switch current := l.Current(r.Destination); {
+			case !r.Revoked.IsZero() && current != nil && current.Generation > r.Generation: // by somebody else
+				r.State = ledger.Retired
+			case !terms.Served(r.Destination) || letGo(l, r, terms, now):
 				r.State = ledger.Retiring
 			}
 		}

@@ -89,14 +89,15 @@ func (p Placement) Count() string {
 }
 
 // Problem returns a reason and a sentence if the request does not get everywhere
-// it should, and empty strings if it does.
-func (p Placement) Problem() (reason, message string) {
+// it should, and empty strings if it does. The sentence calls what selects the
+// Destinations by its name.
+func (p Placement) Problem(selector string) (reason, message string) {
 	switch {
 	case len(p.Unregistered) > 0:
 		return "DestinationNotRegistered", fmt.Sprintf("nothing new can be sent to %s: register it with `baleen clusters trust %s`",
 			strings.Join(p.Unregistered, ", "), p.Unregistered[0])
 	case len(p.Placed) == 0:
-		return "NoDestination", "no Destination matches spec.placement, so no cluster is served: change it, or label a Destination"
+		return "NoDestination", fmt.Sprintf("no Destination matches %s, so no cluster is served: change it, or label a Destination", selector)
 	}
 	return "", ""
 }

@@ -271,9 +271,14 @@ func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
 	return nil, false
 }
 
-// Quote shows a value in a message on one line and not too long.
+// seed is what a key of NATS is made from.
+var seed = regexp.MustCompile(`S[A-Z][A-Z2-7]{56}`)
+
+// Quote shows a value in a message on one line and not too long. A seed that
+// stands where it should not is not repeated.
 func Quote(s string) string {
 	const most = 64
+	s = seed.ReplaceAllString(s, "(a seed)")
 	if r := []rune(s); len(r) > most {
 		return strconv.Quote(string(r[:most-3])) + "…"
 	}

@@ -290,11 +290,13 @@ func (r run) apply(ctx context.Context) (*unstructured.Unstructured, error) {
 }
 
 // ours returns the labels or annotations of the user's file, and of those stored
-// the ones that Kratix has set; nil for none.
+// the ones that Kratix or Baleen has set, which kubectl apply would leave alone;
+// nil for none.
 func ours(stored, file map[string]string) map[string]string {
 	merged := maps.Clone(file)
 	for k, v := range stored {
-		if _, set := file[k]; set || !strings.HasPrefix(k, "kratix.io/") {
+		prefix, _, _ := strings.Cut(k, "/")
+		if _, set := file[k]; set || prefix != "kratix.io" && prefix != "baleen.dev" && !strings.HasSuffix(prefix, ".baleen.dev") {
 			continue
 		}
 		if merged == nil {

@@ -118,7 +118,8 @@ type Row struct {
 	Version string `json:"version,omitempty"`
 	// Written is when a run first saw it in the state store.
 	Written time.Time `json:"written,omitzero"`
-	// Revoked is when the account's pipeline saw the revocation take effect.
+	// Revoked is when the account's pipeline saw a revocation in effect: its own,
+	// or of an active row somebody else's.
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 

@@ -4,10 +4,9 @@ package natslocal
 
 import (
 	"errors"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,8 +98,11 @@ func New(dir string) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.SystemCredentials, err = jwt.FormatUserConfig(token, keys["systemUser"].seed)
-	return s, err
+	if s.SystemCredentials, err = jwt.FormatUserConfig(token, keys["systemUser"].seed); err != nil {
+		return nil, err
+	}
+	systems.Store(s.URL(), s)
+	return s, nil
 }
 
 // Push signs an account and stores it, as `nsc push` does while no server runs.
@@ -169,18 +171,15 @@ func (s *System) Stop() {
 	}
 }
 
-// URL returns where a listening server is.
+// URL returns where the server is: on loopback if it listens, and else where
+// [InProcess] finds it.
 func (s *System) URL() string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.server == nil || !s.listening {
-		return ""
+	if s.server != nil && s.listening {
+		return s.server.ClientURL()
 	}
-	u, err := url.Parse(s.server.ClientURL())
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprintf("nats://127.0.0.1:%s", u.Port())
+	return "nats://" + strings.ToLower(s.AccountID) + ".local:4222"
 }
 
 // While runs the server for as long as do takes, for connections of this process.
@@ -203,9 +202,21 @@ func (s *System) While(do func() error) error {
 	return err
 }
 
-// Dial connects within this process, whatever the URL. Without a server it fails
-// as a server that is away does.
-func (s *System) Dial(_ string, options ...nats.Option) (*nats.Conn, error) {
+// InProcess connects to a system of this process, by the URL that it has while it
+// does not listen.
+func InProcess(url string, options ...nats.Option) (*nats.Conn, error) {
+	s, ok := systems.Load(url)
+	if !ok {
+		return nil, nats.ErrNoServers
+	}
+	return s.(*System).dial(options...)
+}
+
+var systems sync.Map // *System by URL
+
+// dial connects within this process. Without a server it fails as a server that
+// is away does.
+func (s *System) dial(options ...nats.Option) (*nats.Conn, error) {
 	s.mutex.Lock()
 	srv := s.server
 	s.mutex.Unlock()
@@ -218,5 +229,5 @@ func (s *System) Dial(_ string, options ...nats.Option) (*nats.Conn, error) {
 // Connect connects with a .creds file.
 func (s *System) Connect(creds []byte, options ...nats.Option) (*nats.Conn, error) {
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // else it prints
-	return s.Dial("", append([]nats.Option{nats.UserCredentialBytes(creds), nats.NoReconnect(), quiet}, options...)...)
+	return s.dial(append([]nats.Option{nats.UserCredentialBytes(creds), nats.NoReconnect(), quiet}, options...)...)
 }

@@ -38,7 +38,7 @@ const (
 // Wait waits, for a bounded time, until done. On a platform folder and in a dry
 // run it looks no more: there nothing happens while a run waits.
 func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)) error {
-	if !r.waits {
+	if r.alone {
 		return nil
 	}
 	for range int(patience / interval) {

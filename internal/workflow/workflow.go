@@ -63,8 +63,8 @@ type Run struct {
 	DryRun bool
 	Log    *slog.Logger
 
-	// waits tells whether anything can happen while this run waits.
-	waits bool
+	// alone tells that nothing can happen while this run waits.
+	alone bool
 }
 
 // Result is what a run has come to.
@@ -169,7 +169,7 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		Log:      e.logger(p.Promise),
 		Promise:  p.Promise,
 	}
-	r.waits = !r.DryRun && e.Getenv("BALEEN_PLATFORM_DIR") == ""
+	r.alone = r.DryRun || e.Getenv("BALEEN_PLATFORM_DIR") != ""
 	if r.DryRun {
 		r.Platform = platform.ReadOnly(client)
 	}

@@ -144,7 +144,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 			termsKey:   w.terms.Digest(),
 		},
 	}
-	if reason, message := w.placement.Problem(); reason != "" {
+	if reason, message := w.placement.Problem("the aggregator's spec.placement"); reason != "" {
 		result.Ready, result.Reason = false, reason
 		result.Message += "; " + message
 	}

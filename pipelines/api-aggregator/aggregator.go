@@ -124,7 +124,7 @@ func report(w world, output destination.Output, claims []claim.Claim) workflow.R
 			result.Message += fmt.Sprintf("; spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name)
 		}
 	}
-	if reason, message := w.placement.Problem(); reason != "" {
+	if reason, message := w.placement.Problem("spec.placement"); reason != "" {
 		result.Ready, result.Reason = false, reason
 		result.Message += "; " + message
 	}

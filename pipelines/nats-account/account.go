@@ -62,7 +62,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 		return workflow.Result{}, err
 	}
 	found := examine(ctx, run, w)
-	if err := settle(ctx, run, &w, found.settled); err != nil {
+	if err := settle(ctx, run, &w, found); err != nil {
 		return workflow.Result{}, err
 	}
 	if err := forget(ctx, run, &w); err != nil {
@@ -86,7 +86,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 		return err
 	case w.operator != nil && !run.DryRun:
 		found := examine(ctx, run, w)
-		if err := settle(ctx, run, &w, found.settled); err != nil {
+		if err := settle(ctx, run, &w, found); err != nil {
 			return err
 		}
 		if found.err != nil && queued(w) > 0 {
@@ -143,7 +143,7 @@ func (w *world) openOperator(ctx context.Context, run *workflow.Run, o *v1alpha1
 	if w.operator, w.operatorKey, err = jwt.ParseSeed(seed, nkeys.PrefixByteOperator); err != nil {
 		return fmt.Errorf("the operator's signing key, the key %s of the Secret %s, cannot be used: %w", o.SigningKeySecretRef.Key, o.SigningKeySecretRef.Name, err)
 	}
-	if w.system, err = account.Secret(ctx, run.Platform, o.SystemCredentialsSecretRef); err != nil {
+	if w.system, err = account.Secret(ctx, run.Platform, v1alpha1.SecretRef(o.SystemCredentialsSecretRef)); err != nil {
 		return err
 	}
 	if _, err := nkeys.ParseDecoratedUserNKey(w.system); err != nil {
@@ -184,7 +184,7 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 		return nil // they would find the account wanting
 	}
 	for _, u := range w.users {
-		if !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !deleteWaits(w, u) {
+		if !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !waits(w, u) {
 			continue
 		}
 		if err := run.Ask(ctx, platform.NatsUser, u.Namespace, u.Name); err != nil {
@@ -194,12 +194,19 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 	return nil
 }
 
-// deleteWaits tells whether a deletion was given up only because it waited for
-// revocations, which are done now.
-func deleteWaits(w world, u natsUser) bool {
-	return !u.Deleting.IsZero() && slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool {
-		return l.Request.Namespace == u.Namespace && l.Request.Name == u.Name && l.Tombstone != nil && !l.Tombstone.Done && l.Count(ledger.Retiring) == 0
-	})
+// waits tells whether a request should run because of what its ledger says: its
+// deletion was given up only because it waited for revocations, which are done
+// now, or somebody has revoked what it delivers.
+func waits(w world, u natsUser) bool {
+	i := slices.IndexFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request.Namespace == u.Namespace && l.Request.Name == u.Name })
+	if i < 0 {
+		return false
+	}
+	l := w.ledgers[i]
+	if !u.Deleting.IsZero() {
+		return l.Tombstone != nil && !l.Tombstone.Done && l.Count(ledger.Retiring) == 0
+	}
+	return slices.ContainsFunc(l.Rows, func(r ledger.Row) bool { return r.State == ledger.Active && !r.Revoked.IsZero() })
 }
 
 // maxNames is how many requests the status names; it counts them all.

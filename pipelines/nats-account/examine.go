@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ type finding struct {
 	revocations int
 	// settled tells which identities nobody can use any more.
 	settled func(ledger.Row) settlement
+	// refused tells which identities somebody else has revoked.
+	refused func(ledger.Row) bool
 }
 
 // settlement is what became of an identity that is to be revoked.
@@ -46,6 +49,7 @@ func examine(ctx context.Context, run *workflow.Run, w world) finding {
 		verified:   "the signing key is of the right kind",
 		revocation: "none: there is no operator key, so what is let go of lives until it expires",
 		settled:    func(ledger.Row) settlement { return leftToExpire },
+		refused:    func(ledger.Row) bool { return false },
 	}
 	if w.operator != nil {
 		f.revocation, f.settled = "possible", func(ledger.Row) settlement { return pending }
@@ -100,6 +104,12 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		if s, isUser := scope.(*natsjwt.UserScope); isUser {
 			f.scope = s.Role
 		}
+	}
+	before := maps.Clone(claims.Revocations)
+	f.refused = func(r ledger.Row) bool {
+		until, alone := before[r.User]
+		all, has := before[natsjwt.All]
+		return r.Basis.AccountID == claims.Subject && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
 	}
 	f.verified = "the servers have the account, list its signing key and trust the operator's"
 	f.revise(ctx, run, w, system, trusted)

@@ -126,10 +126,10 @@ func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) err
 }
 
 // settle writes down what became of the identities that were to be revoked.
-func settle(ctx context.Context, run *workflow.Run, w *world, settled func(ledger.Row) settlement) error {
+func settle(ctx context.Context, run *workflow.Run, w *world, found finding) error {
 	for i, l := range w.ledgers {
 		for range 10 { // others write at the same time, and what was revoked is
-			update(l, run, w.account.Name, settled)
+			update(l, run, w.account.Name, found)
 			err := w.book.Save(ctx, l)
 			if err == nil {
 				break
@@ -146,16 +146,18 @@ func settle(ctx context.Context, run *workflow.Run, w *world, settled func(ledge
 	return nil
 }
 
-func update(l *ledger.Ledger, run *workflow.Run, account string, settled func(ledger.Row) settlement) {
+func update(l *ledger.Ledger, run *workflow.Run, account string, found finding) {
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		if r.State != ledger.Retiring || r.Basis.Account != account {
-			continue
-		}
-		switch settled(*r) {
-		case revoked:
-			r.State, r.Revoked = ledger.Retired, run.Now.UTC().Truncate(time.Second)
-		case leftToExpire:
+		now := run.Now.UTC().Truncate(time.Second)
+		switch {
+		case r.Basis.Account != account:
+		case r.State == ledger.Active && r.Revoked.IsZero() && found.refused(*r):
+			r.Revoked = now
+		case r.State != ledger.Retiring:
+		case found.settled(*r) == revoked:
+			r.State, r.Revoked = ledger.Retired, now
+		case found.settled(*r) == leftToExpire:
 			r.State = ledger.Retired
 		}
 	}

@@ -62,15 +62,12 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*clu
 // values are what the templates get; the keys are those of their schema.
 func values(run *workflow.Run, w world, row ledger.Row) (map[string]any, error) {
 	d := row.Basis.Delivery
-	labels, onSecret := run.Identity.Labels(), maps.Clone(w.user.Spec.Secret.Annotations)
-	if onSecret == nil {
-		onSecret = map[string]string{}
-	}
+	labels := run.Identity.Labels()
+	secretLabels, onSecret := w.user.Spec.Secret.Metadata()
 	if v1alpha1.Retain(d.Retain) == v1alpha1.Nothing { // from the first on: together with the empty one it would wipe the data
 		onSecret[patchAnnotation] = "true"
 	}
-	secretLabels := maps.Clone(labels)
-	maps.Copy(secretLabels, w.user.Spec.Secret.Labels)
+	maps.Copy(secretLabels, labels)
 	ciphertext := row.Ciphertext
 	if ciphertext == nil {
 		ciphertext = map[string]string{}

@@ -99,6 +99,23 @@ func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.
 	return l, nil
 }
 
+// remember makes the ledger whole for a request that is refused: what is delivered
+// goes on, and must not be forgotten if its ledger was lost meanwhile.
+func remember(ctx context.Context, run *workflow.Run) error {
+	ledgers := ledger.Book{Client: run.Platform}
+	l, err := load(ctx, run, ledgers)
+	if err != nil {
+		return err
+	}
+	if !l.Exists() && len(l.Rows) == 0 {
+		return nil
+	}
+	if err := ledgers.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
+		return err
+	}
+	return nil
+}
+
 // issue makes a generation for each cluster that has a reason. Its intent is
 // committed before, and its ciphertext after.
 func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster) error {

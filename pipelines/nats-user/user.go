@@ -4,6 +4,7 @@
 package natsuser
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
 	w, err := gather(ctx, run)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, err
+		return workflow.Result{Status: w.seen}, cmp.Or(remember(ctx, run), err)
 	}
 	l, clusters, err := carryOut(ctx, run, w)
 	if err != nil {
@@ -174,8 +175,12 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 			c.problemReason, c.problem = "SecretConflict", conflict(c.want.Basis.Delivery, name, verdicts[secretOf(name, c.want.Basis.Delivery)])
 		case !issue:
 		case err != nil:
+			what := "a first credential"
+			if l.Current(name) != nil { // which stays
+				what = fmt.Sprintf("another credential (%s)", reason)
+			}
 			c.problemReason, c.problem = "CertificateUnusable",
-				fmt.Sprintf("a credential for %s cannot be sealed (%s): the key %s of the ConfigMap %s/%s: %v", name, reason, name, config.Namespace, seal.BundlesName, err)
+				fmt.Sprintf("%s for %s cannot be sealed: the key %s of the ConfigMap %s/%s: %v", what, name, name, config.Namespace, seal.BundlesName, err)
 		}
 		if c.problem != "" {
 			c.reason = ""
@@ -283,7 +288,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 	if len(w.refused) > 0 {
 		fail("DestinationNotAllowed", fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", ")))
 	}
-	if reason, message := w.placement.Problem(); reason != "" {
+	if reason, message := w.placement.Problem("spec.placement"); reason != "" && (reason != "NoDestination" || len(w.refused) == 0) {
 		fail(reason, message)
 	}
 	if len(problems) > 0 {

@@ -52,6 +52,7 @@ type NatsAccountSpec struct {
 
 	// Policy bounds what a NatsUser may ask for.
 	//
+	// +kubebuilder:default={}
 	// +optional
 	Policy Policy `json:"policy,omitempty"`
 
@@ -91,7 +92,8 @@ type JWT struct {
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://[-A-Za-z0-9.\[\]:]+$`
+	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
 	// +listType=set
 	// +optional
 	Servers []string `json:"servers,omitempty"`
@@ -100,6 +102,8 @@ type JWT struct {
 	// with. Default: the public authorities.
 	//
 	// +kubebuilder:validation:MaxLength=65536
+	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----')",message="caCertificates must hold certificates in PEM form"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('PRIVATE KEY')",message="caCertificates must not hold a private key"
 	// +optional
 	CACertificates string `json:"caCertificates,omitempty"`
 
@@ -136,7 +140,7 @@ type SigningKey struct {
 	RequiredTags []string `json:"requiredTags,omitempty"`
 }
 
-// SecretRef names a key of a Secret in baleen-system.
+// SecretRef names a seed in a Secret in baleen-system.
 type SecretRef struct {
 	// Name of the Secret.
 	//
@@ -146,10 +150,34 @@ type SecretRef struct {
 	// +required
 	Name string `json:"name"`
 
-	// Key in the Secret's data. Default: seed, and creds for credentials.
+	// Key in the Secret's data.
 	//
+	// +kubebuilder:default=seed
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]*$`
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// CredentialsRef names a .creds file in a Secret in baleen-system.
+type CredentialsRef struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +required
+	Name string `json:"name"`
+
+	// Key in the Secret's data.
+	//
+	// +kubebuilder:default=creds
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
 	// +optional
 	Key string `json:"key,omitempty"`
 }
@@ -166,7 +194,7 @@ type Operator struct {
 	// the system account.
 	//
 	// +required
-	SystemCredentialsSecretRef SecretRef `json:"systemCredentialsSecretRef"`
+	SystemCredentialsSecretRef CredentialsRef `json:"systemCredentialsSecretRef"`
 }
 
 // Policy bounds what a NatsUser may ask for. {{namespace}} and {{name}} in
@@ -187,6 +215,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((([!-)+,/-=?-z|~-]|[{][{](namespace|name)[}][}])+|[*])[.])*(([!-)+,/-=?-z|~-]|[{][{](namespace|name)[}][}])+|[*]|>)$')",message="must be a subject: tokens with one dot between them, * and > as tokens of their own, > as the last, no braces but those of {{namespace}} and {{name}}"
 	// +listType=set
 	// +optional
 	Publish []string `json:"publish,omitempty"`
@@ -195,6 +224,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((([!-)+,/-=?-z|~-]|[{][{](namespace|name)[}][}])+|[*])[.])*(([!-)+,/-=?-z|~-]|[{][{](namespace|name)[}][}])+|[*]|>)$')",message="must be a subject: tokens with one dot between them, * and > as tokens of their own, > as the last, no braces but those of {{namespace}} and {{name}}"
 	// +listType=set
 	// +optional
 	Subscribe []string `json:"subscribe,omitempty"`
@@ -202,6 +232,7 @@ type Policy struct {
 	// MaxTTL is the longest life of a credential.
 	//
 	// +kubebuilder:default="2160h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="maxTTL must not be zero"
 	// +optional
 	MaxTTL field.Duration `json:"maxTTL,omitempty"`
 
@@ -210,6 +241,7 @@ type Policy struct {
 	// that a delivery may take.
 	//
 	// +kubebuilder:default="48h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="minRenewBefore must not be zero"
 	// +optional
 	MinRenewBefore field.Duration `json:"minRenewBefore,omitempty"`
 
@@ -233,7 +265,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[-a-z0-9_.:/*{}]+$`
+	// +kubebuilder:validation:items:Pattern=`^([-a-z0-9_.:/*]|[{][{](namespace|name)[}][}])+$`
 	// +listType=set
 	// +optional
 	Tags []string `json:"tags,omitempty"`

@@ -3,14 +3,19 @@ package v1alpha1
 import (
 	"cmp"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"net"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nkeys"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/subject"
@@ -32,7 +37,7 @@ func Read(object *unstructured.Unstructured) (*NatsAccount, error) {
 	return a, nil
 }
 
-// Default fills in what the CRD's defaults fill in, and the keys of Secrets.
+// Default fills in what the CRD's defaults fill in.
 func (s *NatsAccountSpec) Default() {
 	p := &s.Policy
 	p.MaxTTL = cmp.Or(p.MaxTTL, "2160h")
@@ -52,10 +57,9 @@ func (s *NatsAccountSpec) Default() {
 
 var (
 	accountID       = regexp.MustCompile(`^A[A-Z2-7]{55}$`)
-	server          = regexp.MustCompile(`^(nats|tls|ws|wss)://[-A-Za-z0-9.\[\]:]+$`)
+	server          = regexp.MustCompile(`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 	tagName         = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`)
-	tagPattern      = regexp.MustCompile(`^[-a-z0-9_.:/*{}]+$`)
-	secretKey       = regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
+	tagPattern      = regexp.MustCompile(`^([-a-z0-9_.:/*]|[{][{](namespace|name)[}][}])+$`)
 	connectionTypes = []ConnectionType{"STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"}
 )
 
@@ -99,27 +103,80 @@ func (j *JWT) validate(p *field.Problems) {
 	if len(j.SigningKey.RequiredTags) > 0 && !j.SigningKey.Scoped {
 		p.Addf("spec.jwt.signingKey.requiredTags goes with scoped: true only")
 	}
-	p.Set("spec.jwt.servers", j.Servers, 16)
-	for _, s := range j.Servers {
-		if len(s) > 256 || !server.MatchString(s) {
-			p.Addf("spec.jwt.servers: %s is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path", field.Quote(s))
-		}
-	}
-	if ca := j.CACertificates; ca != "" && (len(ca) > 65536 || !x509.NewCertPool().AppendCertsFromPEM([]byte(ca))) {
-		p.Addf("spec.jwt.caCertificates holds no certificate in PEM form, or is longer than 64 KiB")
+	j.validateServers(p)
+	if problem := certificates(j.CACertificates); problem != "" {
+		p.Addf("spec.jwt.caCertificates %s", problem)
 	}
 	if o := j.Operator; o != nil {
 		o.SigningKeySecretRef.validate(p, "spec.jwt.operator.signingKeySecretRef")
-		o.SystemCredentialsSecretRef.validate(p, "spec.jwt.operator.systemCredentialsSecretRef")
+		SecretRef(o.SystemCredentialsSecretRef).validate(p, "spec.jwt.operator.systemCredentialsSecretRef")
 		if len(j.Servers) == 0 {
 			p.Addf("spec.jwt.operator needs spec.jwt.servers, where the account is looked up and updated")
 		}
 	}
 }
 
+func (j *JWT) validateServers(p *field.Problems) {
+	p.Set("spec.jwt.servers", j.Servers, 16)
+	webSockets := 0
+	for _, s := range j.Servers {
+		if !isServer(s) {
+			p.Addf("spec.jwt.servers: %s is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path", field.Quote(s))
+		}
+		if strings.HasPrefix(s, "ws") {
+			webSockets++
+		}
+	}
+	if webSockets > 0 && webSockets < len(j.Servers) {
+		p.Addf("spec.jwt.servers are to be all WebSocket (ws and wss) or none: clients do not mix them")
+	}
+}
+
+func isServer(s string) bool {
+	if len(s) > 256 || !server.MatchString(s) {
+		return false
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return false
+		}
+	}
+	return net.ParseIP(host) != nil || !strings.Contains(host, ":") && len(validation.IsDNS1123Subdomain(strings.ToLower(host))) == 0
+}
+
+// certificates tells what is wrong with a PEM bundle, nothing if it is empty or
+// holds certificates and nothing else: what is cut off or not read would be
+// missed by nobody until a connection fails.
+func certificates(bundle string) string {
+	switch {
+	case bundle == "":
+		return ""
+	case len(bundle) > 65536:
+		return "is longer than 64 KiB: leave out what is not needed"
+	case strings.Contains(bundle, "PRIVATE KEY"):
+		return "holds a private key: give the certificates alone"
+	}
+	blocks := strings.Count(bundle, "-----BEGIN ")
+	for block, rest := pem.Decode([]byte(bundle)); block != nil; block, rest = pem.Decode(rest) {
+		if _, err := x509.ParseCertificate(block.Bytes); block.Type != "CERTIFICATE" || err != nil {
+			return "holds something that is no certificate: leave it out"
+		}
+		blocks--
+	}
+	if blocks != 0 || !strings.Contains(bundle, "-----BEGIN CERTIFICATE-----") {
+		return "holds no certificate in PEM form, or one that is cut off"
+	}
+	return ""
+}
+
 func (r SecretRef) validate(p *field.Problems, name string) {
 	p.DNSSubdomain(name+".name", r.Name)
-	if len(r.Key) > 253 || !secretKey.MatchString(r.Key) {
+	if len(validation.IsConfigMapKey(r.Key)) > 0 {
 		p.Addf("%s.key %s is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", name, field.Quote(r.Key))
 	}
 }

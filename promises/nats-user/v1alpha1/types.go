@@ -84,6 +84,7 @@ type NatsUserSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=128
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9_.:/]*$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches('^(namespace|name|destination)(:|$)')",message="the tags namespace, name and destination are set by Baleen"
 	// +listType=set
 	// +optional
 	Tags []string `json:"tags,omitempty"`
@@ -96,6 +97,7 @@ type NatsUserSpec struct {
 
 	// Credentials say how long a credential lives and how one follows another.
 	//
+	// +kubebuilder:default={}
 	// +optional
 	Credentials Credentials `json:"credentials,omitempty"`
 
@@ -170,7 +172,7 @@ type Subjects struct {
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(([!-)+,/-=?-~-]+|[*])[.])*([!-)+,/-=?-~-]+|[*]|>)$')",message="must be a subject: tokens with one dot between them, * and > as tokens of their own, > as the last"
 	// +listType=set
 	// +optional
 	Allow []string `json:"allow,omitempty"`
@@ -179,7 +181,7 @@ type Subjects struct {
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(([!-)+,/-=?-~-]+|[*])[.])*([!-)+,/-=?-~-]+|[*]|>)$')",message="must be a subject: tokens with one dot between them, * and > as tokens of their own, > as the last"
 	// +listType=set
 	// +optional
 	Deny []string `json:"deny,omitempty"`
@@ -198,6 +200,7 @@ type Responses struct {
 	// TTL is how long after the request answers are let through.
 	//
 	// +kubebuilder:default="5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="ttl must not be zero"
 	// +optional
 	TTL field.Duration `json:"ttl,omitempty"`
 }
@@ -225,6 +228,7 @@ type Times struct {
 	// +kubebuilder:default=UTC
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_+/-]+$`
+	// +kubebuilder:validation:XValidation:rule="self != 'Local'",message="timeZone must be the same everywhere, and Local is not"
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
 
@@ -237,7 +241,9 @@ type Times struct {
 	Ranges []TimeRange `json:"ranges"`
 }
 
-// TimeRange is part of a day.
+// TimeRange is part of a day; one that ends before it starts goes over midnight.
+//
+// +kubebuilder:validation:XValidation:rule="self.start != self.end",message="start and end must differ: a range from a time to itself is empty"
 type TimeRange struct {
 	// Start of the range, as 08:00:00.
 	//
@@ -260,12 +266,14 @@ type Credentials struct {
 	// counts from the next generation on.
 	//
 	// +kubebuilder:default="720h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="ttl must not be zero"
 	// +optional
 	TTL field.Duration `json:"ttl,omitempty"`
 
 	// RenewBefore is how long before its expiry a credential is renewed, at least
 	// the account's minRenewBefore. Default: a third of the ttl.
 	//
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="renewBefore must not be zero"
 	// +optional
 	RenewBefore field.Duration `json:"renewBefore,omitempty"`
 
@@ -336,15 +344,25 @@ type Secret struct {
 	// Secrets, Helm and Baleen are not yours to set.
 	//
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="labels must have valid label names"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.matches('(^|[.])(kubernetes[.]io|k8s[.]io|x-k8s[.]io|kratix[.]io|argoproj[.]io|bitnami[.]com|helm[.]sh|baleen[.]dev)/'))",message="labels of Kubernetes, Kratix, Argo CD, Sealed Secrets, Helm and Baleen are not yours to set"
 	// +optional
-	Labels map[string]string `json:"labels,omitempty"`
+	Labels map[string]field.LabelValue `json:"labels,omitempty"`
 
 	// Annotations of the Secret, for a reloader say.
 	//
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.lowerAscii().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$'))",message="annotations must have valid names"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii().matches('(^|[.])(kubernetes[.]io|k8s[.]io|x-k8s[.]io|kratix[.]io|argoproj[.]io|bitnami[.]com|helm[.]sh|baleen[.]dev)/'))",message="annotations of Kubernetes, Kratix, Argo CD, Sealed Secrets, Helm and Baleen are not yours to set"
 	// +optional
-	Annotations map[string]string `json:"annotations,omitempty"`
+	Annotations map[string]Annotation `json:"annotations,omitempty"`
 }
+
+// Annotation is the value of an annotation, on one line.
+//
+// +kubebuilder:validation:MaxLength=4096
+// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*$`
+type Annotation string
 
 // Format is the form of a delivered credential.
 //

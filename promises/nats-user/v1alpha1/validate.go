@@ -68,9 +68,12 @@ func (c Credentials) RenewalWindow() time.Duration {
 
 var (
 	tag       = regexp.MustCompile(`^[a-z0-9][-a-z0-9_.:/]*$`)
+	network   = regexp.MustCompile(`^[0-9a-fA-F:.]+/[0-9]{1,3}$`)
 	timeOfDay = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$`)
 	zone      = regexp.MustCompile(`^[A-Za-z0-9_+/-]{1,64}$`)
-	marker    = regexp.MustCompile(`^[!-~]{0,64}$`)
+	// annotation has no line breaks, not even those that only Unicode has.
+	annotation = regexp.MustCompile(`^[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*$`)
+	marker     = regexp.MustCompile(`^[!-~]{0,64}$`)
 )
 
 // The bounds of durations: what Go can count and people mean.
@@ -103,7 +106,7 @@ func (s *NatsUserSpec) Validate() error {
 	account.ConnectionTypesProblems(&p, "spec.connectionTypes", s.ConnectionTypes, 0)
 	p.Set("spec.sourceCIDRs", s.SourceCIDRs, 64)
 	for _, cidr := range s.SourceCIDRs {
-		if _, _, err := net.ParseCIDR(cidr); err != nil {
+		if _, _, err := net.ParseCIDR(cidr); err != nil || len(cidr) > 64 || !network.MatchString(cidr) {
 			p.Addf("spec.sourceCIDRs: %s is not a network such as 10.0.0.0/8", field.Quote(cidr))
 		}
 	}
@@ -160,6 +163,8 @@ func (t *Times) validate(p *field.Problems) {
 	for _, r := range t.Ranges {
 		if !timeOfDay.MatchString(r.Start) || !timeOfDay.MatchString(r.End) {
 			p.Addf("spec.times.ranges: %s to %s is not a part of a day such as 08:00:00 to 18:00:00", field.Quote(r.Start), field.Quote(r.End))
+		} else if r.Start == r.End {
+			p.Addf("spec.times.ranges: from %s to the same time is an empty range: for the whole day leave out spec.times", r.Start)
 		}
 	}
 }
@@ -197,27 +202,40 @@ func (s *Secret) validate(p *field.Problems) {
 	case s.Format == Creds && len(validation.IsConfigMapKey(s.Key)) > 0:
 		p.Addf("spec.secret.key %s is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", field.Quote(s.Key))
 	case s.Format != Creds && s.Key != "":
-		p.Addf("spec.secret.key goes with format: Creds only; %s has keys of its own", s.Format)
+		p.Addf("spec.secret.key goes with format: Creds only; the other formats have keys of their own")
 	}
-	p.Count("spec.secret.labels", len(s.Labels), 0, 32)
-	p.Labels("spec.secret.labels", s.Labels)
-	foreign(p, "spec.secret.labels", s.Labels)
-	p.Count("spec.secret.annotations", len(s.Annotations), 0, 32)
-	for _, key := range slices.Sorted(maps.Keys(s.Annotations)) { // a status must not depend on a map's order
-		if len(validation.IsQualifiedName(strings.ToLower(key))) > 0 {
+	labels, annotations := s.Metadata()
+	p.Count("spec.secret.labels", len(labels), 0, 32)
+	p.Labels("spec.secret.labels", labels)
+	foreign(p, "spec.secret.labels", labels)
+	p.Count("spec.secret.annotations", len(annotations), 0, 32)
+	for _, key := range slices.Sorted(maps.Keys(annotations)) { // a status must not depend on a map's order
+		if len(validation.IsQualifiedName(strings.ToLower(key))) > 0 || strings.ContainsFunc(key, func(r rune) bool { return r > '~' }) {
 			p.Addf("spec.secret.annotations: %s is not the name of an annotation: at most 63 of A-Z, a-z, 0-9, -, _ and ., and perhaps a prefix such as example.com/", field.Quote(key))
 		}
-		if value := s.Annotations[key]; len(value) > 4096 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || 0x80 <= r && r <= 0x9f || r == 0x2028 || r == 0x2029 }) {
+		if value := annotations[key]; len(value) > 4096 || !annotation.MatchString(value) {
 			p.Addf("spec.secret.annotations: the value of %s has a line break or another control character, or more than 4096 bytes", field.Quote(key))
 		}
 	}
-	foreign(p, "spec.secret.annotations", s.Annotations)
+	foreign(p, "spec.secret.annotations", annotations)
+}
+
+// Metadata returns the labels and annotations as plain maps of their own.
+func (s *Secret) Metadata() (labels, annotations map[string]string) {
+	labels, annotations = map[string]string{}, map[string]string{}
+	for k, v := range s.Labels {
+		labels[k] = string(v)
+	}
+	for k, v := range s.Annotations {
+		annotations[k] = string(v)
+	}
+	return labels, annotations
 }
 
 // reserved are the domains whose labels and annotations steer somebody: a Secret
 // with some of them would be unsealed anywhere, become a cluster of Argo CD, or
 // be taken away.
-var reserved = []string{"kubernetes.io", "k8s.io", "kratix.io", "argoproj.io", "bitnami.com", "helm.sh", "baleen.dev"}
+var reserved = []string{"kubernetes.io", "k8s.io", "x-k8s.io", "kratix.io", "argoproj.io", "bitnami.com", "helm.sh", "baleen.dev"}
 
 func foreign(p *field.Problems, name string, values map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+func credentialsCommand() *cobra.Command {
+	var from platformFlags
+	var output outputFlag
+	var all bool
+	var at string
+	cmd := &cobra.Command{
+		Use:   "credentials",
+		Short: "Show every NATS credential with its times, those that need attention first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
+			now, err := clock(at)
+			if err != nil {
+				return err
+			}
+			client, err := from.open()
+			if err != nil {
+				return err
+			}
+			found, err := collectCredentials(cmd.Context(), client, now())
+			if err != nil {
+				return err
+			}
+			shown := slices.DeleteFunc(slices.Clone(found), func(r credentialRow) bool { return r.retired && !all })
+			w := cmd.OutOrStdout()
+			return output.print(w, shown, func() error {
+				switch {
+				case len(found) == 0:
+					_, err = fmt.Fprintln(w, "There are no credentials, and no NatsUser asks for one.")
+				case len(shown) == 0:
+					_, err = fmt.Fprintln(w, "No credential is in use: --all shows those that are retired.")
+				default:
+					err = credentialTable(w, shown, now())
+				}
+				return err
+			})
+		},
+	}
+	from.add(cmd.Flags(), "kubeconfig")
+	output.add(cmd.Flags())
+	cmd.Flags().BoolVar(&all, "all", false, "show retired credentials too")
+	cmd.Flags().StringVar(&at, "now", "", "time to judge by, as 2026-08-01T12:00:00Z (default: now)")
+	return cmd
+}
+
+// credentialRow is one identity, or a request with what is wrong with it.
+type credentialRow struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Account   string `json:"account"`
+	// Destination, Generation and User are those of an identity; a request has none.
+	Destination string    `json:"destination,omitempty"`
+	Generation  int64     `json:"generation,omitempty"`
+	User        string    `json:"user,omitempty"`
+	Issued      time.Time `json:"issued,omitzero"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Renews      time.Time `json:"renews,omitzero"`
+	// Reason is why an identity was issued, or why a request is not ready.
+	Reason string `json:"reason,omitempty"`
+	// State is that of the ledger, or one of Pending, NotReady, Failed, Deleting,
+	// Missing and NoLedger.
+	State string `json:"state"`
+	// Attention is what is wrong, or empty.
+	Attention string `json:"attention,omitempty"`
+
+	retired bool // nobody can connect with it, and nothing is left to be done
+}
+
+// asked is a NatsUser and its ledger; either may be missing.
+type asked struct {
+	object *unstructured.Unstructured
+	ledger *ledger.Ledger
+}
+
+// collectCredentials returns all identities, and the requests that are not well,
+// those that need attention first.
+func collectCredentials(ctx context.Context, client platform.Client, now time.Time) ([]credentialRow, error) {
+	ledgers, err := ledger.Book{Client: client}.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	if err != nil {
+		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
+	}
+	settings, _ := config.Load(ctx, client) // one that is wrong shows in the requests
+	requests := map[identity.Request]asked{}
+	for _, l := range ledgers {
+		requests[l.Request] = asked{ledger: l}
+	}
+	for i, o := range objects {
+		id := identity.Request{Kind: platform.NatsUser.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+		requests[id] = asked{object: &objects[i], ledger: requests[id].ledger}
+	}
+	rows := []credentialRow{}
+	for id, request := range requests {
+		own := request.identities(now, settings.ReconcileInterval)
+		if state, reason, attention := request.trouble(); attention != "" {
+			own = append(own, credentialRow{Account: request.accounts(), Reason: reason, State: state, Attention: attention})
+		}
+		for _, row := range own {
+			row.Namespace, row.Name = id.Namespace, id.Name
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b credentialRow) int {
+		well := func(r credentialRow) int {
+			if r.Attention == "" {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(well(a)-well(b), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+			strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
+	})
+	return rows, nil
+}
+
+func (a asked) identities(now time.Time, interval time.Duration) []credentialRow {
+	if a.ledger == nil {
+		return nil
+	}
+	var rows []credentialRow
+	for i := range a.ledger.Rows {
+		r := &a.ledger.Rows[i]
+		row := credentialRow{
+			Account: r.Basis.Account, Destination: r.Destination, Generation: r.Generation, User: r.User,
+			Issued: r.Issued.UTC(), Expires: r.Expires.UTC(), Renews: r.Renews.UTC(), Reason: r.Reason, State: string(r.State),
+			retired: r.State == ledger.Retired || r != a.ledger.Current(r.Destination) && !now.Before(r.Expires),
+		}
+		switch {
+		case row.retired:
+		case r.State == ledger.Intended:
+			row.Attention = "its issue is under way, or was given up: then the next run retires it"
+		case r.State == ledger.Retiring:
+			row.Attention = fmt.Sprintf("NatsAccount %s has not revoked it yet", row.Account)
+		case !r.Revoked.IsZero():
+			row.Attention = "somebody else has revoked it: the next run issues another"
+		case a.object == nil:
+			row.Attention = "its request is gone"
+		case !now.Before(r.Expires):
+			row.Attention = "expired, and not renewed: " + askForRun
+		case !r.Renews.IsZero() && now.After(r.Renews.Add(interval)): // before that its turn has not come
+			row.Attention = "its renewal is overdue: " + askForRun
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+const askForRun = "give its request the label " + kratix.LabelManualReconciliation + "=true"
+
+// trouble tells what is wrong with a request as a whole, in a word, the reason of
+// its status and a sentence. The sentence is empty if nothing is.
+func (a asked) trouble() (state, reason, attention string) {
+	switch l := a.ledger; {
+	case l != nil && l.Tombstone != nil && !l.Tombstone.Done:
+		attention = "its deletion of " + l.Tombstone.At.UTC().Format(time.RFC3339) + " is not done"
+		if n := l.Count(ledger.Retiring); n > 0 {
+			attention += ": " + count(n, "credential") + " still to be revoked"
+		}
+		return "Deleting", "", attention
+	case a.object == nil && l.Tombstone != nil: // remembered for a while
+		return "", "", ""
+	case a.object == nil && l.MissingSince.IsZero():
+		return "Missing", "", fmt.Sprintf("its request is gone: NatsAccount %s finds that out, and lets go of its credentials a day later", a.accounts())
+	case a.object == nil:
+		return "Missing", "", fmt.Sprintf("its request is gone, as was found out %s: NatsAccount %s lets go of its credentials a day later",
+			l.MissingSince.UTC().Format(time.RFC3339), a.accounts())
+	}
+	message, _, _ := unstructured.NestedString(a.object.Object, "status", "message")
+	switch peer := workflow.PeerOf(a.object, ""); {
+	case !peer.Deleting.IsZero():
+		return "Deleting", "", "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: see the log of its delete Job"
+	case peer.Reason == "":
+		return "Pending", "", "no run has carried it out yet"
+	case !peer.Ready:
+		return "NotReady", peer.Reason, cmp.Or(message, "its status does not say why")
+	case peer.Failed:
+		return "Failed", "", "its last run failed: see the log of its configure Job"
+	case a.ledger == nil:
+		return "NoLedger", "", "its ledger is lost: the next run makes it again from what is delivered"
+	}
+	return "", "", ""
+}
+
+// accounts names the NatsAccount that is asked for, or those that were.
+func (a asked) accounts() string {
+	if a.object == nil {
+		return strings.Join(a.ledger.Accounts(), ", ")
+	}
+	name, _, _ := unstructured.NestedString(a.object.Object, "spec", "accountRef", "name")
+	return name
+}
+
+// credentialTable writes credentials as a table, with times as seen from now.
+func credentialTable(w io.Writer, rows []credentialRow, now time.Time) error {
+	head := []term.Cell{}
+	for _, title := range []string{"NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE", "ATTENTION"} {
+		head = append(head, term.Cell{Text: title, Style: term.Bold})
+	}
+	cells := [][]term.Cell{head}
+	for _, r := range rows {
+		style := term.Green
+		switch {
+		case r.retired:
+			style = term.Dim
+		case slices.Contains([]string{string(ledger.Intended), string(ledger.Retiring), "Pending", "Deleting"}, r.State):
+			style = term.Yellow
+		case r.Attention != "":
+			style = term.Red
+		}
+		generation, renews := "", seen(r.Renews, now)
+		if r.Generation > 0 {
+			generation = strconv.FormatInt(r.Generation, 10)
+		}
+		if !r.Renews.IsZero() && !now.Before(r.Renews) {
+			renews = "due"
+		}
+		row := []term.Cell{{Text: r.Namespace}, {Text: r.Name}}
+		for _, text := range []string{r.Account, r.Destination, generation, seen(r.Issued, now), seen(r.Expires, now), renews, r.Reason} {
+			row = append(row, term.Cell{Text: cmp.Or(text, "-")})
+		}
+		cells = append(cells, append(row, term.Cell{Text: r.State, Style: style}, term.Cell{Text: r.Attention}))
+	}
+	return term.Table(w, term.Colors(w), cells...)
+}
+
+// seen writes a time as people count it, such as "in 12d" and "3h ago".
+func seen(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case now.Before(t):
+		return "in " + duration.HumanDuration(t.Sub(now))
+	}
+	return duration.HumanDuration(now.Sub(t)) + " ago"
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	accounts "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// rotateFlags are what `baleen rotate` is asked.
+type rotateFlags struct {
+	platform    platformFlags
+	output      outputFlag
+	destination string
+}
+
+func rotateCommand() *cobra.Command {
+	var f rotateFlags
+	cmd := &cobra.Command{
+		Use:   "rotate NAMESPACE/NAME",
+		Short: "Ask for new credentials of a NatsUser, on all its clusters or on one",
+		Long: `Rotate sets the annotation ` + v1alpha1.RotateAnnotation + ` of a NatsUser, or ` + v1alpha1.RotateAnnotationPrefix + `DESTINATION,
+to the current time, and has Kratix run its pipeline. That run issues a new generation
+on each cluster that is meant. What becomes of the former one is up to the request's
+spec.credentials.overlap and spec.credentials.revokePrevious.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one NatsUser: baleen rotate NAMESPACE/NAME")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			namespace, name, _ := strings.Cut(args[0], "/")
+			if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+				return fmt.Errorf("%q does not name a NatsUser: write NAMESPACE/NAME, such as team-a/orders", args[0])
+			}
+			if cmd.Flags().Changed("destination") && f.destination == "" {
+				return errors.New("--destination is empty: name a Destination, or leave it out for all clusters")
+			}
+			if err := f.output.check(); err != nil {
+				return err
+			}
+			client, err := f.platform.open()
+			if err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), client, identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&f.destination, "destination", "", "the one cluster to rotate on (default: all)")
+	f.platform.add(cmd.Flags(), "kubeconfig")
+	f.output.add(cmd.Flags())
+	return cmd
+}
+
+// rotation is what was asked.
+type rotation struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Destinations have a credential that is followed by a new one.
+	Destinations []string `json:"destinations"`
+	Annotation   string   `json:"annotation"`
+	Value        string   `json:"value"`
+	// Message says what happens next.
+	Message string `json:"message"`
+}
+
+func (f rotateFlags) run(ctx context.Context, client platform.Client, request identity.Request, w io.Writer) error {
+	user, err := readUser(ctx, client, request)
+	if err != nil {
+		return err
+	}
+	_, of, err := account.Get(ctx, client, user.Spec.AccountRef.Name)
+	if err != nil {
+		return fmt.Errorf("nothing can be issued for NatsUser %s: %w", request, err)
+	}
+	r := rotation{Namespace: request.Namespace, Name: request.Name, Annotation: v1alpha1.RotateAnnotation, Value: time.Now().UTC().Format(time.RFC3339Nano)}
+	if r.Destinations, err = f.destinations(ctx, client, request, user, of); err != nil {
+		return err
+	}
+	on := "each of its clusters"
+	if f.destination != "" {
+		on, r.Annotation = f.destination, v1alpha1.RotateAnnotationPrefix+f.destination
+	}
+	patch := map[string]any{"metadata": map[string]any{
+		"annotations": map[string]any{r.Annotation: r.Value},
+		"labels":      map[string]any{kratix.LabelManualReconciliation: "true"},
+	}}
+	if _, err := client.Patch(ctx, platform.NatsUser, request.Namespace, request.Name, patch); err != nil {
+		return fmt.Errorf("NatsUser %s cannot be asked to rotate: %w", request, err)
+	}
+	r.Message = fmt.Sprintf("NatsUser %s was asked for a new credential on %s: its next run issues it, and the former one %s.", request, on, fate(user, of))
+	return f.output.print(w, r, func() error {
+		_, err := fmt.Fprintln(w, r.Message)
+		return err
+	})
+}
+
+// readUser returns a NatsUser for which something can be issued.
+func readUser(ctx context.Context, client platform.Client, request identity.Request) (*v1alpha1.NatsUser, error) {
+	object, err := client.Get(ctx, platform.NatsUser, request.Namespace, request.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("there is no NatsUser %s: see `baleen credentials` for those there are", request)
+	case err != nil:
+		return nil, fmt.Errorf("NatsUser %s cannot be read: %w", request, err)
+	case object.GetDeletionTimestamp() != nil:
+		return nil, fmt.Errorf("NatsUser %s is being deleted, which takes its credentials away: there is nothing to rotate", request)
+	}
+	return v1alpha1.Read(object)
+}
+
+// destinations returns those on which the next run rotates: that have a credential,
+// and on which the request is placed. One that is asked for must be among them.
+func (f rotateFlags) destinations(ctx context.Context, client platform.Client, request identity.Request, user *v1alpha1.NatsUser, of *accounts.NatsAccount) ([]string, error) {
+	l, err := ledger.Book{Client: client}.Get(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	placement, err := destination.List(ctx, client, user.Spec.Placement.Labels())
+	if err != nil {
+		return nil, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	placement, _ = placement.Restrict(func(labels map[string]string) bool { return account.Allows(of, labels) })
+	has := func(name string) bool { return l.Current(name) != nil }
+	names := slices.DeleteFunc(slices.Clone(placement.Placed), func(name string) bool { return !has(name) })
+	switch {
+	case f.destination == "":
+		return append([]string{}, names...), nil
+	case slices.Contains(names, f.destination):
+		return []string{f.destination}, nil
+	case has(f.destination):
+		return nil, fmt.Errorf("NatsUser %s has a credential on %s and is not placed there any more, so it gets no new one there: see `baleen clusters list` for the labels of the Destination", request, f.destination)
+	}
+	return nil, fmt.Errorf("NatsUser %s has no credential on %s to rotate: it has one on %s", request, f.destination, cmp.Or(strings.Join(names, ", "), "no cluster"))
+}
+
+// fate says what becomes of the former credential.
+func fate(user *v1alpha1.NatsUser, of *accounts.NatsAccount) string {
+	switch c := user.Spec.Credentials; {
+	case !account.Revocable(of):
+		return fmt.Sprintf("lives until it expires, because NatsAccount %s has no operator key to revoke it with", of.Name)
+	case c.RevokePrevious == v1alpha1.Immediately:
+		return "is revoked at once"
+	default:
+		return fmt.Sprintf("is revoked %s after the new one was delivered", c.Overlap)
+	}
+}

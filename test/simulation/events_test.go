@@ -1,0 +1,574 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nkeys"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// interval is how often Kratix reconciles.
+const interval = 10 * time.Hour
+
+// event is something that happens; it returns false where it cannot.
+type event struct {
+	name   string
+	weight int
+	happen func(*world) bool
+}
+
+var events = []event{
+	{"a team rotates in its spec", 6, func(w *world) bool {
+		return w.change(func(u *user) { section(u, "credentials")["rotate"] = fmt.Sprint(w.random.Uint32()) })
+	}},
+	{"somebody runs baleen rotate for one cluster", 5, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		w.edit(u.ref, func(o *unstructured.Unstructured) {
+			annotations := o.GetAnnotations()
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			annotations[v1alpha1.RotateAnnotationPrefix+w.someCluster().name] = fmt.Sprint(w.random.Uint32())
+			o.SetAnnotations(annotations)
+		})
+		w.dirty[u.ref] = true
+		return true
+	}},
+	{"a team asks for other permissions", 6, func(w *world) bool {
+		return w.change(func(u *user) {
+			u.spec["permissions"] = map[string]any{"publish": map[string]any{"allow": []any{fmt.Sprintf("%s.%c", u.namespace, 'a'+w.random.IntN(5))}}}
+		})
+	}},
+	{"a team renames its Secret", 4, func(w *world) bool {
+		return w.change(func(u *user) { section(u, "secret")["name"] = fmt.Sprintf("%s-nats-%d", u.name, w.random.IntN(3)) })
+	}},
+	{"a team wants another format", 3, func(w *world) bool {
+		return w.change(func(u *user) {
+			section(u, "secret")["format"] = []string{"Creds", "JWTAndSeed", "Env"}[w.random.IntN(3)]
+		})
+	}},
+	{"a team wants something kept, or not", 2, func(w *world) bool {
+		return w.change(func(u *user) { u.spec["retain"] = []string{"Ciphertext", "Nothing"}[w.random.IntN(2)] })
+	}},
+	{"a team changes how long credentials live", 3, func(w *world) bool {
+		return w.change(func(u *user) { section(u, "credentials")["ttl"] = fmt.Sprintf("%dh", 1200+w.random.IntN(900)) })
+	}},
+	{"a team asks for what it may not have, for two days", 2, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		u.spec["workloadNamespace"] = "elsewhere"
+		w.apply(u)
+		w.later(48*time.Hour, "it takes that back", func() {
+			delete(u.spec, "workloadNamespace")
+			if o := w.get(u.ref); o != nil && o.GetDeletionTimestamp() == nil {
+				w.apply(u)
+			}
+		})
+		return true
+	}},
+	{"a cluster is added", 3, func(w *world) bool {
+		name := []string{"ap-1", "sa-1"}[w.random.IntN(2)]
+		if w.clusters[name] != nil {
+			return false
+		}
+		w.addCluster(name)
+		w.allDirty()
+		return true
+	}},
+	{"a cluster is relabelled", 4, func(w *world) bool {
+		c := w.someCluster()
+		w.left[c.name] = time.Now()
+		c.labels["environment"] = map[string]string{"prod": "dev", "dev": "prod"}[c.labels["environment"]]
+		w.edit(ref{platform.Destination, "", c.name}, func(o *unstructured.Unstructured) { o.SetLabels(c.labels) })
+		w.allDirty()
+		return true
+	}},
+	{"a sealing certificate is renewed", 4, func(w *world) bool {
+		w.newKey(w.someCluster(), false)
+		w.allDirty()
+		return true
+	}},
+	{"a cluster is built anew with new keys", 3, func(w *world) bool {
+		c := w.someCluster()
+		w.newKey(c, true)
+		clear(c.secrets)
+		w.allDirty()
+		return true
+	}},
+	{"a cluster is built anew with its old keys", 3, func(w *world) bool {
+		clear(w.someCluster().secrets)
+		return true
+	}},
+	{"Git goes away for days", 5, func(w *world) bool {
+		if w.gitAway {
+			return false
+		}
+		w.gitAway = true
+		w.later(time.Duration(10+w.random.IntN(140))*time.Hour, "Git is back", func() { w.gitReturns() })
+		return true
+	}},
+	{"a cluster is offline for days", 5, func(w *world) bool {
+		w.someCluster().offline = time.Now().Add(time.Duration(5+w.random.IntN(65)) * time.Hour)
+		return true
+	}},
+	{"a status is lost", 3, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		o := w.get(u.ref)
+		delete(o.Object, "status")
+		_, err := w.memory.UpdateStatus(w.ctx, u.kind, o)
+		w.must(err)
+		w.dirty[u.ref] = true
+		return true
+	}},
+	{"a ledger is lost", 2, func(w *world) bool {
+		return w.eachLedger(func(l *unstructured.Unstructured) {
+			w.forget(l.GetName(), nil)
+			w.must(w.memory.Delete(w.ctx, platform.ConfigMap, l.GetNamespace(), l.GetName(), platform.Preconditions{}))
+		})
+	}},
+	{"yesterday's ledgers are restored", 3, (*world).restoreLedgers},
+	{"everything is restored with new UIDs", 2, (*world).restoreAll},
+	{"the signing key is replaced", 2, func(w *world) bool {
+		seed, public := w.newSigningKey()
+		claims, err := w.nats.Account(w.nats.AccountID)
+		w.must(err)
+		claims.SigningKeys.Add(public) // the old one stays until its last user has gone
+		w.must(w.nats.Push(claims))
+		w.edit(ref{platform.Secret, "baleen-system", "signing"}, func(o *unstructured.Unstructured) {
+			o.Object["stringData"] = map[string]any{"seed": string(seed)}
+		})
+		w.allDirty()
+		return true
+	}},
+	{"an old nsc push undoes the revocations", 3, func(w *world) bool {
+		claims, err := w.nats.Account(w.nats.AccountID)
+		w.must(err)
+		if len(claims.Revocations) == 0 {
+			return false
+		}
+		claims.Revocations = nil
+		w.must(w.nats.Push(claims))
+		w.run(commerce, kratix.Configure, fault{}) // the check asks for what was revoked at once
+		return true
+	}},
+	{"somebody revokes a user by hand", 2, func(w *world) bool {
+		for _, l := range w.ledgers() {
+			for _, r := range l.Rows {
+				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil {
+					continue
+				}
+				claims, err := w.nats.Account(w.nats.AccountID)
+				w.must(err)
+				claims.RevokeAt(r.User, time.Now())
+				w.must(w.nats.Push(claims))
+				w.run(commerce, kratix.Configure, fault{})
+				w.serveLabels()
+				w.gitReturns() // and does it while a new one can be delivered
+				for _, c := range w.clusters {
+					c.offline = time.Time{}
+				}
+				return true
+			}
+		}
+		return false
+	}},
+	{"a request is deleted", 5, func(w *world) bool {
+		u := w.someUser()
+		return u != nil && w.delete(u, false)
+	}},
+	{"a request is deleted while it is configured", 4, func(w *world) bool {
+		u := w.someUser()
+		return u != nil && w.delete(u, true)
+	}},
+	{"a request is removed by force", 2, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		w.edit(u.ref, func(o *unstructured.Unstructured) { o.SetFinalizers(nil) })
+		w.must(w.memory.Delete(w.ctx, u.kind, u.namespace, u.name, platform.Preconditions{}))
+		w.removeWorks(u.ref)
+		u.gone = true
+		return true
+	}},
+	{"a namespace terminates", 2, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		w.must(w.memory.Delete(w.ctx, u.kind, u.namespace, u.name, platform.Preconditions{}))
+		w.removeWorks(u.ref)
+		u.gone = true
+		w.later(30*time.Hour, "the namespace is gone", func() {
+			w.edit(u.ref, func(o *unstructured.Unstructured) { o.SetFinalizers(nil) })
+		})
+		return true
+	}},
+	{"a request is made again", 10, func(w *world) bool {
+		for _, u := range w.users {
+			if u.gone && w.get(u.ref) == nil {
+				w.apply(u)
+				return true
+			}
+		}
+		return false
+	}},
+}
+
+// section returns a part of a spec to write into.
+func section(u *user, name string) map[string]any {
+	if u.spec[name] == nil {
+		u.spec[name] = map[string]any{}
+	}
+	return u.spec[name].(map[string]any)
+}
+
+// someUser returns a request that is there and not being deleted.
+func (w *world) someUser() *user {
+	var there []*user
+	for _, u := range w.users {
+		if o := w.get(u.ref); o != nil && o.GetDeletionTimestamp() == nil && !u.gone {
+			there = append(there, u)
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	return there[w.random.IntN(len(there))]
+}
+
+func (w *world) someCluster() *cluster {
+	names := w.clusterNames()
+	return w.clusters[names[w.random.IntN(len(names))]]
+}
+
+func (w *world) change(change func(*user)) bool {
+	u := w.someUser()
+	if u == nil {
+		return false
+	}
+	change(u)
+	w.apply(u)
+	return true
+}
+
+func (w *world) allDirty() {
+	for _, u := range w.users {
+		w.dirty[u.ref] = true
+	}
+	w.dirty[commerce] = true
+}
+
+func (w *world) eachLedger(do func(*unstructured.Unstructured)) bool {
+	objects, err := w.memory.List(w.ctx, platform.ConfigMap, "baleen-state", map[string]string{"baleen.dev/ledger": "true"})
+	w.must(err)
+	for i := range objects {
+		// The ledger of a request that is gone is all that is left of it: it is part
+		// of the backup, and nothing can make it again.
+		if u := w.userOf(&objects[i]); u == nil || u.gone || w.get(u.ref) == nil {
+			continue
+		}
+		do(&objects[i])
+	}
+	w.allDirty()
+	return len(objects) > 0
+}
+
+func (w *world) userOf(l *unstructured.Unstructured) *user {
+	for _, u := range w.users {
+		if slices.ContainsFunc(w.ledgers(), func(known *ledger.Ledger) bool {
+			return known.Request.Name == u.name && known.Request.Namespace == u.namespace && "ledger-"+known.Request.LongHash() == l.GetName()
+		}) {
+			return u
+		}
+	}
+	return nil
+}
+
+// forget remembers whose keys nobody can know any more once a ledger is lost, or
+// has the data that it had: those that are not delivered, were not there then,
+// and do not stand in what is delivered as having come before it.
+func (w *world) forget(name string, then any) {
+	for _, l := range w.ledgers() {
+		if "ledger-"+l.Request.LongHash() != name {
+			continue
+		}
+		known := map[string]bool{}
+		for _, r := range l.Rows {
+			if current := l.Current(r.Destination); current != nil {
+				known[current.User] = true
+				for _, e := range current.Earlier {
+					known[e.User] = true
+				}
+			}
+		}
+		for _, r := range l.Rows {
+			if !known[r.User] && !strings.Contains(fmt.Sprint(then), r.User) {
+				w.forgotten[r.User] = true
+			}
+		}
+	}
+}
+
+func (w *world) newSigningKey() (seed []byte, public string) {
+	pair, err := nkeys.CreateAccount()
+	w.must(err)
+	seed, err = pair.Seed()
+	w.must(err)
+	public, err = pair.PublicKey()
+	w.must(err)
+	return seed, public
+}
+
+func (w *world) removeWorks(r ref) {
+	for _, kind := range []platform.Kind{platform.WorkPlacement, platform.Work} {
+		objects, err := w.memory.List(w.ctx, kind, r.namespace, nil)
+		w.must(err)
+		for _, o := range objects {
+			if name, _, _ := unstructured.NestedString(o.Object, "spec", "resourceName"); name == r.name {
+				w.must(w.memory.Delete(w.ctx, kind, o.GetNamespace(), o.GetName(), platform.Preconditions{}))
+			}
+		}
+	}
+	w.gitWrites(kratix.Result{})
+}
+
+// backup keeps copies of objects as they are now.
+func (w *world) backup(kinds ...platform.Kind) map[platform.Kind][]unstructured.Unstructured {
+	copies := map[platform.Kind][]unstructured.Unstructured{}
+	for _, kind := range kinds {
+		objects, err := w.memory.List(w.ctx, kind, "", nil)
+		w.must(err)
+		copies[kind] = objects
+	}
+	return copies
+}
+
+// restoreLedgers puts the ledgers of live requests back to what they were a day
+// ago. What was issued since is in the Works.
+func (w *world) restoreLedgers() bool {
+	copies := w.backup(platform.ConfigMap)[platform.ConfigMap]
+	w.later(24*time.Hour, "they are those of the day before", func() {
+		w.eachLedger(func(now *unstructured.Unstructured) {
+			for _, old := range copies {
+				if old.GetName() == now.GetName() && old.GetNamespace() == now.GetNamespace() {
+					w.forget(now.GetName(), old.Object["data"])
+					now.Object["data"] = old.Object["data"]
+					now.SetLabels(old.GetLabels())
+					_, err := w.memory.Update(w.ctx, platform.ConfigMap, now)
+					w.must(err)
+				}
+			}
+		})
+	})
+	return true
+}
+
+// restoreAll removes the requests, ledgers and claims, and makes them again from a
+// backup of this moment: with new UIDs and without status. The Works come back
+// too, as they are namespaced objects like any other.
+func (w *world) restoreAll() bool {
+	kinds := []platform.Kind{platform.ConfigMap, platform.NatsUser, platform.Work, platform.WorkPlacement}
+	copies := w.backup(kinds...)
+	for _, kind := range kinds {
+		for _, o := range copies[kind] {
+			if o.GetDeletionTimestamp() != nil {
+				continue
+			}
+			live := o.DeepCopy()
+			if len(o.GetFinalizers()) > 0 {
+				live.SetFinalizers(nil)
+				_, err := w.memory.Update(w.ctx, kind, live)
+				w.must(err)
+			}
+			if err := w.memory.Delete(w.ctx, kind, o.GetNamespace(), o.GetName(), platform.Preconditions{}); !apierrors.IsNotFound(err) {
+				w.must(err)
+			}
+			fresh := o.DeepCopy()
+			fresh.SetResourceVersion("")
+			fresh.SetUID("")
+			status, _ := fresh.Object["status"].(map[string]any)
+			delete(fresh.Object, "status")
+			created, err := w.memory.Create(w.ctx, kind, fresh)
+			w.must(err)
+			if kind == platform.WorkPlacement && status != nil {
+				created.Object["status"] = status
+				_, err = w.memory.UpdateStatus(w.ctx, kind, created)
+				w.must(err)
+			}
+		}
+	}
+	w.allDirty()
+	return true
+}
+
+// delete deletes a request, perhaps while a configure of it runs: Kratix M
+// overlaps the two.
+func (w *world) delete(u *user, overlapping bool) bool {
+	u.gone = true
+	remove := func() { w.must(w.memory.Delete(w.ctx, u.kind, u.namespace, u.name, platform.Preconditions{})) }
+	if !overlapping {
+		remove()
+		w.tryDelete(u)
+		return true
+	}
+	// The configure has something to do: a rotation.
+	w.edit(u.ref, func(o *unstructured.Unstructured) {
+		w.must(unstructured.SetNestedField(o.Object, fmt.Sprint(w.random.Uint32()), "spec", "credentials", "rotate"))
+	})
+	labels := map[string]any{
+		kratix.LabelPromise: "nats-user", kratix.LabelResource: u.name, kratix.LabelAction: "configure",
+	}
+	job := "job-" + u.name
+	for _, kind := range []platform.Kind{platform.Job, platform.Pod} {
+		w.create(kind, map[string]any{"metadata": map[string]any{"name": job, "namespace": u.namespace, "labels": labels}})
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		w.runJob(u.ref, kratix.Configure, fault{slow: true}, job)
+		if err := w.memory.Delete(w.ctx, platform.Job, u.namespace, job, platform.Preconditions{}); !apierrors.IsNotFound(err) {
+			w.must(err)
+		}
+		w.must(w.memory.Delete(w.ctx, platform.Pod, u.namespace, job, platform.Preconditions{}))
+	})
+	time.Sleep(time.Duration(w.random.IntN(15000)) * time.Millisecond)
+	remove()
+	both.Go(func() { w.tryDelete(u) })
+	both.Wait()
+	w.tryDelete(u)
+	return true
+}
+
+// tryDelete runs the delete pipeline, and what it asks for, until it is done.
+func (w *world) tryDelete(u *user) {
+	for range 3 {
+		if w.get(u.ref) == nil {
+			return
+		}
+		// Its revocations are done while it waits, or the account has it try again.
+		var account sync.WaitGroup
+		account.Go(func() {
+			time.Sleep(7 * time.Second)
+			if o := w.get(commerce); o.GetLabels()[kratix.LabelManualReconciliation] != "" && w.random.IntN(3) > 0 {
+				w.run(commerce, kratix.Configure, fault{})
+			}
+		})
+		done := w.run(u.ref, kratix.Delete, w.someFault())
+		account.Wait()
+		if done {
+			return
+		}
+		time.Sleep(time.Minute)
+	}
+	w.dirty[commerce] = true
+}
+
+// serveLabels runs what was asked to run.
+func (w *world) serveLabels() {
+	for range 4 {
+		asked := false
+		for _, r := range append([]ref{commerce}, w.refs()...) {
+			o := w.get(r)
+			if o == nil || o.GetLabels()[kratix.LabelManualReconciliation] == "" {
+				continue
+			}
+			asked = true
+			w.runAny(r, fault{})
+		}
+		if !asked {
+			return
+		}
+	}
+}
+
+// runAny runs the workflow that a request is due for.
+func (w *world) runAny(r ref, f fault) {
+	o := w.get(r)
+	switch {
+	case o == nil:
+		delete(w.dirty, r)
+	case o.GetDeletionTimestamp() == nil:
+		w.run(r, kratix.Configure, f)
+	case o.GetLabels()[kratix.LabelManualReconciliation] != "" && !w.terminating(r):
+		labels := o.GetLabels()
+		delete(labels, kratix.LabelManualReconciliation)
+		w.edit(r, func(o *unstructured.Unstructured) { o.SetLabels(labels) })
+		w.run(r, kratix.Delete, f)
+	default: // a delete that failed is not tried again by itself
+		delete(w.dirty, r)
+		labels := o.GetLabels()
+		delete(labels, kratix.LabelManualReconciliation)
+		w.edit(r, func(o *unstructured.Unstructured) { o.SetLabels(labels) })
+	}
+}
+
+// terminating tells whether no Job of a request can run, because its Works have
+// been taken with its namespace.
+func (w *world) terminating(r ref) bool {
+	return slices.ContainsFunc(w.timers, func(t timer) bool { return t.name == "the namespace is gone" }) && w.get(r).GetDeletionTimestamp() != nil
+}
+
+func (w *world) refs() []ref {
+	var all []ref
+	for _, u := range w.users {
+		all = append(all, u.ref)
+	}
+	return all
+}
+
+// timer is something that happens later.
+type timer struct {
+	at   time.Time
+	name string
+	do   func()
+}
+
+func (w *world) later(d time.Duration, name string, do func()) {
+	w.timers = append(w.timers, timer{time.Now().Add(d), name, do})
+}
+
+func (w *world) ring() {
+	for _, t := range slices.Clone(w.timers) {
+		if time.Now().Before(t.at) {
+			continue
+		}
+		w.timers = slices.DeleteFunc(w.timers, func(o timer) bool { return o.at.Equal(t.at) && o.name == t.name })
+		w.note("%s", t.name)
+		t.do()
+	}
+}
+
+// someFault is mostly none.
+func (w *world) someFault() fault {
+	if w.random.IntN(100) >= 25 {
+		return fault{}
+	}
+	f := fault{at: 1 + w.random.IntN(25), after: w.random.IntN(2) == 0, restart: w.random.IntN(2) == 0}
+	switch w.random.IntN(4) {
+	case 0, 1:
+		f.kill = true
+	case 2:
+		f.transient = w.random.IntN(2) == 0
+	case 3:
+		f = fault{at: f.at, meddle: true}
+	}
+	return f
+}
