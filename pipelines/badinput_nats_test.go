@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math/big"
@@ -130,7 +131,6 @@ var (
 		{spec: jwt("seed: a"), want: `"spec.jwt.seed"`},
 
 		{spec: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a, namespace: b}}}", want: `"spec.jwt.signingKey.secretRef.namespace"`},
-
 		{spec: signingKey("scoped: true")},
 		{spec: signingKey("scoped: 'true'"), want: "spec.jwt.signingKey.scoped must be true or false, not text"},
 		{spec: signingKey("requiredTags: []")},
@@ -154,8 +154,8 @@ var (
 		{spec: jwt("servers: ['nats://']"), want: "spec.jwt.servers"},
 		{spec: jwt("servers: ['NATS://a']"), want: "spec.jwt.servers"},
 		{spec: jwt("servers: ['https://a']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://user:password@a']"), want: "without a user and a path"},
-		{spec: jwt("servers: ['nats://token@a']"), want: "without a user and a path"},
+		{spec: jwt("servers: ['nats://user:password@a']"), want: "spec.jwt.servers[0] has a user or a token in it"},
+		{spec: jwt("servers: ['nats://a', 'nats://token@a']"), want: "spec.jwt.servers[1] has a user or a token in it"},
 		{spec: jwt("servers: ['nats://a/']"), want: "without a user and a path"},
 		{spec: jwt("servers: ['wss://a/path']"), want: "without a user and a path"},
 		{spec: jwt("servers: ['nats://a?b']"), want: "spec.jwt.servers"},
@@ -901,7 +901,7 @@ func accountTroubles(t *testing.T) []trouble {
 	}, signingTroubles(t, "SecretInvalid"))
 }
 
-// A seed that somebody wrote into a request is not repeated.
+// A seed or a password that somebody wrote into a request is not repeated.
 func TestSeedsAreNotRepeated(t *testing.T) {
 	seed, _ := seedOf(t, nkeys.PrefixByteAccount)
 	for _, fields := range []string{
@@ -909,10 +909,11 @@ func TestSeedsAreNotRepeated(t *testing.T) {
 		"jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: " + seed + "}}}",
 		"jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a, key: '/" + seed + "'}}}",
 		jwt("servers: ['nats://" + seed + "@a']"),
+		jwt("servers: ['nats://user:" + hidden + "@a']"),
 	} {
 		s := scenario.New(t, platformDir, stages)
 		o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, fields))
-		if _, reason, message := o.Ready(); reason != "InvalidSpec" || !strings.Contains(message, "(a seed)") || secrets.MatchString(o.Stderr+o.Report) {
+		if _, reason, message := o.Ready(); reason != "InvalidSpec" || secrets.MatchString(o.Stderr+o.Report) {
 			t.Errorf("%s: %s", reason, message)
 		}
 	}
@@ -1075,6 +1076,70 @@ func TestSecretConflict(t *testing.T) {
 	wantPartly(t, s, o, "SecretConflict", "belongs to team-a/a")
 	if o.Documents() != own.Documents() {
 		t.Errorf("the clusters have\n%s\nafter\n%s", o.Documents(), own.Documents())
+	}
+}
+
+// A JWT carries the name of its cluster. Where it is too large for one of them,
+// the request is refused before anything is written down, and not again and again
+// after that.
+func TestGrantTooLargeForOneCluster(t *testing.T) {
+	user := request(t, "NatsUser", "team-a", "a", servedUser, "{}")
+	first := scenario.New(t, platformDir, stages)
+	first.Write(commerce(t, "policy:", "policy:\n    maxJWTBytes: 512")...)
+	_, _, message := first.ApplyObject(user).Ready()
+	var size int
+	if _, err := fmt.Sscanf(message, "what is asked for makes a JWT of %d bytes", &size); err != nil {
+		t.Fatalf("%v: %s", err, message)
+	}
+	long := "us-" + x("x", 60)
+	s := scenario.New(t, platformDir, stages)
+	s.Write(commerce(t, "policy:", fmt.Sprintf("policy:\n    maxJWTBytes: %d", size))...)
+	s.Write(destinationFile(long, "baleen.dev/destination: "+long+", environment: prod"))
+	trust(t, s, long, certificate(s.Now.Add(-time.Hour), s.Now.Add(time.Hour), true))
+	o := s.ApplyObject(user)
+	wantRefused(t, s, o, "GrantTooLarge", fmt.Sprintf("the account allows %d: name fewer subjects, or wider ones", size), "")
+	before := s.Snapshot()
+	if s.ApplyObject(user); !maps.Equal(s.Snapshot(), before) {
+		t.Error("the next run changes the platform")
+	}
+	s.Remove("_cluster/Destination.platform.kratix.io/" + long + ".yaml")
+	wantClusters(t, s.ApplyObject(user), "eu-1 us-1")
+}
+
+// A NatsAccount counts where the platform team declares it, and nowhere else.
+func TestAccountElsewhere(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	o := s.ApplyObject(request(t, "NatsAccount", "team-a", "a", servedAccount, "{}"))
+	wantRefused(t, s, o, "WrongNamespace", "a NatsAccount counts in the namespace baleen-system only", "")
+}
+
+// Whatever stands in whatever field of an account, it is refused in one sentence
+// or stands for itself.
+func TestHostileStringsInAccounts(t *testing.T) {
+	const full = `{provider: jwt, jwt: {accountID: ` + accountID + `, signingKey: {secretRef: {name: commerce-signing, key: seed}, scoped: true, requiredTags: [team]}, servers: ["nats://127.0.0.1:1"],
+		operator: {signingKeySecretRef: {name: a, key: b}, systemCredentialsSecretRef: {name: c, key: d}}},
+		policy: {namespaces: [team-a], publish: [orders.a], subscribe: [orders.b], maxTTL: 90d, minRenewBefore: 2d, connectionTypes: [STANDARD], tags: [team]},
+		placement: {allowed: [{matchLabels: {environment: prod}}]}}`
+	s := scenario.New(t, platformDir, stages)
+	good := request(t, "NatsAccount", "baleen-system", "a", full, "{}")
+	for i, p := range places("spec", good.Object["spec"], nil) {
+		most := 2
+		for _, value := range hostile {
+			o := good.DeepCopy()
+			places("spec", o.Object["spec"], nil)[i].set(value)
+			if _, err := kinds[2].read(o); err != nil {
+				wantSentence(t, err.Error(), "spec")
+				continue
+			}
+			if most--; most < 0 {
+				continue
+			}
+			outcome := s.ApplyObject(o)
+			_, _, message := outcome.Ready()
+			if wantSentence(t, message, ""); outcome.Err != nil || outcome.Code != 0 {
+				t.Fatalf("%s = %q: exit code %d: %s", p.name, value, outcome.Code, outcome.Stderr)
+			}
+		}
 	}
 }
 

@@ -923,6 +923,9 @@ func TestBadInput(t *testing.T) {
 					s.Write(bad.files...)
 					o := s.ApplyObject(request(t, kind, namespace, "a", good, cmp.Or(bad.fields, "{}")))
 					wantRefused(t, s, o, bad.reason, bad.words, documents)
+					if again := request(t, kind, namespace, "a", good, "{}"); documents != "" && len(bad.files) == 0 && s.ApplyObject(again).Documents() != documents {
+						t.Error("the good request does not give what it gave before")
+					}
 				}
 			})
 		}

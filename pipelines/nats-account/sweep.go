@@ -140,6 +140,9 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 			if l, err = w.book.Get(ctx, l.Request); err != nil {
 				return err
 			}
+			if !l.Exists() { // forgotten by the run of another account
+				break
+			}
 		}
 		w.ledgers[i] = l
 	}

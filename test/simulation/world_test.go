@@ -94,6 +94,8 @@ type user struct {
 	spec map[string]any
 	// gone: it was deleted, and not made again.
 	gone bool
+	// made is when it was made, the last time.
+	made time.Time
 }
 
 // cluster is a workload cluster with a Sealed Secrets controller.
@@ -265,6 +267,7 @@ func (w *world) apply(u *user) {
 	u.gone = false
 	w.dirty[u.ref] = true
 	if w.get(u.ref) == nil {
+		u.made = time.Now()
 		w.create(u.kind, map[string]any{
 			"metadata": map[string]any{"name": u.name, "namespace": u.namespace, "finalizers": []any{finalizer}}, "spec": spec,
 		})

@@ -119,8 +119,11 @@ func (j *JWT) validate(p *field.Problems) {
 func (j *JWT) validateServers(p *field.Problems) {
 	p.Set("spec.jwt.servers", j.Servers, 16)
 	webSockets := 0
-	for _, s := range j.Servers {
-		if !isServer(s) {
+	for i, s := range j.Servers {
+		switch {
+		case strings.Contains(s, "@"): // not to be repeated
+			p.Addf("spec.jwt.servers[%d] has a user or a token in it: leave out what is before the @", i)
+		case !isServer(s):
 			p.Addf("spec.jwt.servers: %s is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path", field.Quote(s))
 		}
 		if strings.HasPrefix(s, "ws") {
