@@ -28,8 +28,9 @@ test: ## Run all tests; under four minutes once built.
 	go -C internal/tools test ./...
 	go -C images test ./...
 
-soak: ## Try more interleavings of claims: make soak SEEDS=100000.
-	go test ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),100000) -timeout 0
+soak: ## Try more interleavings of claims, and more years of credentials: make soak SEEDS=2000.
+	go test ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000) -timeout 0
+	go test ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -timeout 0 -v
 
 lint: ## Check format, vet and staticcheck.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
@@ -51,7 +52,7 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 	go -C internal/tools build -o $$dir/release ./release && \
 	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
 
-demo: build ## Publish APIs of several teams under one host on two clusters, refuse a stolen path.
+demo: build ## Publish APIs, refuse a stolen path; issue a credential, rotate it, revoke it.
 	@bin/baleen demo
 
 bench: build ## Measure, in ratios to the ytt command line.

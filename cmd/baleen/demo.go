@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func demoCommand() *cobra.Command {
 			}
 			defer os.RemoveAll(dir)
 			d := &demo{
-				dir: dir, w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout()),
+				files: map[string][]byte{}, dir: dir, w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout()),
 				// A time that is the same in each demo, so that its output is too.
 				now:     time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC),
 				results: map[string]kratix.Result{},
@@ -49,6 +50,8 @@ type demo struct {
 	chapter   int
 	// results are the last results, by the request's file.
 	results map[string]kratix.Result
+	// files are requests that only this run of the demo knows.
+	files map[string][]byte
 }
 
 func (d *demo) show(ctx context.Context) error {
@@ -62,10 +65,12 @@ func (d *demo) show(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(d.platform(), "platform.yaml"), data, 0o644); err != nil {
 		return err
 	}
-	for _, chapter := range []struct {
-		title string
-		tell  func(context.Context) error
-	}{
+	credentials, stop, err := d.prepareCredentials()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	chapters := slices.Concat([]chapter{
 		{"The platform team asks for the host api.example.com on all production clusters", d.run("public-api.yaml")},
 		{"Team A publishes two paths of its service orders under that host", d.run("orders.yaml")},
 		{"Team B publishes /users, a tenth of it served by a canary", d.run("users.yaml")},
@@ -75,7 +80,8 @@ func (d *demo) show(ctx context.Context) error {
 		{"Team A lets go of /orders: it leaves the clusters first, and is free in the run after that", d.runTwice("orders-moved.yaml")},
 		{"Team C was asked to reconcile, and takes it over", d.run("thief.yaml")},
 		{"Who publishes what now", d.routes},
-	} {
+	}, credentials.chapters())
+	for _, chapter := range chapters {
 		d.chapter++
 		fmt.Fprintf(d.w, "\n%s\n", d.paint(term.Bold, fmt.Sprintf("%d. %s", d.chapter, chapter.title)))
 		if err := chapter.tell(ctx); err != nil {
@@ -84,6 +90,12 @@ func (d *demo) show(ctx context.Context) error {
 	}
 	fmt.Fprintln(d.w)
 	return nil
+}
+
+// chapter is a part of the story.
+type chapter struct {
+	title string
+	tell  func(context.Context) error
 }
 
 func (d *demo) platform() string { return filepath.Join(d.dir, "platform") }
@@ -97,15 +109,23 @@ func (d *demo) paint(style term.Style, text string) string {
 
 // carryOut runs a request of the demo's.
 func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error) {
-	data, err := demoFiles.ReadFile("demo/" + file)
-	if err != nil {
-		return kratix.Result{}, err
+	return d.workflow(ctx, kratix.Configure, file, d.stderr)
+}
+
+// workflow runs a workflow of a request of the demo's.
+func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, stderr io.Writer) (kratix.Result, error) {
+	data, known := d.files[file]
+	if !known {
+		var err error
+		if data, err = demoFiles.ReadFile("demo/" + file); err != nil {
+			return kratix.Result{}, err
+		}
 	}
 	f := runFlags{
 		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: d.now.Format(time.RFC3339),
-		action: string(kratix.Configure), kratix: string(kratix.H),
+		action: string(action), kratix: string(kratix.H),
 	}
-	_, result, err := f.carryOut(ctx, data, d.stderr)
+	_, result, err := f.carryOut(ctx, data, stderr)
 	d.results[file] = result
 	return result, err
 }
@@ -167,18 +187,34 @@ func (d *demo) reconcile(ctx context.Context) error {
 		return err
 	}
 	d.now = d.now.Add(10 * time.Hour)
-	changed, unchanged := 0, 0
+	var t tally
 	for _, file := range []string{"public-api.yaml", "orders.yaml", "users.yaml", "thief.yaml"} {
-		result, err := d.carryOut(ctx, file)
-		if err != nil {
+		if err := t.run(ctx, d, file); err != nil {
 			return err
 		}
-		for _, destination := range result.Destinations {
-			r := compare(destination)
-			changed += len(r.Added) + len(r.Changed) + len(r.Removed)
-			unchanged += r.Unchanged
-		}
 	}
+	return t.show(d, before)
+}
+
+// tally counts what runs change that should change nothing.
+type tally struct{ runs, changed, unchanged int }
+
+func (t *tally) run(ctx context.Context, d *demo, file string) error {
+	result, err := d.carryOut(ctx, file)
+	if err != nil {
+		return err
+	}
+	t.runs++
+	for _, destination := range result.Destinations {
+		r := compare(destination)
+		t.changed += len(r.Added) + len(r.Changed) + len(r.Removed)
+		t.unchanged += r.Unchanged
+	}
+	return nil
+}
+
+// show compares the platform with what it was before.
+func (t *tally) show(d *demo, before map[string]string) error {
 	after, err := snapshot(d.platform())
 	if err != nil {
 		return err
@@ -189,11 +225,13 @@ func (d *demo) reconcile(ctx context.Context) error {
 			written++
 		}
 	}
+	changed, unchanged := t.changed, t.unchanged
 	style := term.Green
 	if changed+written > 0 {
 		style = term.Red
 	}
 	if err := term.Table(d.w, d.colors,
+		[]term.Cell{{Text: "  Runs"}, {Text: fmt.Sprint(t.runs)}},
 		[]term.Cell{{Text: "  Documents on clusters"}, {Text: fmt.Sprintf("%d unchanged, %d changed", unchanged, changed), Style: style}},
 		[]term.Cell{{Text: "  Objects on the platform"}, {Text: fmt.Sprintf("%d unchanged, %d changed", len(after)-written, written), Style: style}},
 	); err != nil {

@@ -334,7 +334,7 @@ func TestCheck(t *testing.T) {
 // Check does not refuse more than an API server would.
 func TestCheckPublished(t *testing.T) {
 	for name, definitions := range map[string]func(testing.TB) *Definitions{
-		"GatewayAPI": GatewayAPI, "Traefik": Traefik, "EnvoyGateway": EnvoyGateway, "Kratix": Kratix,
+		"GatewayAPI": GatewayAPI, "Traefik": Traefik, "EnvoyGateway": EnvoyGateway, "Kratix": Kratix, "SealedSecrets": SealedSecrets,
 	} {
 		t.Run(name, func(t *testing.T) { wantError(t, definitions(t).Check(), "") })
 	}

@@ -214,14 +214,17 @@ func InProcess(url string, options ...nats.Option) (*nats.Conn, error) {
 
 var systems sync.Map // *System by URL
 
-// dial connects within this process. Without a server it fails as a server that
-// is away does.
+// dial connects to the server, within this process where it does not listen.
+// Without a server it fails as one that is away does.
 func (s *System) dial(options ...nats.Option) (*nats.Conn, error) {
 	s.mutex.Lock()
-	srv := s.server
+	srv, listening := s.server, s.listening
 	s.mutex.Unlock()
-	if srv == nil {
+	switch {
+	case srv == nil:
 		return nil, nats.ErrNoServers
+	case listening:
+		return nats.Connect(srv.ClientURL(), options...)
 	}
 	return nats.Connect(nats.DefaultURL, append(options, nats.InProcessServer(srv))...)
 }
