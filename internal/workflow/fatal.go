@@ -1,0 +1,56 @@
+//go:build fatal
+
+package workflow
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/syntasso/kratix-go"
+
+	"github.com/baleen-platform/baleen/internal/fatal"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+func init() {
+	Open = func(now func() time.Time) (platform.Client, error) {
+		client, err := platform.Open(now)
+		return platform.Fatal(client), err
+	}
+}
+
+// These take the place of the SDK's own, which a mount has otherwise.
+
+func (m mount) WriteOutput(name string, content []byte) error {
+	return m.fatally(filepath.Join("output", name), func() error { return m.KratixSDK.WriteOutput(name, content) })
+}
+
+func (m mount) WriteDestinationSelectors(selectors []kratix.DestinationSelector) error {
+	return m.fatally("metadata/destination-selectors.yaml", func() error { return m.KratixSDK.WriteDestinationSelectors(selectors) })
+}
+
+func (m mount) WriteStatus(status kratix.Status) error {
+	return m.fatally("metadata/status.yaml", func() error { return m.KratixSDK.WriteStatus(status) })
+}
+
+// fatally makes points before, amid and after the writing of a file, which is not
+// written at once.
+func (m mount) fatally(name string, write func() error) error {
+	fatal.Point("before writing " + name)
+	fatal.Point("amid writing "+name, func() {
+		if err := write(); err != nil {
+			panic(err)
+		}
+		file := filepath.Join(m.dir, name)
+		info, err := os.Stat(file)
+		if err == nil {
+			err = os.Truncate(file, info.Size()/2)
+		}
+		if err != nil {
+			panic(err)
+		}
+	})
+	defer fatal.Point("after writing " + name)
+	return write()
+}
