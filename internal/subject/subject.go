@@ -86,3 +86,21 @@ func Expand(pattern, namespace, name string) (string, error) {
 	}
 	return strings.NewReplacer(namespaceVariable, namespace, nameVariable, name).Replace(pattern), nil
 }
+
+// Overlaps tells whether any subject without wildcards matches both. What Check
+// refuses overlaps with nothing.
+func Overlaps(one, other string) bool {
+	if Check(one) != nil || Check(other) != nil {
+		return false
+	}
+	a, b := strings.Split(one, "."), strings.Split(other, ".")
+	for i := range min(len(a), len(b)) {
+		switch {
+		case a[i] == ">" || b[i] == ">": // at least one token is left on both sides
+			return true
+		case a[i] != b[i] && a[i] != "*" && b[i] != "*":
+			return false
+		}
+	}
+	return len(a) == len(b)
+}

@@ -65,7 +65,7 @@ func tokens(depth int, some ...string) []string {
 }
 
 // One pattern covers another if and only if, to the server, each subject that the
-// other matches is matched by it. c stands for all that no pattern names, and the
+// other matches is matched by it; the two overlap if there is one that both match. c stands for all that no pattern names, and the
 // subjects are one token longer than the patterns, so that * and > differ.
 func TestCoversAllThatMatches(t *testing.T) {
 	var patterns []string
@@ -83,9 +83,13 @@ func TestCoversAllThatMatches(t *testing.T) {
 	covered := 0
 	for _, allowed := range patterns {
 		for _, asked := range patterns {
-			want := true
+			want, overlap := true, false
 			for i, matched := range matches[asked] {
 				want = want && (!matched || matches[allowed][i])
+				overlap = overlap || matched && matches[allowed][i]
+			}
+			if got := Overlaps(allowed, asked); got != overlap {
+				t.Errorf("Overlaps(%q, %q) = %v", allowed, asked, got)
 			}
 			if want {
 				covered++

@@ -193,4 +193,3 @@ func TestSealedSecretsController(t *testing.T) {
 		})
 	}
 }
-

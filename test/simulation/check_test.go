@@ -79,7 +79,7 @@ func (w *world) checkSealed(r ref) {
 			}
 		}
 	}
-	if w.gitAway || w.random.IntN(8) > 0 || len(w.jobs) > 0 {
+	if w.gitAway || w.random.IntN(20) > 0 || len(w.jobs) > 0 {
 		return
 	}
 	// The runs after a change note that it was delivered, and let go of what is not
@@ -291,8 +291,8 @@ func (w *world) calm() {
 			w.t.Errorf("%s cannot be deleted", u.ref)
 		}
 	}
-	for range 12 { // longer than any overlap
-		round(30 * time.Hour)
+	for range 8 { // longer than any overlap
+		round(45 * time.Hour)
 	}
 	for _, u := range w.users {
 		if ready, reason, message := w.ready(u.ref); ready != "True" {

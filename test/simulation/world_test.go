@@ -118,7 +118,9 @@ type secret struct {
 	// plain is what was unsealed last, of sealed.
 	plain  map[string]string
 	sealed []byte
-	users  []string // whose credential it held, in order
+	// patch: its annotation has the controller leave alone what is in it.
+	patch bool
+	users []string // whose credential it held, in order
 }
 
 // issued is a credential that was delivered.
@@ -569,14 +571,17 @@ func (w *world) sync(c *cluster) {
 				c.secrets[name] = s
 			}
 			s.owner, s.sealed = owner, data
-			if patch {
-				merged := maps.Clone(s.data)
-				maps.Copy(merged, plain)
-				s.data = merged
+			// The controller goes by the annotation of the Secret that is there.
+			if was := s.patch; was {
+				maps.Copy(s.data, plain)
+				s.patch = true // annotations are merged too
 			} else {
-				s.data = plain
+				s.data, s.patch = maps.Clone(plain), patch
 			}
-			if len(plain) == 0 && patch || maps.Equal(s.plain, plain) {
+			if len(plain) == 0 && s.plain == nil && patch {
+				continue // a cluster that was built anew, where nothing is kept
+			}
+			if len(plain) == 0 && len(s.data) > 0 || maps.Equal(s.plain, plain) {
 				continue
 			}
 			s.plain = plain

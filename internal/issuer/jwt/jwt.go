@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/subject"
 )
 
 // Issuer signs users.
@@ -128,7 +130,7 @@ func claims(identity issuer.Identity, grant issuer.Grant, expires time.Time) *jw
 		return c
 	}
 	c.Pub = permission(grant.Publish)
-	c.Sub = permission(grant.Subscribe)
+	c.Sub = permission(closed(grant.Subscribe))
 	if r := grant.Responses; r != nil {
 		c.Resp = &jwt.ResponsePermission{MaxMsgs: int(r.Max), Expires: r.TTL}
 	}
@@ -146,6 +148,20 @@ func claims(identity issuer.Identity, grant issuer.Grant, expires time.Time) *jw
 	c.AllowedConnectionTypes.Add(grant.ConnectionTypes...)
 	c.BearerToken = grant.Bearer
 	return c
+}
+
+// closed keeps a user that may subscribe to a.* from subscribing to a.>, which
+// servers let through: they take the > for any one token. What lies deeper is
+// denied, unless another subject that is allowed reaches there.
+func closed(s issuer.Subjects) issuer.Subjects {
+	deny := slices.Clone(s.Deny)
+	for _, a := range s.Allow {
+		deeper := a + ".>"
+		if strings.HasSuffix("."+a, ".*") && !slices.ContainsFunc(s.Allow, func(other string) bool { return subject.Overlaps(other, deeper) }) {
+			deny = append(deny, deeper)
+		}
+	}
+	return issuer.Subjects{Allow: s.Allow, Deny: deny}
 }
 
 // permission turns "nothing is allowed" into words that NATS understands: there
