@@ -311,7 +311,6 @@ func (w *world) stage(promise string, env []string, more ...string) process {
 	cmd := w.command(promise, slices.Concat(env, more)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	t0 := time.Now(); defer func(){ w.Logf("TIME %s %v user %v sys %v", promise, time.Since(t0), cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime()) }()
 	w.must(cmd.Start())
 	return w.wait(cmd, &said)
 }

@@ -3,7 +3,9 @@
 package natslocal
 
 import (
+	"cmp"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +35,7 @@ type System struct {
 	server    *server.Server
 	users     int  // of a server that runs as long as somebody needs it
 	listening bool // on loopback
+	port      int  // where it listened first, and does again
 }
 
 type pair struct {
@@ -144,7 +147,7 @@ func (s *System) start(listen bool) error {
 		return err
 	}
 	options := &server.Options{
-		ServerName: "local", Host: "127.0.0.1", Port: server.RANDOM_PORT, DontListen: !listen, NoSigs: true, NoLog: true,
+		ServerName: "local", Host: "127.0.0.1", Port: cmp.Or(s.port, server.RANDOM_PORT), DontListen: !listen, NoSigs: true, NoLog: true,
 		TrustedOperators: []*jwt.OperatorClaims{s.operator}, SystemAccount: s.systemID, AccountResolver: resolver,
 	}
 	srv, err := server.NewServer(options)
@@ -157,6 +160,9 @@ func (s *System) start(listen bool) error {
 		return errors.New("the NATS server does not start")
 	}
 	s.server, s.listening = srv, listen
+	if address, ok := srv.Addr().(*net.TCPAddr); ok && listen {
+		s.port = address.Port
+	}
 	return nil
 }
 

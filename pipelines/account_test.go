@@ -1,0 +1,298 @@
+package pipelines_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+	"golang.org/x/tools/txtar"
+
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/scenario"
+)
+
+// live is a platform whose NatsAccount is that of a NATS system in this process.
+type live struct {
+	*testing.T
+	*scenario.Scenario
+	system *natslocal.System
+	// account is the request, to be changed by a test.
+	account string
+}
+
+func newLive(t *testing.T) *live {
+	t.Helper()
+	system, err := natslocal.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := system.Start(true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(system.Stop)
+	l := &live{T: t, Scenario: scenario.New(t, platformDir, stages), system: system}
+	l.Now = time.Now().UTC().Truncate(time.Second) // servers have a clock of their own
+	l.account = fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1
+kind: NatsAccount
+metadata: {name: commerce, namespace: baleen-system}
+spec:
+  provider: jwt
+  jwt:
+    accountID: %s
+    servers: ["%s"]
+    signingKey: {secretRef: {name: commerce-signing}}
+    operator: {signingKeySecretRef: {name: operator}, systemCredentialsSecretRef: {name: operator}}
+  policy:
+    namespaces: ["team-*"]
+    publish: ["orders.>"]
+    subscribe: ["orders.>", "_INBOX.>"]
+`, system.AccountID, system.URL())
+	l.secret("commerce-signing", "seed", system.SigningKey)
+	l.secret("operator", "seed", system.OperatorKey, "creds", system.SystemCredentials)
+	return l
+}
+
+// secret writes a Secret of keys and values into baleen-system.
+func (l *live) secret(name string, pairs ...any) {
+	var data strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		fmt.Fprintf(&data, "  %s: %s\n", pairs[i], base64.StdEncoding.EncodeToString(pairs[i+1].([]byte)))
+	}
+	l.Write(txtar.File{Name: "baleen-system/Secret.core/" + name + ".yaml", Data: []byte(
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: baleen-system}\ndata:\n" + data.String())})
+}
+
+// claims changes the account on the servers, as nsc does.
+func (l *live) claims(change func(*natsjwt.AccountClaims)) {
+	l.Helper()
+	claims, err := l.system.Account(l.system.AccountID)
+	if err == nil {
+		change(claims)
+		l.system.Stop()
+		err = l.system.Push(claims)
+	}
+	if err == nil {
+		err = l.system.Start(true)
+	}
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// wantReason runs the account and looks at what its status says.
+func (l *live) wantReason(reason, words string) {
+	l.Helper()
+	o := l.Apply(l.account)
+	if _, got, message := o.Ready(); got != reason || !strings.Contains(message, words) || o.Err != nil {
+		l.Errorf("%s: %s (%v), want %s with %q", got, message, o.Err, reason, words)
+	}
+}
+
+func newSeed(t *testing.T, create func() (nkeys.KeyPair, error)) (seed []byte, public string) {
+	t.Helper()
+	pair, err := create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, _ = pair.Seed()
+	public, _ = pair.PublicKey()
+	return seed, public
+}
+
+// What the servers say of an account stands in its status. Where the keys are
+// wrong its users are not issued, and those that there are go on.
+func TestAccountIsVerified(t *testing.T) {
+	user := example(t, "nats-user")
+	scope := func(key string, subjects ...string) *natsjwt.UserScope {
+		s := natsjwt.NewUserScope()
+		s.Key, s.Role = key, "team"
+		s.Template.Pub.Allow.Add(subjects...)
+		return s
+	}
+	for _, test := range []struct {
+		name          string
+		break_        func(*live)
+		reason, words string
+		refuted       bool
+	}{
+		{"all is well", func(*live) {}, "Verified", "a throw-away user could connect", false},
+		{"the key is not listed", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateAccount)
+			l.secret("commerce-signing", "seed", seed)
+		}, "SigningKeyUnknown", "does not list the signing key", true},
+		{"the servers have no such account", func(l *live) {
+			_, other := newSeed(l.T, nkeys.CreateAccount)
+			l.account = strings.ReplaceAll(l.account, l.system.AccountID+"\n", other+"\n")
+		}, "AccountUnknown", "the servers have no account", true},
+		{"a stranger's operator key", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateOperator)
+			l.secret("operator", "seed", seed, "creds", l.system.SystemCredentials)
+		}, "IssuerNotTrusted", "so nothing was changed", true},
+		{"a user of another account for the system's", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateUser)
+			l.secret("operator", "seed", l.system.OperatorKey, "creds", bytes.Replace(l.system.SystemCredentials, seedIn(l.system.SystemCredentials), seed, 1))
+		}, "SystemUserRefused", "the Secret operator", false},
+		{"the key has a scope", func(l *live) {
+			key := signingKeyOf(l)
+			l.claims(func(c *natsjwt.AccountClaims) { c.SigningKeys.AddScopedSigner(scope(key, "orders.>")) })
+		}, "ScopeMismatch", "scoped is false", true},
+		{"the key has no scope", func(l *live) {
+			l.account = strings.Replace(l.account, "signingKey: {", "signingKey: {scoped: true, ", 1)
+		}, "ScopeMismatch", "scoped is true", true},
+		{"the scope needs a tag", func(l *live) {
+			key := signingKeyOf(l)
+			l.claims(func(c *natsjwt.AccountClaims) {
+				c.SigningKeys.AddScopedSigner(scope(key, "{{tag(namespace)}}.{{ tag(stage) }}.>"))
+			})
+			l.account = strings.Replace(l.account, "signingKey: {", "signingKey: {scoped: true, ", 1)
+		}, "ScopeMismatch", "the tag stage", true},
+		{"the servers are away", func(l *live) { l.system.Stop() }, "ServersUnreachable", "cannot be reached", false},
+		{"no operator, and a key that nobody lists", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateAccount)
+			l.secret("commerce-signing", "seed", seed)
+			l.account = strings.Replace(l.account, "    operator: {signingKeySecretRef: {name: operator}, systemCredentialsSecretRef: {name: operator}}\n", "", 1)
+		}, "UserRefused", "the servers refuse a user signed with the key", true},
+		{"reconciled more often than renewed", func(l *live) {
+			l.account = strings.Replace(l.account, "  policy:\n", "  policy:\n    minRenewBefore: 9h\n", 1)
+		}, "RenewalWindowTooShort", "Kratix reconciles every 10h", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLive(t)
+			l.wantReason("Verified", "list its signing key")
+			first := l.Apply(user)
+			test.break_(l)
+			l.wantReason(test.reason, test.words)
+			again := l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", `, 1))
+			switch _, reason, message := again.Ready(); {
+			case test.refuted && reason != "AccountRefuted":
+				t.Errorf("the user is %s: %s", reason, message)
+			case test.refuted && again.Documents() != first.Documents():
+				t.Error("what was delivered has changed")
+			}
+		})
+	}
+}
+
+func seedIn(creds []byte) []byte {
+	pair, _ := nkeys.ParseDecoratedNKey(creds)
+	seed, _ := pair.Seed()
+	return seed
+}
+
+func signingKeyOf(l *live) string {
+	pair, _ := nkeys.FromSeed(l.system.SigningKey)
+	public, _ := pair.PublicKey()
+	return public
+}
+
+// A queued revocation is carried out once, is put back when somebody undoes it, and
+// is taken out when it has no use any more. What others revoked stays.
+func TestRevocations(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	l.claims(func(c *natsjwt.AccountClaims) { c.RevokeAt("UFOREIGN", l.Now) })
+	user := example(t, "nats-user")
+	l.Apply(user)
+	rotated := strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1)
+	if o := l.Apply(rotated); !strings.Contains(fmt.Sprint(o.Status["message"]), "waiting for NatsAccount commerce to revoke 2 former credentials") {
+		t.Errorf("the status says %s", o.Status["message"])
+	}
+	revocations := func() (ours int, foreign bool, id string) {
+		claims, err := l.system.Account(l.system.AccountID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for user := range claims.Revocations {
+			if user == "UFOREIGN" {
+				foreign = true
+			} else {
+				ours++
+			}
+		}
+		return ours, foreign, claims.ID
+	}
+	l.wantReason("Verified", "")
+	ours, foreign, pushed := revocations()
+	if ours != 2 || !foreign {
+		t.Errorf("%d are revoked, the foreign one is there: %t", ours, foreign)
+	}
+	if l.wantReason("Verified", ""); true {
+		if _, _, id := revocations(); id != pushed {
+			t.Error("a run with nothing to do pushed the account")
+		}
+	}
+	l.claims(func(c *natsjwt.AccountClaims) { c.Revocations = nil })
+	l.wantReason("Verified", "")
+	if ours, _, _ := revocations(); ours != 2 {
+		t.Errorf("after somebody undid them %d are revoked", ours)
+	}
+	l.Apply(rotated)
+	l.Now = l.Now.Add(31 * 24 * time.Hour)
+	l.wantReason("Verified", "")
+	if ours, _, _ := revocations(); ours != 0 {
+		t.Errorf("after their expiry %d are revoked", ours)
+	}
+}
+
+// Somebody who revokes a user with nsc gets it replaced, and not for no reason.
+func TestRevokedBehindOurBack(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	l.Apply(user)
+	current := func() *ledger.Row {
+		all, err := ledger.Book{Client: l.Client}.All(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatal(len(all), err)
+		}
+		return all[0].Current("eu-1")
+	}
+	victim := current().User
+	l.claims(func(c *natsjwt.AccountClaims) { c.RevokeAt(victim, l.Now.Add(time.Minute)) })
+	l.wantReason("Verified", "")
+	stored, err := l.Client.Get(t.Context(), platform.NatsUser, "team-a", "orders")
+	if err != nil || stored.GetLabels()["kratix.io/manual-reconciliation"] != "true" {
+		t.Errorf("the request is not asked to run: %v %v", stored.GetLabels(), err)
+	}
+	l.Apply(user)
+	if r := current(); r.User == victim || r.Reason != "DeletedAtProvider" || r.Generation != 2 {
+		t.Errorf("eu-1 has %+v", r)
+	}
+}
+
+// An account that is deleted revokes what is queued, and its users say that it is
+// gone while their credentials stay.
+func TestAccountIsDeleted(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	l.Apply(user)
+	rotated := strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1)
+	delivered := l.Apply(rotated)
+	if o := l.Delete(l.account); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	claims, err := l.system.Account(l.system.AccountID)
+	if err != nil || len(claims.Revocations) != 2 {
+		t.Errorf("%d are revoked, %v", len(claims.Revocations), err)
+	}
+	after := l.Reconcile(platform.NatsUser, "team-a", "orders")
+	if _, reason, _ := after.Ready(); reason != "AccountNotFound" || after.Documents() != delivered.Documents() {
+		t.Errorf("the user is %s, its documents stay: %t", reason, after.Documents() == delivered.Documents())
+	}
+	if o := l.Delete(user); o.Err == nil || !strings.Contains(o.Stderr, "NatsAccount commerce of NatsUser team-a/orders is gone") {
+		t.Errorf("its deletion says %v: %s", o.Err, o.Stderr)
+	}
+	l.Reconcile(platform.NatsUser, "team-a", "orders")
+	l.Apply(rotated + "  deletionPolicy: Retain\n")
+	if o := l.Delete(user); o.Err != nil {
+		t.Errorf("with deletionPolicy: Retain its deletion says %v: %s", o.Err, o.Stderr)
+	}
+}
