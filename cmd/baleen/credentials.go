@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -44,13 +45,13 @@ func credentialsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := collectCredentials(cmd.Context(), client, now())
-			if err != nil {
-				return err
+			found, failed := collectCredentials(cmd.Context(), client, now())
+			if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
+				return failed
 			}
 			shown := slices.DeleteFunc(slices.Clone(found), func(r credentialRow) bool { return r.retired && !all })
 			w := cmd.OutOrStdout()
-			return output.print(w, shown, func() error {
+			err = output.print(w, shown, func() error {
 				switch {
 				case len(found) == 0:
 					_, err = fmt.Fprintln(w, "There are no credentials, and no NatsUser asks for one.")
@@ -61,6 +62,7 @@ func credentialsCommand() *cobra.Command {
 				}
 				return err
 			})
+			return cmp.Or(err, failed)
 		},
 	}
 	from.add(cmd.Flags(), "kubeconfig")
@@ -100,11 +102,12 @@ type asked struct {
 }
 
 // collectCredentials returns all identities, and the requests that are not well,
-// those that need attention first.
+// those that need attention first; with a [ledger.DamagedError] those that can be
+// read.
 func collectCredentials(ctx context.Context, client platform.Client, now time.Time) ([]credentialRow, error) {
-	ledgers, err := ledger.Book{Client: client}.All(ctx)
-	if err != nil {
-		return nil, err
+	ledgers, failed := ledger.Book{Client: client}.All(ctx)
+	if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
+		return nil, failed
 	}
 	objects, err := client.List(ctx, platform.NatsUser, "", nil)
 	if err != nil {
@@ -140,7 +143,7 @@ func collectCredentials(ctx context.Context, client platform.Client, now time.Ti
 		return cmp.Or(well(a)-well(b), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
 	})
-	return rows, nil
+	return rows, failed
 }
 
 func (a asked) identities(now time.Time, interval time.Duration) []credentialRow {

@@ -174,7 +174,7 @@ func TestTend(t *testing.T) {
 		{"and no longer", Terms{}, []ledger.Row{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 38, "2 Active+"},
 	} {
 		test.terms.Overlap = 2 * day
-		test.terms.Revocable = true
+		test.terms.Revocable = func(account string) bool { return account == "commerce" }
 		if test.terms.Served == nil {
 			test.terms.Served = func(string) bool { return true }
 		}
@@ -237,7 +237,7 @@ func TestImport(t *testing.T) {
 	// What came before and is not known is let go of with its successor.
 	lost := book()
 	Import(lost, delivered)
-	Tend(lost, Terms{Immediately: true, Revocable: true, Served: func(string) bool { return true }}, start.Add(2*day))
+	Tend(lost, Terms{Immediately: true, Revocable: func(string) bool { return true }, Served: func(string) bool { return true }}, start.Add(2*day))
 	if states(lost) != "1 Retiring, 2 Active+" {
 		t.Error(states(lost))
 	}

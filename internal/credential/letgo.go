@@ -15,9 +15,9 @@ type Terms struct {
 	Immediately bool
 	// Served tells whether a cluster is still addressed, also in its grace.
 	Served func(destination string) bool
-	// Revocable: the account can revoke. Otherwise what is let go of lives until
-	// it expires, and there is nothing to wait for.
-	Revocable bool
+	// Revocable tells whether a NatsAccount can revoke. Otherwise what is let go of
+	// lives until it expires, and there is nothing to wait for.
+	Revocable func(account string) bool
 }
 
 // Tend brings the states of all rows up to date with the time and what has been
@@ -36,16 +36,18 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 				r.State = ledger.Retiring
 			}
 		}
-		if r.State == ledger.Retiring && !terms.Revocable {
+		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) {
 			r.State = ledger.Retired
 		}
 	}
 	age(l, terms, now)
 }
 
-// RetireAll lets go of every identity of a request that is being deleted.
-func RetireAll(l *ledger.Ledger, revocable bool, now time.Time) {
-	Tend(l, Terms{Served: func(string) bool { return false }, Revocable: revocable}, now)
+// RetireAll lets go of every identity of a request that is being deleted: with
+// revoke they are to be revoked, else they live until they expire.
+func RetireAll(l *ledger.Ledger, revoke bool, now time.Time) {
+	never, all := func(string) bool { return false }, func(string) bool { return revoke }
+	Tend(l, Terms{Served: never, Revocable: all}, now)
 }
 
 // age takes away what time has settled: states, ciphertext and rows.

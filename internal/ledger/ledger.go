@@ -250,12 +250,18 @@ func (b Book) Get(ctx context.Context, request identity.Request) (*Ledger, error
 	return decode(object)
 }
 
-// Of returns the ledgers with identities of a NatsAccount.
+// DamagedError tells that some ledgers cannot be read. The others are returned
+// beside it: one that is damaged must not hold up all.
+type DamagedError struct{ Errs []error }
+
+func (e *DamagedError) Error() string { return errors.Join(e.Errs...).Error() }
+
+// Of returns the ledgers with identities of a NatsAccount; see [DamagedError].
 func (b Book) Of(ctx context.Context, account string) ([]*Ledger, error) {
 	return b.list(ctx, map[string]string{accountLabel(account): "true"})
 }
 
-// All returns all ledgers.
+// All returns all ledgers; see [DamagedError].
 func (b Book) All(ctx context.Context) ([]*Ledger, error) {
 	return b.list(ctx, map[string]string{labelLedger: "true"})
 }
@@ -266,12 +272,16 @@ func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, er
 		return nil, fmt.Errorf("the ledgers cannot be listed: %w", err)
 	}
 	var all []*Ledger
+	var damaged DamagedError
 	for i := range objects {
-		l, err := decode(&objects[i])
-		if err != nil {
-			return nil, err
+		if l, err := decode(&objects[i]); err != nil {
+			damaged.Errs = append(damaged.Errs, err)
+		} else {
+			all = append(all, l)
 		}
-		all = append(all, l)
+	}
+	if len(damaged.Errs) > 0 {
+		return all, &damaged
 	}
 	return all, nil
 }

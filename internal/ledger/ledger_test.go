@@ -160,6 +160,19 @@ func TestDamaged(t *testing.T) {
 			"metadata": map[string]any{"name": "ledger-" + request.LongHash(), "namespace": Namespace}, "data": data,
 		}})
 		must(t, err)
+		// It holds up no other.
+		other := &Ledger{Request: identity.Request{Kind: "NatsUser", Namespace: "team-b", Name: "users"}}
+		other.Add(row("eu-1", 1))
+		must(t, b.Save(ctx, other))
+		object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, "ledger-"+request.LongHash())
+		must(t, err)
+		object.SetLabels(map[string]string{labelLedger: "true"})
+		_, err = b.Client.Update(ctx, platform.ConfigMap, object)
+		must(t, err)
+		var damaged *DamagedError
+		if all, err := b.All(ctx); len(all) != 1 || !errors.As(err, &damaged) || len(damaged.Errs) != 1 {
+			t.Errorf("%s: %d others are read: %v", name, len(all), err)
+		}
 		if _, err := b.Get(ctx, request); err == nil || !strings.Contains(err.Error(), "is not a ledger: restore it") {
 			t.Errorf("%s: %v", name, err)
 		}

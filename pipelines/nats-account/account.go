@@ -45,6 +45,7 @@ type world struct {
 	users, all []natsUser
 	book       ledger.Book
 	ledgers    []*ledger.Ledger
+	damaged    *ledger.DamagedError // of those that cannot be read
 }
 
 // natsUser is what the account knows of a request.
@@ -131,7 +132,9 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	}
 	w.users = attached(w.all, run.Identity.Name)
 	w.book = ledger.Book{Client: run.Platform}
-	w.ledgers, err = w.book.Of(ctx, run.Identity.Name)
+	if w.ledgers, err = w.book.Of(ctx, run.Identity.Name); errors.As(err, &w.damaged) {
+		err = nil
+	}
 	return w, err
 }
 
@@ -236,6 +239,10 @@ func report(w world, found finding) workflow.Result {
 			"attentionNames": shown,
 			"revocations":    found.revocations,
 		},
+	}
+	if w.damaged != nil {
+		result.Ready, result.Reason = false, "LedgerDamaged"
+		result.Message += "; " + w.damaged.Errs[0].Error()
 	}
 	if found.err != nil {
 		result.Ready, result.Reason, result.Message = false, found.reason, found.err.Error()

@@ -228,7 +228,9 @@ func terms(w world) credential.Terms {
 	return credential.Terms{
 		Overlap:     c.Overlap.Value(),
 		Immediately: c.RevokePrevious == v1alpha1.Immediately,
-		Revocable:   account.Revocable(w.account.NatsAccount),
+		// Whether another account can, which the request drew from before, its own
+		// pipeline knows.
+		Revocable: func(name string) bool { return name != w.account.Name || account.Revocable(w.account.NatsAccount) },
 		Served: func(name string) bool {
 			return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
 		},
@@ -298,7 +300,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 		result.Message += fmt.Sprintf("; clusters with problems besides: %d, see status.credentials", more)
 	}
 	if n := l.Count(ledger.Retiring); n > 0 {
-		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(l.Accounts(), ", "), n)
+		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(retiringAt(l), ", "), n)
 	}
 	return result
 }

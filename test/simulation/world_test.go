@@ -498,7 +498,6 @@ func (w *world) gitReturns() {
 }
 
 func unpack(t *testing.T, wp *unstructured.Unstructured) map[string][]byte {
-	files := map[string][]byte{}
 	workloads, _, _ := unstructured.NestedSlice(wp.Object, "spec", "workloads")
 	work := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"workloadGroups": []any{map[string]any{"workloads": workloads}}}}}
 	files, err := kratix.Unpack(work)
