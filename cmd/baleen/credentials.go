@@ -53,6 +53,7 @@ func credentialsCommand() *cobra.Command {
 			w := cmd.OutOrStdout()
 			err = output.print(w, shown, func() error {
 				switch {
+				case len(found) == 0 && failed != nil: // which is all there is to say
 				case len(found) == 0:
 					_, err = fmt.Fprintln(w, "There are no credentials, and no NatsUser asks for one.")
 				case len(shown) == 0:
