@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -154,7 +155,12 @@ func TestKilled(t *testing.T) {
 				}
 				tried++
 				k := base.fork(t)
-				k.fatal, k.died = n+1, k.look
+				k.first = func(promise string, env []string) {
+					if p := k.stage(promise, env, fmt.Sprintf("BALEEN_FATAL=%d", n+1)); !p.killed {
+						k.Errorf("not killed, but exit code %d: %s", p.code, p.said)
+					}
+					k.look()
+				}
 				a.run(k)
 				if a.after != nil {
 					a.after(k)

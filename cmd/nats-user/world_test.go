@@ -88,11 +88,9 @@ type world struct {
 	dryRun        bool
 	// watch is told of every run of a stage.
 	watch func(process)
-	// fatal is the point at which the first stage dies that runs next, and died is
-	// called then, before the stage is run again as Kratix does it. List is a file
-	// for the names of all points.
-	fatal int
-	died  func()
+	// first is called by the next run in place of its stage, which is run afterwards,
+	// as Kratix starts a container again. List is a file for the names of all points.
+	first func(promise string, env []string)
 	list  string
 }
 
@@ -101,8 +99,7 @@ type process struct {
 	code int
 	// killed: by SIGKILL.
 	killed bool
-	// said is what it wrote to stdout and stderr, seen its arguments and
-	// environment, as the kernel shows them to others.
+	// said is what it wrote to stdout and stderr, seen its arguments and environment.
 	said, seen string
 }
 
@@ -276,12 +273,9 @@ func (w *world) run(action kratix.Action, request string) (kratix.Result, error)
 		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
 		Dir:     filepath.Join(w.dir, "kratix"), Now: func() time.Time { return w.now },
 		Stage: func(_ context.Context, env []string) error {
-			if w.fatal > 0 {
-				if p := w.stage(promise.Name, env, fmt.Sprintf("BALEEN_FATAL=%d", w.fatal)); !p.killed {
-					w.Errorf("not killed, but exit code %d: %s", p.code, p.said)
-				}
-				w.fatal = 0
-				w.died()
+			if first := w.first; first != nil {
+				w.first = nil
+				first(promise.Name, env)
 			}
 			if p := w.stage(promise.Name, env); p.code != 0 {
 				return errors.New(strings.TrimSpace(p.said))
@@ -318,13 +312,11 @@ func (w *world) stage(promise string, env []string, more ...string) process {
 // wait waits for a stage that was started.
 func (w *world) wait(cmd *exec.Cmd, said *bytes.Buffer) process {
 	w.Helper()
-	var p process
-	if w.watch != nil {
-		for _, name := range []string{"cmdline", "environ"} {
-			// A stage that has ended already shows nothing any more.
-			data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, name))
-			p.seen += string(data)
-		}
+	p := process{seen: strings.Join(slices.Concat(cmd.Args, cmd.Env), "\n")}
+	for _, name := range []string{"cmdline", "environ"} {
+		// As others see it, unless the stage has ended already.
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, name))
+		p.seen += "\n" + string(data)
 	}
 	err := cmd.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
