@@ -134,7 +134,7 @@ func TestAccountIsVerified(t *testing.T) {
 		{"a stranger's operator key", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateOperator)
 			l.secret("operator", "seed", seed, "creds", l.system.SystemCredentials)
-		}, "IssuerNotTrusted", "so nothing was changed", true},
+		}, "OperatorKeyNotTrusted", "so nothing was changed", false},
 		{"a user of another account for the system's", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateUser)
 			l.secret("operator", "seed", l.system.OperatorKey, "creds", bytes.Replace(l.system.SystemCredentials, seedIn(l.system.SystemCredentials), seed, 1))

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,30 +94,37 @@ func (s Servers) Open(creds []byte) (*System, error) {
 // Close ends the connection.
 func (s *System) Close() { s.conn.Close() }
 
-// TrustedKeys returns the public keys whose signature on an account the servers
+// TrustedKeys returns the public keys whose signature on an account all servers
 // take: the operators' identity keys, unless they insist on signing keys, and
-// those signing keys.
+// those signing keys. Servers can differ while they are restarted one by one.
 func (s *System) TrustedKeys(ctx context.Context) ([]string, error) {
-	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return true })
+	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return false })
 	if err != nil {
 		return nil, fmt.Errorf("the servers do not tell whom they trust: %w", err)
 	}
-	var answer struct {
-		Data struct {
-			Operators []*jwt.OperatorClaims `json:"trusted_operators_claim"`
+	var trusted []string // by all that have answered
+	for i, data := range answers {
+		var answer struct {
+			Data struct {
+				Operators []*jwt.OperatorClaims `json:"trusted_operators_claim"`
+			}
 		}
-	}
-	if err := json.Unmarshal(answers[len(answers)-1], &answer); err != nil {
-		return nil, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
-	}
-	var keys []string
-	for _, o := range answer.Data.Operators {
-		if !o.StrictSigningKeyUsage {
-			keys = append(keys, o.Subject)
+		if err := json.Unmarshal(data, &answer); err != nil {
+			return nil, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
 		}
-		keys = append(keys, o.SigningKeys...)
+		var keys []string
+		for _, o := range answer.Data.Operators {
+			if !o.StrictSigningKeyUsage {
+				keys = append(keys, o.Subject)
+			}
+			keys = append(keys, o.SigningKeys...)
+		}
+		if i == 0 {
+			trusted = keys
+		}
+		trusted = slices.DeleteFunc(trusted, func(key string) bool { return !slices.Contains(keys, key) })
 	}
-	return keys, nil
+	return trusted, nil
 }
 
 // Lookup returns an account as the servers have it, nil if they say that they

@@ -19,6 +19,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 // Pipeline is the Promise's pipeline.
@@ -52,6 +53,8 @@ type world struct {
 type natsUser struct {
 	workflow.Peer
 	account string
+	// retain: its deletion is to leave its credentials alone.
+	retain bool
 }
 
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
@@ -170,7 +173,8 @@ func listUsers(ctx context.Context, client platform.Client) ([]natsUser, error) 
 	var users []natsUser
 	for _, o := range objects {
 		name, _, _ := unstructured.NestedString(o.Object, "spec", "accountRef", "name")
-		users = append(users, natsUser{workflow.PeerOf(&o, "accountTerms"), name})
+		policy, _, _ := unstructured.NestedString(o.Object, "spec", "deletionPolicy")
+		users = append(users, natsUser{workflow.PeerOf(&o, "accountTerms"), name, policy == string(user.RetainOnGone)})
 	}
 	return users, nil
 }
@@ -183,7 +187,7 @@ func attached(all []natsUser, account string) []natsUser {
 // ask has those requests run again that have not seen what the account offers
 // now, and those whose last run failed.
 func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
-	if found.err != nil && found.reason != "ServersUnreachable" {
+	if slices.Contains(account.ReasonRefuted, found.reason) {
 		return nil // they would find the account wanting
 	}
 	for _, u := range w.users {
@@ -227,7 +231,7 @@ func report(w world, found finding) workflow.Result {
 	result := workflow.Result{
 		Ready:   true,
 		Reason:  "Verified",
-		Message: fmt.Sprintf("%s; %d users, of which %d need attention", found.verified, len(w.users), len(attention)),
+		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.verified, usersOf(len(w.users)), len(attention)),
 		Status: map[string]any{
 			"account": v1alpha1.AccountStatus{
 				ID: w.account.Spec.JWT.AccountID, SigningKey: w.account.Issuer.SigningKey,
@@ -251,6 +255,13 @@ func report(w world, found finding) workflow.Result {
 		result.Message += fmt.Sprintf("; %d credentials are still to be revoked", n)
 	}
 	return result
+}
+
+func usersOf(n int) string {
+	if n == 1 {
+		return "1 user"
+	}
+	return fmt.Sprintf("%d users", n)
 }
 
 // queued is how many identities are to be revoked.

@@ -82,10 +82,6 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		f.fail("ServersUnreachable", err)
 		return
 	}
-	if !slices.Contains(trusted, w.operatorKey) {
-		f.fail("IssuerNotTrusted", fmt.Errorf("the servers do not trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed; put in a signing key of the operator", w.operatorKey))
-		return
-	}
 	claims, err := system.Lookup(ctx, w.account.Spec.JWT.AccountID)
 	switch {
 	case err != nil:
@@ -110,6 +106,11 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		until, alone := before[r.User]
 		all, has := before[natsjwt.All]
 		return r.Basis.AccountID == claims.Subject && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
+	}
+	f.verified = "the servers have the account and list its signing key"
+	if !slices.Contains(trusted, w.operatorKey) {
+		f.fail("OperatorKeyNotTrusted", fmt.Errorf("not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; put in a signing key of the operator", w.operatorKey))
+		return
 	}
 	f.verified = "the servers have the account, list its signing key and trust the operator's"
 	f.revise(ctx, run, w, system, trusted)

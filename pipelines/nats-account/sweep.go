@@ -25,10 +25,11 @@ const (
 // by force, or in a namespace that terminates, where no Job runs.
 func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
 	for _, l := range w.ledgers {
-		if fate(l, w.all, run.Now) == alive {
+		switch s, u := fate(l, w.all, run.Now); s {
+		case alive:
 			l.MissingSince = time.Time{}
-		} else {
-			bury(l, fate(l, w.all, run.Now), run.Now)
+		default:
+			bury(l, s, !u.retain, run.Now)
 		}
 		if l.Tombstone != nil && w.operator == nil {
 			l.Expire([]string{w.account.Name})
@@ -50,19 +51,20 @@ const (
 	missing
 )
 
-func fate(l *ledger.Ledger, users []natsUser, now time.Time) state {
+// fate returns how the request of a ledger fares, with what is known of it.
+func fate(l *ledger.Ledger, users []natsUser, now time.Time) (state, natsUser) {
 	i := slices.IndexFunc(users, func(u natsUser) bool { return u.Namespace == l.Request.Namespace && u.Name == l.Request.Name })
 	switch {
 	case i < 0:
-		return missing
+		return missing, natsUser{}
 	case users[i].IsStuck(now):
-		return stuck
+		return stuck, users[i]
 	}
-	return alive
+	return alive, users[i]
 }
 
 // bury decides about the ledger of a request that is not alive. Pure.
-func bury(l *ledger.Ledger, s state, now time.Time) {
+func bury(l *ledger.Ledger, s state, revoke bool, now time.Time) {
 	switch {
 	case l.Tombstone != nil:
 	case s == missing && l.MissingSince.IsZero():
@@ -73,7 +75,7 @@ func bury(l *ledger.Ledger, s state, now time.Time) {
 	default:
 		l.Tombstone = &ledger.Tombstone{UID: l.UID, At: now.UTC().Truncate(time.Second)}
 	}
-	credential.RetireAll(l, true, now)
+	credential.RetireAll(l, revoke, now)
 }
 
 // forget lets go of the Secrets of those requests, and forgets a ledger once
@@ -81,7 +83,7 @@ func bury(l *ledger.Ledger, s state, now time.Time) {
 func forget(ctx context.Context, run *workflow.Run, w *world) error {
 	var left []*ledger.Ledger
 	for _, l := range w.ledgers {
-		s := fate(l, w.all, run.Now)
+		s, _ := fate(l, w.all, run.Now)
 		if l.Tombstone == nil || s == alive || l.Count(ledger.Retiring) > 0 {
 			left = append(left, l)
 			continue

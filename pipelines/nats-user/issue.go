@@ -99,9 +99,10 @@ func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.
 	return l, nil
 }
 
-// remember makes the ledger whole for a request that is refused: what is delivered
-// goes on, and must not be forgotten if its ledger was lost meanwhile.
-func remember(ctx context.Context, run *workflow.Run) error {
+// remember looks after the ledger of a request that is refused: what is delivered
+// goes on, and must not be forgotten if its ledger was lost meanwhile; what was
+// superseded goes when its time has come, if the spec tells when that is.
+func remember(ctx context.Context, run *workflow.Run, w world) error {
 	ledgers := ledger.Book{Client: run.Platform}
 	l, err := load(ctx, run, ledgers)
 	if err != nil {
@@ -110,10 +111,19 @@ func remember(ctx context.Context, run *workflow.Run) error {
 	if !l.Exists() && len(l.Rows) == 0 {
 		return nil
 	}
+	if w.user != nil {
+		if err := see(ctx, run, l); err != nil {
+			return err
+		}
+		all := func(string) bool { return true } // no cluster is left, and accounts know what they can revoke
+		t := overlapOf(w.user)
+		t.Served, t.Revocable = all, all
+		credential.Tend(l, t, run.Now)
+	}
 	if err := ledgers.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err
 	}
-	return nil
+	return askAccounts(ctx, run, l)
 }
 
 // issue makes a generation for each cluster that has a reason. Its intent is

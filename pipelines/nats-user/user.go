@@ -74,7 +74,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
 	w, err := gather(ctx, run)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, cmp.Or(remember(ctx, run), err)
+		return workflow.Result{Status: w.seen}, cmp.Or(remember(ctx, run, w), err)
 	}
 	l, clusters, err := carryOut(ctx, run, w)
 	if err != nil {
@@ -166,24 +166,26 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 			has, err := seal.Contains(w.bundles[name], fingerprint)
 			return has || err != nil
 		}
-		reason, issue := credential.Decide(l, c.want, run.Now)
-		if issue {
-			c.reason = reason
+		if desired := c.want.Basis.Delivery; !c.holds(desired) {
+			c.problemReason, c.problem = "SecretConflict", conflict(desired, name, verdicts[secretOf(name, desired)])
+			current := l.Current(name)
+			if current == nil || !c.holds(current.Basis.Delivery) {
+				continue
+			}
+			c.want.Basis.Delivery = current.Basis.Delivery // which goes on, and is renewed
 		}
+		reason, issue := credential.Decide(l, c.want, run.Now)
 		switch {
-		case !c.holds(c.want.Basis.Delivery):
-			c.problemReason, c.problem = "SecretConflict", conflict(c.want.Basis.Delivery, name, verdicts[secretOf(name, c.want.Basis.Delivery)])
 		case !issue:
-		case err != nil:
+		case err == nil:
+			c.reason = reason
+		default:
 			what := "a first credential"
 			if l.Current(name) != nil { // which stays
 				what = fmt.Sprintf("another credential (%s)", reason)
 			}
 			c.problemReason, c.problem = "CertificateUnusable",
 				fmt.Sprintf("%s for %s cannot be sealed: the key %s of the ConfigMap %s/%s: %v", what, name, name, config.Namespace, seal.BundlesName, err)
-		}
-		if c.problem != "" {
-			c.reason = ""
 		}
 	}
 	return clusters
@@ -224,17 +226,19 @@ func want(w world, name string) credential.Want {
 
 // terms are how former generations are let go of.
 func terms(w world) credential.Terms {
-	c := w.user.Spec.Credentials
-	return credential.Terms{
-		Overlap:     c.Overlap.Value(),
-		Immediately: c.RevokePrevious == v1alpha1.Immediately,
-		// Whether another account can, which the request drew from before, its own
-		// pipeline knows.
-		Revocable: func(name string) bool { return name != w.account.Name || account.Revocable(w.account.NatsAccount) },
-		Served: func(name string) bool {
-			return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
-		},
+	t := overlapOf(w.user)
+	t.Served = func(name string) bool {
+		return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
 	}
+	// Whether another account can, which the request drew from before, its own
+	// pipeline knows.
+	t.Revocable = func(name string) bool { return name != w.account.Name || account.Revocable(w.account.NatsAccount) }
+	return t
+}
+
+func overlapOf(u *v1alpha1.NatsUser) credential.Terms {
+	c := u.Spec.Credentials
+	return credential.Terms{Overlap: c.Overlap.Value(), Immediately: c.RevokePrevious == v1alpha1.Immediately}
 }
 
 // termsKey is the key of the status by which the account knows whom a change
