@@ -44,7 +44,7 @@ func TestProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"api-aggregator", "api-aggregator-target", "baleen"} {
+	for _, name := range []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user", "baleen"} {
 		if !slices.Contains(all, name) {
 			t.Errorf("the images are %v, without %s", all, name)
 		}
@@ -280,15 +280,18 @@ func TestCommand(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	for _, c := range []struct {
+		name             string
 		unpacked, packed int64
 		want             string
 	}{
-		{maxUnpacked, maxPacked, ""},
-		{maxUnpacked + 1, maxPacked, "the image x for linux/amd64 is 40.01 MiB unpacked, and at most 40.00 MiB is allowed"},
-		{maxUnpacked, maxPacked + 1, "the image x for linux/amd64 is 14.01 MiB packed, and at most 14.00 MiB is allowed"},
+		{"x", maxUnpacked, maxPacked, ""},
+		{tool, maxToolUnpacked, maxToolPacked, ""},
+		{tool, maxToolUnpacked + 1, maxToolPacked, "the image baleen for linux/amd64 is 56.01 MiB unpacked, and at most 56.00 MiB is allowed"},
+		{"x", maxUnpacked + 1, maxPacked, "the image x for linux/amd64 is 40.01 MiB unpacked, and at most 40.00 MiB is allowed"},
+		{"x", maxUnpacked, maxPacked + 1, "the image x for linux/amd64 is 14.01 MiB packed, and at most 14.00 MiB is allowed"},
 	} {
 		got := ""
-		if err := tooLarge([]image{{name: "x", platforms: []platform{{arch: "amd64", unpacked: c.unpacked, packed: c.packed}}}}); err != nil {
+		if err := tooLarge([]image{{name: c.name, platforms: []platform{{arch: "amd64", unpacked: c.unpacked, packed: c.packed}}}}); err != nil {
 			got = err.Error()
 		}
 		if got != c.want {

@@ -23,11 +23,15 @@ import (
 	"time"
 )
 
-// What one image may weigh on one platform.
+// What the image of a stage may weigh on one platform; nodes pull it before each
+// first run. The tool, which people run, brings a NATS server for its demo.
 const (
-	mebibyte    = 1 << 20
-	maxUnpacked = 40 * mebibyte
-	maxPacked   = 14 * mebibyte
+	mebibyte        = 1 << 20
+	maxUnpacked     = 40 * mebibyte
+	maxPacked       = 14 * mebibyte
+	tool            = "baleen"
+	maxToolUnpacked = 56 * mebibyte
+	maxToolPacked   = 20 * mebibyte
 )
 
 func main() {
@@ -155,8 +159,13 @@ func tooLarge(images []image) error {
 						i.name, p.name(), size(bytes), state, size(most)))
 				}
 			}
-			check("unpacked", p.unpacked, maxUnpacked)
-			check("packed", p.packed, maxPacked)
+			if i.name == tool {
+				check("unpacked", p.unpacked, maxToolUnpacked)
+				check("packed", p.packed, maxToolPacked)
+			} else {
+				check("unpacked", p.unpacked, maxUnpacked)
+				check("packed", p.packed, maxPacked)
+			}
 		}
 	}
 	if len(all) > 0 {
