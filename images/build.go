@@ -63,7 +63,7 @@ func names(source string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := []string{"baleen"}
+	all := []string{tool}
 	for _, base := range bases {
 		all = append(all, filepath.Base(filepath.Dir(base)))
 	}

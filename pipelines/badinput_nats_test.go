@@ -245,10 +245,10 @@ var (
 		{spec: "policy: {tags: [" + many(65, "t#") + "]}", want: "spec.policy.tags has 65 entries"},
 
 		{spec: "policy: {maxJWTBytes: null}"},
-		{spec: "policy: {maxJWTBytes: 512}"},
+		{spec: "policy: {maxJWTBytes: 1024}"},
 		{spec: "policy: {maxJWTBytes: 1048576}"},
 		{spec: "policy: {maxJWTBytes: 0}", want: "maxJWTBytes", only: crdAbsent},
-		{spec: "policy: {maxJWTBytes: 511}", want: "spec.policy.maxJWTBytes 511"},
+		{spec: "policy: {maxJWTBytes: 1023}", want: "spec.policy.maxJWTBytes 1023"},
 		{spec: "policy: {maxJWTBytes: 1048577}", want: "spec.policy.maxJWTBytes 1048577"},
 		{spec: "policy: {maxJWTBytes: -1}", want: "spec.policy.maxJWTBytes -1"},
 		{spec: "policy: {maxJWTBytes: 4Ki}", want: "spec.policy.maxJWTBytes must be a whole number, not text"},
@@ -852,7 +852,7 @@ func userTroubles(t *testing.T) []trouble {
 		scoped("permissions: null", "\n      requiredTags: [team]", "spec.tags: the account's scope needs the tag team: add it, as team:value"),
 
 		{fields: "permissions: {publish: {allow: [" + many(200, "orders.a-rather-long-token.#") + "]}}", reason: "GrantTooLarge", words: "the account allows 3500: name fewer subjects, or wider ones"},
-		{files: commerce(t, "policy:", "policy:\n    maxJWTBytes: 512"), fields: "credentials: {ttl: 720h, rotate: '1'}", reason: "GrantTooLarge", words: "the account allows 512"},
+		{files: commerce(t, "policy:", "policy:\n    maxJWTBytes: 1024"), fields: "permissions: {publish: {allow: [" + many(60, "orders.#") + "]}}", reason: "GrantTooLarge", words: "the account allows 1024"},
 
 		{files: configMap("sealing-certificates", "{eu-1: 7}"), reason: "Failed", words: "the ConfigMap baleen-system/sealing-certificates has data that is not text: put quotes around each value"},
 		{files: configMap("nats-user-overlays", "{a.yaml: \"a: [\\n\"}"), reason: "RenderFailed", words: "the overlays of the platform team do not apply"},
@@ -1083,9 +1083,9 @@ func TestSecretConflict(t *testing.T) {
 // the request is refused before anything is written down, and not again and again
 // after that.
 func TestGrantTooLargeForOneCluster(t *testing.T) {
-	user := request(t, "NatsUser", "team-a", "a", servedUser, "{}")
+	user := request(t, "NatsUser", "team-a", "a", servedUser, "{permissions: {publish: {allow: ["+many(60, "orders.#")+"]}}}")
 	first := scenario.New(t, platformDir, stages)
-	first.Write(commerce(t, "policy:", "policy:\n    maxJWTBytes: 512")...)
+	first.Write(commerce(t, "policy:", "policy:\n    maxJWTBytes: 1024")...)
 	_, _, message := first.ApplyObject(user).Ready()
 	var size int
 	if _, err := fmt.Sscanf(message, "what is asked for makes a JWT of %d bytes", &size); err != nil {

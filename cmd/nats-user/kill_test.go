@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ type killed struct {
 }
 
 const again = `, rotate: "2", revokePrevious: `
+
+var notAdmitted = strings.Replace(orders(again+"AfterOverlap"), "orders.>", "payments.>", 1)
 
 // The acts. Every one goes on after the container was started again, which finds
 // what the dead one left in output and metadata.
@@ -75,6 +78,21 @@ var acts = map[string]act{
 		run:    func(k *killed) { k.apply(orders(again + "Immediately")) },
 		after: func(k *killed) {
 			k.revoked(k.goesOn(orders(again+"Immediately"), "RotationRequested"))
+		},
+	},
+	"refusal, while a former credential is to go": {
+		before: func(k *killed) {
+			k.served(orders(""), clusters...)
+			k.apply(orders(again + "AfterOverlap"))
+			k.apply(orders(again + "AfterOverlap"))
+			k.now = k.now.Add(25 * time.Hour)
+		},
+		run: func(k *killed) { k.apply(notAdmitted) },
+		after: func(k *killed) {
+			now := k.delivered()
+			k.quiet(func() { k.apply(notAdmitted) })
+			k.apply(k.commerce())
+			k.revoked(now)
 		},
 	},
 	// Without an account that revokes meanwhile a deletion ends with an error.
@@ -127,8 +145,8 @@ var acts = map[string]act{
 }
 
 // Between two points at which something has changed outside, in a file or on the
-// server, all deaths leave the same world, so one of them is enough. With -all each
-// is tried: twice as many, and nearly twice the time.
+// server, all deaths leave the same world, so one of them is enough. All are tried,
+// in more than twice the time, by go test ./cmd/nats-user -run TestKilled -args -all
 var all = flag.Bool("all", false, "kill the stages at every point, also where nothing has changed since the point before")
 
 var changes = regexp.MustCompile(`^[0-9]+ (amid|after) (create|update|patch|delete|writing|asking for UPDATE)\b`)
@@ -137,52 +155,57 @@ var changes = regexp.MustCompile(`^[0-9]+ (amid|after) (create|update|patch|dele
 // happened: what it delivers works, what it made in vain is revoked, and nothing
 // else is left to do.
 func TestKilled(t *testing.T) {
+	t.Parallel()
+	var wait sync.WaitGroup
 	for _, name := range slices.Sorted(maps.Keys(acts)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := acts[name]
-			base := &killed{newWorld(t, mortal()), map[string]credential{}, map[string]bool{}}
-			if a.before != nil {
-				a.before(base)
-			}
-			began := time.Now()
-			base.revocations = base.account().Revocations
-			points := base.points(a)
-			tried := 0
-			for n, point := range points {
-				if !*all && n > 0 && !changes.MatchString(point) {
-					continue
-				}
-				tried++
-				k := base.fork(t)
-				k.first = func(promise string, env []string) {
-					if p := k.stage(promise, env, fmt.Sprintf("BALEEN_FATAL=%d", n+1)); !p.killed {
-						k.Errorf("not killed, but exit code %d: %s", p.code, p.said)
-					}
-					k.look()
-				}
-				a.run(k)
-				if a.after != nil {
-					a.after(k)
-				}
-				if k.leave(); t.Failed() {
-					t.Fatalf("it was killed at point %d of %d: %s", n+1, len(points), point)
-				}
-			}
-			t.Logf("killed at %d of %d points in %v:\n%s", tried, len(points), time.Since(began).Round(time.Millisecond), strings.Join(points, "\n"))
-		})
+		// All at once: the account's pipeline spends most of its time on waiting for
+		// more servers to answer.
+		wait.Go(func() { t.Run(name, acts[name].kill) })
 	}
+	wait.Wait()
 }
 
-func (k *killed) fork(t *testing.T) *killed {
-	t.Helper()
+func (a act) kill(t *testing.T) {
+	base := &killed{newWorld(t, mortal()), map[string]credential{}, map[string]bool{}}
+	if a.before != nil {
+		a.before(base)
+	}
+	base.revocations = base.account().Revocations
+	began := time.Now()
+	points := base.points(a)
+	tried := 0
+	for n, point := range points {
+		if !*all && n > 0 && !changes.MatchString(point) {
+			continue
+		}
+		tried++
+		k := base.fork()
+		k.first = func(promise string, env []string) {
+			if p := k.stage(promise, env, fmt.Sprintf("BALEEN_FATAL=%d", n+1)); !p.killed {
+				k.Errorf("not killed, but exit code %d: %s", p.code, p.said)
+			}
+			k.look()
+		}
+		a.run(k)
+		if a.after != nil {
+			a.after(k)
+		}
+		if k.leave(); t.Failed() {
+			t.Fatalf("it was killed at point %d of %d: %s", n+1, len(points), point)
+		}
+	}
+	t.Logf("killed at %d of %d points in %v:\n%s", tried, len(points), time.Since(began).Round(time.Millisecond), strings.Join(points, "\n"))
+}
+
+func (k *killed) fork() *killed {
+	k.Helper()
 	return &killed{k.world.fork(), k.was, maps.Clone(k.known)}
 }
 
 // points returns the names of the points of a run, from which nobody dies.
 func (k *killed) points(a act) []string {
 	k.Helper()
-	fork := k.fork(k.T)
+	fork := k.fork()
 	defer fork.leave()
 	fork.list = filepath.Join(k.TempDir(), "points")
 	a.run(fork)
@@ -340,6 +363,13 @@ func (k *killed) waits() {
 // gone is a deletion that ends, and does nothing if it is asked once more.
 func (k *killed) gone() {
 	k.Helper()
+	k.then = func(promise string, env []string) {
+		k.quiet(func() {
+			if p := k.stage(promise, env); p.code != 0 {
+				k.Errorf("the deletion, once more: %s", p.said)
+			}
+		})
+	}
 	if _, err := k.run(kratix.Delete, orders("")); err != nil {
 		k.Errorf("the deletion: %v", err)
 		return

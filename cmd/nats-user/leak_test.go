@@ -228,6 +228,11 @@ func TestNothingLeaks(t *testing.T) {
 			t.Errorf("%d credentials were issued for the reason %s, want %d", n, reason, want)
 		}
 	}
+	h.first = func(promise string, env []string) {
+		if p := h.stage(promise, env, "BALEEN_FATAL=1"); p.code != 0 {
+			t.Errorf("a stage as it is released can be made to die: exit code %d: %s", p.code, p.said)
+		}
+	}
 	h.wants(h.commerce(), "Verified")
 	h.dryRun = true
 	h.wants(user("file", "", ""), "Delivered")

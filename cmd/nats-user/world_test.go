@@ -89,9 +89,10 @@ type world struct {
 	// watch is told of every run of a stage.
 	watch func(process)
 	// first is called by the next run in place of its stage, which is run afterwards,
-	// as Kratix starts a container again. List is a file for the names of all points.
-	first func(promise string, env []string)
-	list  string
+	// as Kratix starts a container again; then is called when that has ended well. List
+	// is a file for the names of all points.
+	first, then func(promise string, env []string)
+	list        string
 }
 
 // process is a stage that has ended.
@@ -279,6 +280,10 @@ func (w *world) run(action kratix.Action, request string) (kratix.Result, error)
 			}
 			if p := w.stage(promise.Name, env); p.code != 0 {
 				return errors.New(strings.TrimSpace(p.said))
+			}
+			if then := w.then; then != nil {
+				w.then = nil
+				then(promise.Name, env)
 			}
 			return nil
 		},

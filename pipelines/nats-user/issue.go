@@ -1,6 +1,7 @@
 package natsuser
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,8 +137,9 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 			names = append(names, name)
 		}
 	}
-	for _, name := range names { // each has another name, and so a JWT of another size
-		if err := try(ctx, run, w, name); err != nil {
+	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
+		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+		if err := try(ctx, run, w, longest); err != nil {
 			return err
 		}
 	}

@@ -274,7 +274,7 @@ type Policy struct {
 	// carries it, by default at 4096 bytes.
 	//
 	// +kubebuilder:default=3500
-	// +kubebuilder:validation:Minimum=512
+	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=1048576
 	// +optional
 	MaxJWTBytes int64 `json:"maxJWTBytes,omitempty"`

@@ -216,8 +216,8 @@ func (y *Policy) validate(p *field.Problems) {
 			p.Addf("spec.policy.tags: %s is not a tag or a pattern such as team:{{namespace}} or stage:*", field.Quote(tag))
 		}
 	}
-	if y.MaxJWTBytes < 512 || y.MaxJWTBytes > 1<<20 {
-		p.Addf("spec.policy.maxJWTBytes %d is not between 512 and 1048576", y.MaxJWTBytes)
+	if y.MaxJWTBytes < 1024 || y.MaxJWTBytes > 1<<20 {
+		p.Addf("spec.policy.maxJWTBytes %d is not between 1024 and 1048576", y.MaxJWTBytes)
 	}
 }
 
