@@ -55,6 +55,8 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 demo: build ## Publish APIs, refuse a stolen path; issue a credential, rotate it, revoke it.
 	@bin/baleen demo
 
-bench: build ## Measure, in ratios to the ytt command line.
-	@go -C internal/tools build -trimpath -ldflags='-s -w' -o $(CURDIR)/bin/ytt carvel.dev/ytt/cmd/ytt
+bench: build ## Measure, in ratios to the command lines of ytt, nsc and kubeseal.
+	@go -C internal/tools build -trimpath -ldflags='-s -w' -o $(CURDIR)/bin/ \
+	  carvel.dev/ytt/cmd/ytt github.com/nats-io/nsc/v2 github.com/bitnami-labs/sealed-secrets/cmd/kubeseal
+	@go build -trimpath -ldflags='-s -w' -o bin/ ./test/bench/measured
 	@go run ./test/bench

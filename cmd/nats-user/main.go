@@ -4,8 +4,14 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
 )
 
-func main() { os.Exit(natsuser.Main()) }
+func main() {
+	// A run is short: up to a bound, memory costs it less than collecting does.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(32 << 20)
+	os.Exit(natsuser.Main())
+}

@@ -292,11 +292,15 @@ var ErrConflict = errors.New("the ledger was changed by another run: it is decid
 // Save stores a ledger that has changed since it was read; for one that has not
 // it does nothing. On ErrConflict nothing was stored.
 func (b Book) Save(ctx context.Context, l *Ledger) error {
-	text := l.text()
+	data, err := l.data()
+	if err != nil {
+		return err
+	}
+	text := textOf(data)
 	if text == l.stored {
 		return nil
 	}
-	object, err := encode(l)
+	object, err := encode(l, data, len(text))
 	if err != nil {
 		return err
 	}
@@ -358,6 +362,10 @@ func name(r identity.Request) string { return "ledger-" + r.LongHash() }
 // text is everything that a ledger says, in one form for one content.
 func (l *Ledger) text() string {
 	data, _ := l.data() // what was decoded encodes
+	return textOf(data)
+}
+
+func textOf(data map[string]any) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		fmt.Fprintf(&b, "%s=%s\n", key, data[key])
@@ -389,12 +397,8 @@ func (l *Ledger) data() (map[string]any, error) {
 	return data, fail
 }
 
-func encode(l *Ledger) (*unstructured.Unstructured, error) {
-	data, err := l.data()
-	if err != nil {
-		return nil, err
-	}
-	if size := len(l.text()); size > MaxBytes {
+func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructured, error) {
+	if size > MaxBytes {
 		return nil, fmt.Errorf("the ledger of %s would have %d KiB for %d identities, and %d KiB are allowed: place the request on fewer clusters, as two requests",
 			l.Request, size>>10, len(l.Rows), MaxBytes>>10)
 	}

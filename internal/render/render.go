@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"carvel.dev/ytt/pkg/cmd/template"
 	"carvel.dev/ytt/pkg/files"
@@ -41,6 +42,7 @@ func (d Document) File() string {
 type Templates struct {
 	own      []*files.File
 	overlays []*files.File
+	compiled func() (*compiled, error) // own, once
 }
 
 // New reads all templates of a folder. Overlays are ytt files by name; they are
@@ -64,6 +66,7 @@ func New(templates fs.FS, overlays map[string]string) (Templates, error) {
 		}
 		t.overlays = append(t.overlays, file("overlays/"+name, []byte(overlays[name])))
 	}
+	t.compiled = sync.OnceValues(func() (*compiled, error) { return compile(t.own) })
 	return t, err
 }
 
@@ -81,9 +84,9 @@ func (t Templates) Render(values any) ([]Document, error) {
 	if err := check(data); err != nil {
 		return nil, err
 	}
-	documents, err := t.evaluate(data, slices.Concat(t.own, t.overlays))
+	documents, err := evaluate(data, t.whole)
 	if err != nil && len(t.overlays) > 0 {
-		if _, without := t.evaluate(data, t.own); without == nil {
+		if _, without := evaluate(data, t.alone); without == nil {
 			return nil, fmt.Errorf("the overlays of the platform team do not apply: %w", oneLine(err))
 		}
 	}
@@ -93,24 +96,48 @@ func (t Templates) Render(values any) ([]Document, error) {
 	return documents, nil
 }
 
-func (t Templates) evaluate(values []byte, in []*files.File) (documents []Document, err error) {
+// whole evaluates the templates with the overlays on top.
+func (t Templates) whole(values []byte) ([]*yamlmeta.Document, error) {
+	if len(t.overlays) == 0 {
+		return t.alone(values)
+	}
+	options := template.NewOptions()
+	options.DataValuesFlags.FromFiles = []string{"request"}
+	options.DataValuesFlags.ReadFilesFunc = func(string) ([]*files.File, error) {
+		return []*files.File{file(valuesFile, values)}, nil
+	}
+	// ytt marks files while it works on them, so each evaluation has its own list.
+	out := options.RunWithFiles(template.Input{Files: files.NewSortedFiles(slices.Concat(t.own, t.overlays))}, silent{})
+	if out.Err != nil {
+		return nil, out.Err
+	}
+	return out.DocSet.Items, nil
+}
+
+// valuesFile is how ytt calls the values in its errors.
+const valuesFile = "request.json"
+
+// alone evaluates the templates without overlays.
+func (t Templates) alone(values []byte) ([]*yamlmeta.Document, error) {
+	c, err := t.compiled()
+	if err != nil {
+		return nil, err
+	}
+	return c.evaluate(values)
+}
+
+func evaluate(values []byte, with func([]byte) ([]*yamlmeta.Document, error)) (documents []Document, err error) {
 	defer func() {
 		if r := recover(); r != nil { // ytt panics on some overlays
 			err = fmt.Errorf("ytt stopped: %v", r)
 		}
 	}()
-	options := template.NewOptions()
-	options.DataValuesFlags.FromFiles = []string{"request"}
-	options.DataValuesFlags.ReadFilesFunc = func(string) ([]*files.File, error) {
-		return []*files.File{file("request.json", values)}, nil
-	}
-	// ytt marks files while it works on them, so each evaluation has its own list.
-	out := options.RunWithFiles(template.Input{Files: files.NewSortedFiles(slices.Clone(in))}, silent{})
-	if out.Err != nil {
-		return nil, out.Err
+	items, err := with(values)
+	if err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
-	for _, item := range out.DocSet.Items {
+	for _, item := range items {
 		d, err := document(item)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -127,5 +129,37 @@ metadata:
 				t.Errorf("got %s, %v, want %q", all.String(), err, c.want)
 			}
 		})
+	}
+}
+
+// Templates without overlays are compiled once; with overlays ytt does it all. Both
+// give the same, whatever was rendered before.
+func TestCompiledIsTheSame(t *testing.T) {
+	const nothing = `#@ load("@ytt:overlay", "overlay")
+#@overlay/match by=overlay.subset({"kind": "Nothing"}), expects="0+"
+---
+`
+	compiled, err := New(templates, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlaid, err := New(templates, map[string]string{"nothing.yaml": nothing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, values := range []any{
+		map[string]any{"name": "x", "values": []string{"a", "yes", "#@ fail()", "a\n---\nb"}},
+		map[string]any{"name": "y", "values": []string{}},
+		map[string]any{"name": "x"},
+		map[string]any{"name": "x", "values": []string{"a"}},
+		map[string]any{"name": 7},
+		map[string]any{"unknown": "x"},
+		map[string]any{},
+	} {
+		got, err := compiled.Render(values)
+		want, wantErr := overlaid.Render(values)
+		if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Errorf("%v:\n%s, %v\nand with an overlay that matches nothing\n%s, %v", values, got, err, want, wantErr)
+		}
 	}
 }

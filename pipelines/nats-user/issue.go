@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -209,21 +211,44 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
 		return err
 	}
-	for _, name := range names {
+	ciphertexts := make([]map[string]string, len(names))
+	err = concurrently(len(names), func(i int) error {
+		name := names[i]
 		credentials, err := w.account.Issuer.Issue(ctx, identities[name], w.account.Grant(w.user, name), expires)
 		if err != nil {
 			return workflow.Fail("GrantRefused", err)
 		}
+		d := made[name].Basis.Delivery
+		ciphertexts[i], err = clusters[name].certificate.Seal(d.Namespace, d.Name, contents(d, credentials))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
 		row := made[name]
-		d := row.Basis.Delivery
-		if row.Ciphertext, err = clusters[name].certificate.Seal(d.Namespace, d.Name, contents(d, credentials)); err != nil {
-			return err
-		}
-		row.State = ledger.Active
+		row.State, row.Ciphertext = ledger.Active, ciphertexts[i]
 		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
 		l.Add(row)
 	}
 	return ledgers.Save(ctx, l)
+}
+
+// concurrently calls do for 0 to n-1 on all processors, and returns the first error
+// in that order.
+func concurrently(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	workers := min(n, runtime.GOMAXPROCS(0))
+	var wait sync.WaitGroup
+	for worker := range workers {
+		wait.Go(func() {
+			for i := worker; i < n; i += workers {
+				errs[i] = do(i)
+			}
+		})
+	}
+	wait.Wait()
+	return cmp.Or(errs...)
 }
 
 // userName is how the user is called in the account. Its key tells generations

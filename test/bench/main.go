@@ -1,43 +1,21 @@
-// Command bench measures one configure of an ApiAggregatorTarget with ten paths
-// against the ytt command line rendering the same templates with the same
-// values: as whole processes, in turn, so that a ratio holds when the machine's
-// speed drifts; and the rendering itself, in one process.
+// Command bench measures what a platform does all day against the tools that one
+// would reach for: a configure of an ApiAggregatorTarget with ten paths against
+// the ytt command line rendering the same templates with the same values, and a
+// NatsUser against a shell script with nsc, kubeseal and ytt. It measures whole
+// processes, in turn, so that a ratio holds when the machine's speed drifts, and
+// fails if a bound is broken.
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
-	"time"
 
-	"carvel.dev/ytt/pkg/cmd/template"
-	"carvel.dev/ytt/pkg/cmd/ui"
-	"carvel.dev/ytt/pkg/files"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
-
-	"github.com/baleen-platform/baleen/internal/kratix"
-	"github.com/baleen-platform/baleen/internal/platform"
-	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/term"
-	"github.com/baleen-platform/baleen/promises"
 )
 
-const (
-	stage = "bin/api-aggregator-target"
-	ytt   = "bin/ytt"
-	// runs of each process; the first warms up and does not count.
-	runs = 41
-	// renderings in one process, of each kind.
-	renderings = 201
-)
+// runs of each process; the first warms up and does not count.
+const runs = 41
 
 func main() {
 	if err := bench(); err != nil {
@@ -47,280 +25,92 @@ func main() {
 }
 
 func bench() error {
-	dir, err := os.MkdirTemp("", "baleen-bench-")
+	dir, err := os.MkdirTemp(memory(), "baleen-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := setup{dir: dir}
-	if err := b.prepare(); err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "measuring…")
-	var ours, theirs []sample
-	for range runs {
-		o, err := b.configure()
+	var figures []figure
+	for _, part := range []func(dir string) ([]figure, error){target, credential, reads} {
+		more, err := part(dir)
 		if err != nil {
 			return err
 		}
-		y, err := b.commandLine()
-		if err != nil {
-			return err
-		}
-		ours, theirs = append(ours, o), append(theirs, y)
+		figures = append(figures, more...)
 	}
-	ours, theirs = ours[1:], theirs[1:]
-	own, library, err := b.renderings()
-	if err != nil {
-		return err
+	return show(figures)
+}
+
+// memory is a folder that lies in memory, where there is one: a platform folder is
+// written through, and what a disk takes for that is no property of a pipeline.
+func memory() string {
+	const dir = "/dev/shm"
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return dir
 	}
-	wall := func(s sample) float64 { return s.wall.Seconds() * 1000 }
-	cpu := func(s sample) float64 { return s.cpu.Seconds() * 1000 }
-	memory := func(s sample) float64 { return float64(s.memory) / 1024 }
-	head := []term.Cell{}
-	for _, title := range []string{"", "BALEEN", "YTT", "RATIO", "BOUND"} {
-		head = append(head, term.Cell{Text: title, Style: term.Bold})
+	return ""
+}
+
+// figure is a row of the table: values that were measured in turn with those of
+// something else, and the bound of their median (most) or of the median of their
+// ratios (ratio); 0 for none.
+type figure struct {
+	what, unit  string
+	own         []float64
+	with        string
+	other       []float64
+	ratio, most float64
+}
+
+// compare makes the figures of two kinds of processes. There is always a bound on
+// memory.
+func compare(what string, own []sample, with string, other []sample, ratio float64) []figure {
+	row := func(title, unit string, value func(sample) float64) figure {
+		return figure{what: what + ", " + title, unit: unit, own: each(own, value), with: with, other: each(other, value)}
 	}
-	row := func(what, unit string, a, b []float64, bound string) []term.Cell {
+	all := []figure{row("wall time", "ms", sample.wall), row("CPU time", "ms", sample.cpu), row("peak memory", "MiB", sample.memory)}
+	all[0].ratio, all[2].most = ratio, 64
+	return all
+}
+
+func show(figures []figure) error {
+	rows := [][]term.Cell{nil}
+	for _, title := range []string{"", "BALEEN", "COMPARED WITH", "RATIO", "BOUND"} {
+		rows[0] = append(rows[0], term.Cell{Text: title, Style: term.Bold})
+	}
+	var broken []string
+	for _, f := range figures {
 		var ratios []float64
-		for i := range a {
-			ratios = append(ratios, a[i]/b[i])
+		for i := range f.own {
+			ratios = append(ratios, f.own[i]/f.other[i])
 		}
-		return []term.Cell{{Text: what}, {Text: fmt.Sprintf("%.1f %s", median(a), unit)}, {Text: fmt.Sprintf("%.1f %s", median(b), unit)}, {Text: fmt.Sprintf("%.2f", median(ratios))}, {Text: bound}}
-	}
-	return term.Table(os.Stdout, term.Colors(os.Stdout), head,
-		row("configure of 10 paths, wall time", "ms", each(ours, wall), each(theirs, wall), "3"),
-		row("configure of 10 paths, CPU time", "ms", each(ours, cpu), each(theirs, cpu), ""),
-		row("configure of 10 paths, peak memory", "MiB", each(ours, memory), each(theirs, memory), "64 MiB"),
-		row("the rendering itself", "ms", own, library, "1.2"),
-	)
-}
-
-// setup is what both sides work on.
-type setup struct {
-	dir    string
-	values []byte
-	env    []string
-}
-
-const aggregator = `
-apiVersion: baleen.dev/v1alpha1
-kind: ApiAggregator
-metadata: {name: public-api, namespace: platform}
-spec:
-  hostname: api.example.com
-  tls: {clusterIssuer: letsencrypt}
-  gateway: {className: traefik, implementation: Traefik, namespace: gateways}
-  requestBody: {default: 1Mi, max: 100Mi}
-  allowedNamespaces: ["team-*"]
-  placement: {matchLabels: {environment: dev}}
-`
-
-func (b *setup) prepare() error {
-	platformDir := filepath.Join(b.dir, "platform")
-	if err := os.CopyFS(platformDir, os.DirFS("testdata/platform")); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(platformDir, "platform/ApiAggregator.baleen.dev/public-api.yaml"), []byte(aggregator), 0o644); err != nil {
-		return err
-	}
-	var request strings.Builder
-	request.WriteString("apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: orders, namespace: team-a}\nspec:\n" +
-		"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: orders, port: 8080}]\n  requestHeaders: {set: {X-Team: a}, remove: [X-Debug]}\n  paths:\n")
-	for i := range 10 {
-		fmt.Fprintf(&request, "  - {path: /orders/%d, methods: [GET, POST], rewritePrefix: /}\n", i)
-	}
-	var object unstructured.Unstructured
-	data, err := yaml.YAMLToJSON([]byte(request.String()))
-	if err == nil {
-		err = object.UnmarshalJSON(data)
-	}
-	if err != nil {
-		return err
-	}
-	promise, _ := promises.Find(object.GroupVersionKind().GroupKind())
-	client, err := platform.OpenFolder(platformDir, time.Now)
-	if err != nil {
-		return err
-	}
-	// The first run stores request and Work, so that the measured ones have
-	// nothing to do but everything to check: what a platform does all day.
-	result, err := kratix.Run(context.Background(), kratix.Options{
-		Version: kratix.H, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
-		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
-		Stage: func(_ context.Context, env []string) error {
-			b.env = append(env, "BALEEN_PLATFORM_DIR="+platformDir, "BALEEN_KRATIX_DIR="+b.out())
-			_, err := b.configure()
-			return err
-		},
-	})
-	if err != nil {
-		return err
-	}
-	return b.sameValues(result)
-}
-
-func (b *setup) out() string { return filepath.Join(b.dir, "out") }
-
-// sameValues makes the values for the ytt command line, and checks that it
-// renders with them what the pipeline emitted: otherwise the two do not compare.
-func (b *setup) sameValues(result kratix.Result) error {
-	var want []string
-	paths := []any{}
-	for _, data := range result.Destinations[0].After {
-		want = append(want, string(data))
-		var route struct {
-			Kind     string
-			Metadata struct {
-				Name        string
-				Annotations map[string]string
-			}
+		own, ratio, bound, style := median(f.own), median(ratios), "", term.Plain
+		switch {
+		case f.ratio > 0:
+			bound = fmt.Sprintf("%g times", f.ratio)
+		case f.most > 0:
+			bound = strings.TrimSpace(fmt.Sprintf("%g %s", f.most, f.unit))
 		}
-		if err := yaml.Unmarshal(data, &route); err != nil {
-			return err
+		if f.ratio > 0 && ratio > f.ratio || f.most > 0 && own > f.most {
+			broken, style = append(broken, f.what), term.Red
 		}
-		if route.Kind == "HTTPRoute" {
-			paths = append(paths, map[string]any{
-				"name": route.Metadata.Name, "value": route.Metadata.Annotations["baleen.dev/path"], "type": "PathPrefix",
-				"methods": []string{"GET", "POST"}, "rewritePrefix": "/", "bodyLimit": "1048576", "annotations": route.Metadata.Annotations,
-			})
-		}
+		rows = append(rows, []term.Cell{
+			{Text: f.what}, {Text: amount(own, f.unit), Style: style}, {Text: f.with + " " + amount(median(f.other), f.unit)},
+			{Text: fmt.Sprintf("%.2f", ratio), Style: style}, {Text: bound},
+		})
 	}
-	var gateway struct {
-		Metadata struct{ Labels map[string]string }
-		Spec     struct {
-			ParentRefs []struct{ Name, Namespace, SectionName string }
-		}
-	}
-	for _, text := range want {
-		if strings.Contains(text, "kind: HTTPRoute") {
-			if err := yaml.Unmarshal([]byte(text), &gateway); err != nil {
-				return err
-			}
-		}
-	}
-	parent := gateway.Spec.ParentRefs[0]
-	var err error
-	b.values, err = yaml.Marshal(map[string]any{
-		"destination": "dev-1", "implementation": "Traefik", "hostname": "api.example.com", "namespace": "team-a", "timeout": "",
-		"gateway":        map[string]any{"name": parent.Name, "namespace": parent.Namespace, "listener": parent.SectionName},
-		"backends":       []any{map[string]any{"service": "orders", "port": 8080, "weight": 1}},
-		"requestHeaders": map[string]any{"set": []any{map[string]any{"name": "X-Team", "value": "a"}}, "remove": []string{"X-Debug"}},
-		"labels":         gateway.Metadata.Labels, "paths": paths,
-	})
-	if err != nil {
+	if err := term.Table(os.Stdout, term.Colors(os.Stdout), rows...); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.valuesFile(), b.values, 0o644); err != nil {
-		return err
-	}
-	out, err := b.command().Output()
-	if err != nil {
-		return err
-	}
-	got := strings.Split(string(out), "---\n")
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("ytt does not render what the pipeline emits:\n%s\ninstead of\n%s", got, want)
+	if len(broken) > 0 {
+		return fmt.Errorf("out of bounds: %s", strings.Join(broken, "; "))
 	}
 	return nil
 }
 
-func (b *setup) valuesFile() string { return filepath.Join(b.dir, "values.yaml") }
-
-func (b *setup) command() *exec.Cmd {
-	return exec.Command(ytt, "-f", "promises/api-aggregator-target/templates", "--data-values-file", b.valuesFile())
-}
-
-// sample is one process: its time on the wall and on processors, and its peak
-// memory in KiB.
-type sample struct {
-	wall, cpu time.Duration
-	memory    int64
-}
-
-func measure(c *exec.Cmd) (sample, error) {
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	start := time.Now()
-	err := c.Run()
-	wall := time.Since(start)
-	if err != nil {
-		return sample{}, fmt.Errorf("%s: %w: %s", c.Path, err, &stderr)
+func amount(value float64, unit string) string {
+	if unit == "" {
+		return fmt.Sprintf("%g", value)
 	}
-	usage := c.ProcessState.SysUsage().(*syscall.Rusage)
-	return sample{wall, c.ProcessState.UserTime() + c.ProcessState.SystemTime(), usage.Maxrss}, nil
-}
-
-func (b *setup) configure() (sample, error) {
-	c := exec.Command(stage)
-	c.Env = b.env
-	return measure(c)
-}
-
-func (b *setup) commandLine() (sample, error) { return measure(b.command()) }
-
-// renderings times Baleen's rendering and ytt's own library on the same input, in turn.
-func (b *setup) renderings() (own, library []float64, err error) {
-	var values map[string]any
-	if err := yaml.Unmarshal(b.values, &values); err != nil {
-		return nil, nil, err
-	}
-	fsys := promises.Templates("api-aggregator-target")
-	for range renderings {
-		start := time.Now()
-		templates, err := render.New(fsys, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		if _, err := templates.Render(values); err != nil {
-			return nil, nil, err
-		}
-		own = append(own, time.Since(start).Seconds()*1000)
-
-		start = time.Now()
-		if err := b.bare(fsys); err != nil {
-			return nil, nil, err
-		}
-		library = append(library, time.Since(start).Seconds()*1000)
-	}
-	return own[1:], library[1:], nil
-}
-
-// bare is what the ytt command line does, without its process.
-func (b *setup) bare(fsys fs.FS) error {
-	var in []*files.File
-	names, err := fs.Glob(fsys, "*")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		data, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return err
-		}
-		in = append(in, files.MustNewFileFromSource(files.NewBytesSource(name, data)))
-	}
-	options := template.NewOptions()
-	options.DataValuesFlags.FromFiles = []string{b.valuesFile()}
-	out := options.RunWithFiles(template.Input{Files: files.NewSortedFiles(in)}, ui.NewTTY(false))
-	if out.Err != nil {
-		return out.Err
-	}
-	_, err = out.DocSet.AsBytes()
-	return err
-}
-
-func each(samples []sample, value func(sample) float64) []float64 {
-	var all []float64
-	for _, s := range samples {
-		all = append(all, value(s))
-	}
-	return all
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return fmt.Sprintf("%.1f %s", value, unit)
 }
