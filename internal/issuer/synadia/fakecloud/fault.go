@@ -141,13 +141,14 @@ func (f Fault) send(w http.ResponseWriter, a *answer) {
 
 // answer is kept until it is known what the client shall get.
 type answer struct {
-	status int
-	header http.Header
-	body   bytes.Buffer
+	status     int
+	header     http.Header
+	body       bytes.Buffer
+	wrote, cut bool
 }
 
 func newAnswer() *answer { return &answer{status: http.StatusOK, header: http.Header{}} }
 
 func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) WriteHeader(status int)      { a.status = status }
-func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
+func (a *answer) WriteHeader(status int)      { a.status, a.wrote = status, true }
+func (a *answer) Write(p []byte) (int, error) { a.wrote = true; return a.body.Write(p) }
