@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	natsjwt "github.com/nats-io/jwt/v2"
@@ -430,6 +431,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{"status before the effect", fakecloud.Fault{Status: 503}, 503, true, 0},
 		{"status after the effect", fakecloud.Fault{Status: 500, Late: true}, 500, true, 1},
+		{"an empty answer", fakecloud.Fault{Status: 201}, 0, false, 0},
+		{"an answer without fields", fakecloud.Fault{Status: 201, Body: "{}", Late: true}, 0, false, 1},
 		{"cut before the effect", fakecloud.Fault{Drop: true}, 0, true, 0},
 		{"cut after the effect", fakecloud.Fault{Drop: true, Late: true}, 0, true, 1},
 		{"half a body", fakecloud.Fault{Half: true}, 0, true, 1},
@@ -487,6 +490,49 @@ func TestRetryAfterAndOrder(t *testing.T) {
 			t.Errorf("line %d of the log is %q, want %q", i, log[i], line)
 		}
 	}
+}
+
+// A year passes in no time, and the clocks of the cloud, of its JWTs and of the
+// servers go together.
+func TestWithinABubbleOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, url: "http://cloud"}
+		var err error
+		w.nats, err = natslocal.New(t.TempDir())
+		w.must(err)
+		w.Cloud, err = fakecloud.New(fakecloud.Options{NATS: w.nats, Tokens: []string{token}})
+		w.must(err)
+		config := syncp.NewConfiguration()
+		config.HTTPClient = &http.Client{Timeout: time.Minute, Transport: fakecloud.Transport(w.Cloud)}
+		w.client = syncp.NewAPIClient(config)
+
+		user := w.mustCreate(syncp.NatsUserCreateRequest{Name: "a", JwtExpiresInSecs: syncp.Ptr(int64(30 * 24 * 3600))})
+		connect := func(creds string) error {
+			return w.nats.While(func() error {
+				conn, err := w.connect(creds)
+				if err == nil {
+					conn.Close()
+				}
+				return err
+			})
+		}
+		old, err := w.creds(user.Id)
+		w.must(err)
+		w.must(connect(old))
+		time.Sleep(365 * 24 * time.Hour)
+		if connect(old) == nil {
+			t.Error("what was issued a year ago still connects")
+		}
+		creds, err := w.creds(user.Id)
+		w.must(err)
+		w.must(connect(creds))
+		_, _, err = w.client.AccountAPI.CreateOrUpdateNatsUserRevocation(w.as(token), w.Account, user.UserPublicKey).
+			NatsUserRevocationRequest(syncp.NatsUserRevocationRequest{}).Execute()
+		w.must(err)
+		if connect(creds) == nil {
+			t.Error("what is revoked still connects")
+		}
+	})
 }
 
 // A client that has given up does not stop what it asked for.

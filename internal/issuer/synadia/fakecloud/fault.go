@@ -24,9 +24,10 @@ type Fault struct {
 	// Delay is waited. The request has its effect even if the client leaves
 	// meanwhile.
 	Delay time.Duration
-	// Status is answered instead, with a Retry-After header where that is set.
-	Status     int
-	RetryAfter string
+	// Status is answered instead, with this body, which may well be empty, as JSON,
+	// and a Retry-After header where that is set.
+	Status           int
+	Body, RetryAfter string
 	// Drop cuts the connection instead of an answer.
 	Drop bool
 	// Half cuts the connection after half of the answer's body.
@@ -101,7 +102,9 @@ func (f Fault) around(effect func() *answer) *answer {
 	}
 	if f.Status != 0 {
 		a = newAnswer()
-		write(a, 0, nil, refuse(f.Status, "the cloud was told to fail"))
+		a.status = f.Status
+		a.header.Set("Content-Type", "application/json")
+		a.body.WriteString(f.Body)
 		if f.RetryAfter != "" {
 			a.header.Set("Retry-After", f.RetryAfter)
 		}
