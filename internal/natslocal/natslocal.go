@@ -108,7 +108,8 @@ func New(dir string) (*System, error) {
 	return s, nil
 }
 
-// Push signs an account and stores it, as `nsc push` does while no server runs.
+// Push signs an account and stores it, as `nsc push` does. A server that runs has
+// it, and has cut those who may not be connected any more, when Push returns.
 func (s *System) Push(claims *jwt.AccountClaims) error {
 	key, err := nkeys.FromSeed(s.OperatorKey)
 	if err != nil {
@@ -116,6 +117,14 @@ func (s *System) Push(claims *jwt.AccountClaims) error {
 	}
 	token, err := claims.Encode(key)
 	if err != nil {
+		return err
+	}
+	if conn, err := s.Connect(s.SystemCredentials); err == nil {
+		defer conn.Close()
+		// Not the resolver's Store: it drops the second of two within a second.
+		_, err := conn.Request("$SYS.REQ.CLAIMS.UPDATE", []byte(token), 10*time.Second)
+		return err
+	} else if !errors.Is(err, nats.ErrNoServers) {
 		return err
 	}
 	return os.WriteFile(filepath.Join(s.Dir, claims.Subject+".jwt"), []byte(token), 0o644)
