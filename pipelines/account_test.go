@@ -153,7 +153,7 @@ func TestAccountIsVerified(t *testing.T) {
 			})
 			l.account = strings.Replace(l.account, "signingKey: {", "signingKey: {scoped: true, ", 1)
 		}, "ScopeMismatch", "the tag stage", true},
-		{"the servers are away", func(l *live) { l.system.Stop() }, "ServersUnreachable", "cannot be reached", false},
+		{"the servers are away", func(l *live) { l.system.Stop() }, "ServersUnreachable", "can be reached", false},
 		{"no operator, and a key that nobody lists", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateAccount)
 			l.secret("commerce-signing", "seed", seed)

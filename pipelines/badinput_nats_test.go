@@ -811,7 +811,7 @@ func userTroubles(t *testing.T) []trouble {
 		{files: commerce(t, "metadata: {", "metadata: {finalizers: [a/b], deletionTimestamp: \"2026-01-01T00:00:00Z\", "), reason: "AccountNotFound", words: "there is no NatsAccount baleen-system/commerce"},
 		{files: commerce(t, "maxTTL: 2160h", "maxTTL: 0h"), reason: "AccountInvalid", words: `NatsAccount baleen-system/commerce is not valid: spec.policy.maxTTL "0h"`},
 		{files: commerce(t, "name: commerce-signing", "name: nothing"), reason: "AccountInvalid", words: "there is no Secret baleen-system/nothing: create it with the key seed"},
-		{files: configMap("baleen-config", "{reconcileInterval: 48h}"), reason: "AccountInvalid", words: "spec.policy.minRenewBefore of NatsAccount baleen-system/commerce is 48h, and Kratix reconciles every 48h0m0s: make it longer"},
+		{files: configMap("baleen-config", "{reconcileInterval: 48h}"), reason: "AccountInvalid", words: "spec.policy.minRenewBefore of NatsAccount baleen-system/commerce is 48h, and Kratix reconciles every 48h: make it longer"},
 		{files: append(commerce(t, accountID, public), secretFile("commerce-signing", "stringData: {seed: "+identity+"}")), reason: "AccountInvalid", words: "it is the identity key of the account, which belongs offline"},
 		{fields: "workloadNamespace: team-b", reason: "NamespaceNotMapped", words: "may not act on the workload namespace team-b"},
 
@@ -886,7 +886,7 @@ func accountTroubles(t *testing.T) []trouble {
 		{fields: "provider: synadia", reason: "InvalidSpec", words: `spec.provider "synadia" is not jwt`},
 		{fields: "policy: {maxTTL: 0h}", reason: "InvalidSpec", words: "spec.policy.maxTTL"},
 		{fields: "policy: {publish: [" + breakout + "]}", reason: "InvalidSpec", words: "spec.policy.publish"},
-		{fields: "policy: {minRenewBefore: 10h}", reason: "RenewalWindowTooShort", words: "spec.policy.minRenewBefore of NatsAccount baleen-system/a is 10h, and Kratix reconciles every 10h0m0s"},
+		{fields: "policy: {minRenewBefore: 10h}", reason: "RenewalWindowTooShort", words: "spec.policy.minRenewBefore of NatsAccount baleen-system/a is 10h, and Kratix reconciles every 10h"},
 		{fields: jwt("seed: a"), reason: "InvalidSpec", words: `there is no field "spec.jwt.seed"`},
 		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: nothing}}}", reason: "SecretInvalid", words: "there is no Secret baleen-system/nothing: create it with the key seed"},
 		{fields: "jwt: {accountID: " + public + ", signingKey: {secretRef: {name: identity}}}", files: []txtar.File{secretFile("identity", "stringData: {seed: "+identity+"}")},
@@ -896,7 +896,7 @@ func accountTroubles(t *testing.T) []trouble {
 		operators("cannot be used: it is not a seed: put in the seed of an operator", secretFile("o", "stringData: {seed: "+hidden+"}")),
 		operators("there is no Secret baleen-system/s: create it with the key creds", seed),
 		operators("the key creds of the Secret s, are not a .creds file", seed, secretFile("s", "stringData: {creds: "+hidden+"}")),
-		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: commerce-signing}}, servers: ['nats://127.0.0.1:1']}", reason: "ServersUnreachable", words: "the servers cannot be reached"},
+		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: commerce-signing}}, servers: ['nats://127.0.0.1:1']}", reason: "ServersUnreachable", words: "can be reached: see to their addresses"},
 		{files: configMap("baleen-config", "{reconcileInterval: soon}"), reason: "ConfigurationInvalid", words: `the key "reconcileInterval"`},
 	}, signingTroubles(t, "SecretInvalid"))
 }

@@ -2,6 +2,7 @@ package pipelines_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 func example(t *testing.T, promise string) string {
@@ -314,5 +316,22 @@ func TestDelete(t *testing.T) {
 	}
 	if again := s.Apply(example(t, "api-aggregator")); again.Documents() != aggregator.Documents() {
 		t.Error("deleting a target changed its aggregator's documents")
+	}
+}
+
+// A dry run of a deletion says yes and does nothing, for every Promise.
+func TestDryRunOfADeletion(t *testing.T) {
+	for _, name := range promises.Names {
+		s := scenario.New(t, platformDir, stages)
+		request := example(t, name)
+		s.Apply(request)
+		before := s.Snapshot()
+		s.DryRun = true
+		if o := s.Delete(request); o.Err != nil || o.Code != 0 {
+			t.Errorf("%s: exit code %d: %v: %s", name, o.Code, o.Err, o.Stderr)
+		}
+		if !maps.Equal(s.Snapshot(), before) {
+			t.Errorf("%s: the platform has changed", name)
+		}
 	}
 }

@@ -47,6 +47,7 @@ type trustFlags struct {
 	name                                string
 	certificate, kubeconfig             string
 	controllerName, controllerNamespace string
+	sharedKey                           bool
 }
 
 func trustCommand() *cobra.Command {
@@ -77,6 +78,7 @@ stay. Done twice, the second time changes nothing.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the workload cluster, to fetch the certificate from its controller")
 	flags.StringVar(&f.certificate, "cert", "", "PEM file with the certificate, or several")
+	flags.BoolVar(&f.sharedKey, "shared-key", false, "take a certificate that another cluster has too")
 	flags.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "Service of the Sealed Secrets controller")
 	flags.StringVar(&f.controllerNamespace, "controller-namespace", "kube-system", "namespace of that Service")
 	f.platform.add(flags, "platform-kubeconfig")
@@ -105,6 +107,9 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var changes []string
+	if err := f.foreign(ctx, client, valid); err != nil {
+		return err
+	}
 	// First the certificates: who finds the label finds them too.
 	added, bundles, err := addCertificates(ctx, client, f.name, valid)
 	if err != nil {
@@ -135,6 +140,28 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	return term.Table(w, term.Colors(w), summary...)
+}
+
+// foreign refuses a certificate that is another cluster's: what is sealed with it
+// is for that one to read, and for this one not.
+func (f trustFlags) foreign(ctx context.Context, client platform.Client, certificates []*x509.Certificate) error {
+	if f.sharedKey || len(certificates) == 0 {
+		return nil
+	}
+	bundles, _, err := readBundles(ctx, client)
+	if err != nil {
+		return err
+	}
+	own, _ := seal.Parse([]byte(bundles[f.name])) // one that cannot be read is nobody's
+	for _, name := range slices.Sorted(maps.Keys(bundles)) {
+		theirs, _ := seal.Parse([]byte(bundles[name]))
+		for _, c := range certificates {
+			if name != f.name && !slices.ContainsFunc(own, c.Equal) && slices.ContainsFunc(theirs, c.Equal) {
+				return fmt.Errorf("that is the certificate of %s: give that of %s, or --shared-key if both controllers have the same key on purpose", name, f.name)
+			}
+		}
+	}
+	return nil
 }
 
 // certificates returns those that are asked for, from a file or from the

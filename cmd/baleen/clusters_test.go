@@ -113,7 +113,8 @@ func TestTrust(t *testing.T) {
 		"Left out  1 certificate expired",
 	)
 	w.write(file, second)
-	w.prints(w.trust("us-1", "--cert", file),
+	w.fails(w.trust("us-1", "--cert", file), "that is the certificate of eu-1: give that of us-1")
+	w.prints(w.trust("us-1", "--cert", file, "--shared-key"),
 		"NAME  REGISTERED  LABELS                             CERTIFICATE       PROBLEM",
 		"us-1  yes         destination=us-1,environment=prod  until 2099-01-01",
 		"",

@@ -87,7 +87,7 @@ type credentialRow struct {
 	Renews      time.Time `json:"renews,omitzero"`
 	// Reason is why an identity was issued, or why a request is not ready.
 	Reason string `json:"reason,omitempty"`
-	// State is that of the ledger, or one of Pending, NotReady, Failed, Deleting,
+	// State is that of the ledger, or Unrevoked, or of a request one of Pending, NotReady, Failed, Deleting,
 	// Missing and NoLedger.
 	State string `json:"state"`
 	// Attention is what is wrong, or empty.
@@ -157,10 +157,12 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		row := credentialRow{
 			Account: r.Basis.Account, Destination: r.Destination, Generation: r.Generation, User: r.User,
 			Issued: r.Issued.UTC(), Expires: r.Expires.UTC(), Renews: r.Renews.UTC(), Reason: r.Reason, State: string(r.State),
-			retired: r.State == ledger.Retired || r != a.ledger.Current(r.Destination) && !now.Before(r.Expires),
+			retired: r.State == ledger.Retired && !r.Unrevoked(now) || r != a.ledger.Current(r.Destination) && !now.Before(r.Expires),
 		}
 		switch {
 		case row.retired:
+		case r.Unrevoked(now):
+			row.State, row.Attention = "Unrevoked", "it was let go of, and can connect until it expires: nobody has revoked it"
 		case r.State == ledger.Intended:
 			row.Attention = "its issue is under way, or was given up: then the next run retires it"
 		case r.State == ledger.Retiring:

@@ -169,11 +169,15 @@ func TestCredentialsAttention(t *testing.T) {
 			want: []string{"commerce/us-1/1 Retiring: NatsAccount commerce has not revoked it yet", eu},
 		},
 		"retired": {
-			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retired })},
+			do:   []func(*world){change(revoke(0))},
 			want: []string{us},
 		},
-		"retired, and all are shown": {
+		"let go of, and nobody could revoke it": {
 			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retired })},
+			want: []string{"commerce/eu-1/1 Unrevoked: it was let go of, and can connect until it expires: nobody has revoked it", us},
+		},
+		"retired, and all are shown": {
+			do:   []func(*world){change(revoke(0))},
 			args: []string{"--all"},
 			want: []string{"commerce/eu-1/1 Retired", us},
 		},
@@ -189,8 +193,8 @@ func TestCredentialsAttention(t *testing.T) {
 		},
 		"the deletion is not done": {
 			do: []func(*world){gone, change(func(l *ledger.Ledger) {
-				l.Tombstone, l.Rows[0].State, l.Rows[1].State = &ledger.Tombstone{At: l.Rows[0].Issued}, ledger.Retiring, ledger.Retired
-			})},
+				l.Tombstone, l.Rows[0].State = &ledger.Tombstone{At: l.Rows[0].Issued}, ledger.Retiring
+			}), change(revoke(1))},
 			want: []string{
 				"commerce//0 Deleting: its deletion of 2026-08-01T12:00:00Z is not done: 1 credential still to be revoked",
 				"commerce/eu-1/1 Retiring: NatsAccount commerce has not revoked it yet",
@@ -198,8 +202,8 @@ func TestCredentialsAttention(t *testing.T) {
 		},
 		"deleted": {
 			do: []func(*world){gone, change(func(l *ledger.Ledger) {
-				l.Tombstone, l.Rows[0].State, l.Rows[1].State = &ledger.Tombstone{Done: true}, ledger.Retired, ledger.Retired
-			})},
+				l.Tombstone = &ledger.Tombstone{Done: true}
+			}), change(revoke(0, 1))},
 			args: []string{"--all"},
 			want: []string{"commerce/eu-1/1 Retired", "commerce/us-1/1 Retired"},
 		},
@@ -310,11 +314,7 @@ func TestCredentialsOfRequests(t *testing.T) {
 		"team-a     orders  commerce  eu-1         1           0s ago  in 30d   in 18d  FirstIssue   Active",
 		"team-a     orders  commerce  us-1         1           0s ago  in 30d   in 18d  FirstIssue   Active",
 	)
-	w.ledger(func(l *ledger.Ledger) {
-		for i := range l.Rows {
-			l.Rows[i].State = ledger.Retired
-		}
-	})
+	w.ledger(revoke(0, 1))
 	if err := w.folder().Delete(t.Context(), platform.NatsUser, "web", "orders", platform.Preconditions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -367,4 +367,13 @@ func TestCredentialsRefuses(t *testing.T) {
 	w.write(filepath.Join(w.platform, "baleen-state", "ConfigMap.core", "ledger-x.yaml"),
 		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ledger-x, namespace: baleen-state, labels: {baleen.dev/ledger: 'true'}}\ndata: {request: rubbish}\n")
 	w.fails(w.credentials(day0), "the ConfigMap baleen-state/ledger-x is not a ledger")
+}
+
+// revoke retires rows, as the account's pipeline does.
+func revoke(rows ...int) func(*ledger.Ledger) {
+	return func(l *ledger.Ledger) {
+		for _, i := range rows {
+			l.Rows[i].State, l.Rows[i].Revoked = ledger.Retired, l.Rows[i].Issued
+		}
+	}
 }

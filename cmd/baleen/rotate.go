@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	accounts "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -103,10 +104,14 @@ func (f rotateFlags) run(ctx context.Context, client platform.Client, request id
 		"annotations": map[string]any{r.Annotation: r.Value},
 		"labels":      map[string]any{kratix.LabelManualReconciliation: "true"},
 	}}
-	if _, err := client.Patch(ctx, platform.NatsUser, request.Namespace, request.Name, patch); err != nil {
+	patched, err := client.Patch(ctx, platform.NatsUser, request.Namespace, request.Name, patch)
+	if err != nil {
 		return fmt.Errorf("NatsUser %s cannot be asked to rotate: %w", request, err)
 	}
 	r.Message = fmt.Sprintf("NatsUser %s was asked for a new credential on %s: its next run issues it, and the former one %s.", request, on, fate(user, of))
+	if peer := workflow.PeerOf(patched, ""); peer.Reason != "" && !peer.Ready {
+		r.Message += fmt.Sprintf(" It is not ready now (%s): what keeps it from that may keep it from this too.", peer.Reason)
+	}
 	return f.output.print(w, r, func() error {
 		_, err := fmt.Fprintln(w, r.Message)
 		return err

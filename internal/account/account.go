@@ -265,7 +265,7 @@ func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
 func TooShort(a *v1alpha1.NatsAccount, interval time.Duration) error {
 	if least := a.Spec.Policy.MinRenewBefore.Value(); least <= interval {
 		return fmt.Errorf("spec.policy.minRenewBefore of NatsAccount %s/%s is %s, and Kratix reconciles every %s: make it longer than that and the time that a delivery may take, or credentials expire before they are renewed",
-			a.Namespace, a.Name, a.Spec.Policy.MinRenewBefore, interval)
+			a.Namespace, a.Name, a.Spec.Policy.MinRenewBefore, field.Short(interval))
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func Load(ctx context.Context, client platform.Client) (Config, error) {
 			ok = yaml.UnmarshalStrict([]byte(value), &c.Namespaces) == nil
 		}
 		if !ok {
-			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h, and namespaces, lines such as team-a: [team-a-*]",
+			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, and namespaces, lines such as team-a: [team-a-*]",
 				field.Quote(key), Namespace, name)
 		}
 	}
@@ -78,6 +78,9 @@ func Data(ctx context.Context, client platform.Client, name string) (map[string]
 }
 
 func duration(s string) (time.Duration, bool) {
+	if d := field.Duration(s).Value(); d > 0 {
+		return d, true
+	}
 	d, err := time.ParseDuration(s)
 	return d, err == nil && d >= 0
 }

@@ -46,14 +46,14 @@ func (p *Problems) Duration(name string, d Duration, least, most time.Duration) 
 	case !ok:
 		p.Addf("%s %s is not a duration such as 90m, 1h30m or 30d: write numbers of at most five digits, each with one of h, m, s and ms, or whole days alone", name, Quote(string(d)))
 	case v < least:
-		p.Addf("%s %s is too short: write at least %s", name, Quote(string(d)), short(least))
+		p.Addf("%s %s is too short: write at least %s", name, Quote(string(d)), Short(least))
 	case v > most:
-		p.Addf("%s %s is too long: write at most %s", name, Quote(string(d)), short(most))
+		p.Addf("%s %s is too long: write at most %s", name, Quote(string(d)), Short(most))
 	}
 }
 
-// short writes a duration without the units that are zero at its end.
-func short(d time.Duration) string {
+// Short writes a duration without the units that are zero at its end.
+func Short(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(s, zero) {

@@ -58,7 +58,7 @@ func TestDurationLimits(t *testing.T) {
 		0: "0s", time.Hour: "1h", 10 * time.Hour: "10h", 90 * time.Minute: "1h30m", time.Minute: "1m", 10 * time.Second: "10s",
 		90 * time.Second: "1m30s", time.Hour + time.Second: "1h0m1s", 100 * time.Millisecond: "100ms",
 	} {
-		if got := short(d); got != want {
+		if got := Short(d); got != want {
 			t.Errorf("%s is %s in short, want %s", d, got, want)
 		}
 	}

@@ -41,7 +41,8 @@ const (
 	Active State = "Active"
 	// Retiring: it is to be revoked.
 	Retiring State = "Retiring"
-	// Retired: it cannot connect any more, or expires with nobody's help.
+	// Retired: nothing is left to do about it. It cannot connect any more, unless
+	// it is [Row.Unrevoked].
 	Retired State = "Retired"
 )
 
@@ -121,6 +122,12 @@ type Row struct {
 	// Revoked is when the account's pipeline saw a revocation in effect: its own,
 	// or of an active row somebody else's.
 	Revoked time.Time `json:"revoked,omitzero"`
+}
+
+// Unrevoked tells whether an identity that was let go of can still connect, until
+// it expires: there was nothing to revoke it with, or it was to be left alone.
+func (r Row) Unrevoked(now time.Time) bool {
+	return r.State == Retired && r.Revoked.IsZero() && now.Before(r.Expires)
 }
 
 // Tombstone marks a request that is being deleted.

@@ -66,7 +66,7 @@ func (s Servers) connect(creds []byte) (*nats.Conn, error) {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
 		return nil, &RefusedError{err}
 	}
-	return nil, fmt.Errorf("the servers cannot be reached: %w", err)
+	return nil, fmt.Errorf("none of the servers %s can be reached: see to their addresses, and that Pods may connect there: %w", strings.Join(s.URLs, ", "), err)
 }
 
 // Try connects as a user and leaves. A [RefusedError] is the servers' own answer.
@@ -100,7 +100,7 @@ func (s *System) Close() { s.conn.Close() }
 func (s *System) TrustedKeys(ctx context.Context) ([]string, error) {
 	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return false })
 	if err != nil {
-		return nil, fmt.Errorf("the servers do not tell whom they trust: %w", err)
+		return nil, fmt.Errorf("the servers do not tell whom they trust (are the credentials those of a user of the system account?): %w", err)
 	}
 	var trusted []string // by all that have answered
 	for i, data := range answers {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
 	standin "github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -261,7 +262,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		}
 	}
 	for _, l := range leaving {
-		result.Message += fmt.Sprintf("; %s does not match any more and keeps its documents for %s from %s on", l.Name, r.Config.DestinationGrace, l.Since)
+		result.Message += fmt.Sprintf("; %s does not match any more and keeps its documents for %s from %s on", l.Name, field.Short(r.Config.DestinationGrace), l.Since)
 	}
 	status := r.status(result.Ready, result.Reason, result.Message)
 	maps.Copy(status, result.Status)

@@ -109,7 +109,7 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 	}
 	f.verified = "the servers have the account and list its signing key"
 	if !slices.Contains(trusted, w.operatorKey) {
-		f.fail("OperatorKeyNotTrusted", fmt.Errorf("not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; put in a signing key of the operator", w.operatorKey))
+		f.fail("OperatorKeyNotTrusted", fmt.Errorf("not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", w.operatorKey, w.account.Spec.JWT.Operator.SigningKeySecretRef.Name))
 		return
 	}
 	f.verified = "the servers have the account, list its signing key and trust the operator's"

@@ -45,7 +45,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err := askOwners(ctx, run, waiters); err != nil {
 		return err
 	}
-	if l.Tombstone.Done || run.DryRun {
+	if run.DryRun || l.Tombstone.Done {
 		return nil
 	}
 	_, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {

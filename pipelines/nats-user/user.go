@@ -259,11 +259,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 			if expires.IsZero() || current.Expires.Before(expires) {
 				expires = current.Expires
 			}
-			for _, r := range l.Rows {
-				if r.Destination == name && r.Generation < current.Generation && (r.State == ledger.Active || r.State == ledger.Retiring) {
-					row.Earlier = append(row.Earlier, v1alpha1.EarlierStatus{Generation: r.Generation, Expires: stamp(r.Expires), State: string(r.State)})
-				}
-			}
+			row.Earlier = earlier(l, *current, run.Now)
 		}
 		rows = append(rows, row)
 		if c.problem != "" {
@@ -303,10 +299,43 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 	if more := len(problems) - 1; more > 0 {
 		result.Message += fmt.Sprintf("; clusters with problems besides: %d, see status.credentials", more)
 	}
+	if n, until := unrevoked(l, run.Now); n > 0 {
+		result.Message += fmt.Sprintf("; former credentials that nobody can revoke: %d, the last expires on %s", n, stamp(until))
+	}
 	if n := l.Count(ledger.Retiring); n > 0 {
 		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(retiringAt(l), ", "), n)
 	}
 	return result
+}
+
+// earlier are the generations before the current one that can still connect.
+func earlier(l *ledger.Ledger, current ledger.Row, now time.Time) []v1alpha1.EarlierStatus {
+	var all []v1alpha1.EarlierStatus
+	for _, r := range l.Rows {
+		if r.Destination != current.Destination || r.Generation >= current.Generation || r.State == ledger.Retired && !r.Unrevoked(now) {
+			continue
+		}
+		state := string(r.State)
+		if r.Unrevoked(now) {
+			state = "Unrevoked"
+		}
+		all = append(all, v1alpha1.EarlierStatus{Generation: r.Generation, User: r.User, Expires: stamp(r.Expires), State: state})
+	}
+	return all
+}
+
+// unrevoked counts the identities that were let go of and can still connect, and
+// returns when the last of them expires.
+func unrevoked(l *ledger.Ledger, now time.Time) (n int, until time.Time) {
+	for _, r := range l.Rows {
+		if r.Unrevoked(now) {
+			n++
+			if r.Expires.After(until) {
+				until = r.Expires
+			}
+		}
+	}
+	return n, until
 }
 
 func count(n int) string {

@@ -441,8 +441,11 @@ type CredentialStatus struct {
 
 // EarlierStatus is a generation that was followed by another one.
 type EarlierStatus struct {
-	Generation int64  `json:"generation"`
-	Expires    string `json:"expires"`
-	// State is Active until it expires, or Retiring.
+	Generation int64 `json:"generation"`
+	// User is the public key of the user.
+	User    string `json:"user"`
+	Expires string `json:"expires"`
+	// State is Active until it expires; Retiring, to be revoked; or Unrevoked, let
+	// go of with nothing to revoke it with.
 	State string `json:"state"`
 }
