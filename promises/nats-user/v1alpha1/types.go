@@ -262,7 +262,7 @@ type TimeRange struct {
 
 // Credentials say how one generation of a credential follows another.
 type Credentials struct {
-	// TTL is the life of a credential, at most the account's maxTTL. A change
+	// TTL is the life of a credential, as 30d or 720h, at most the account's maxTTL. A change
 	// counts from the next generation on.
 	//
 	// +kubebuilder:default="720h"
