@@ -2,8 +2,11 @@ package pipelines_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +14,14 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
+	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // live is a platform whose NatsAccount is that of a NATS system in this process.
@@ -53,6 +59,7 @@ spec:
     namespaces: ["team-*"]
     publish: ["orders.>"]
     subscribe: ["orders.>", "_INBOX.>"]
+    allowResponses: {}
 `, system.AccountID, system.URL())
 	l.secret("commerce-signing", "seed", system.SigningKey)
 	l.secret("operator", "seed", system.OperatorKey, "creds", system.SystemCredentials)
@@ -294,5 +301,170 @@ func TestAccountIsDeleted(t *testing.T) {
 	l.Apply(rotated + "  deletionPolicy: Retain\n")
 	if o := l.Delete(user); o.Err != nil {
 		t.Errorf("with deletionPolicy: Retain its deletion says %v: %s", o.Err, o.Stderr)
+	}
+}
+
+// What a policy admits is what a server would let through, and not only what the
+// words say.
+func TestAdmission(t *testing.T) {
+	for _, test := range []struct {
+		name, old, new string // in the account
+		permissions    string // of the request
+		words          string // of the refusal; empty where it is admitted
+	}{
+		{"answers", "", "", "publish: {allow: [orders.a]}, allowResponses: {max: 1}", ""},
+		{"more answers than the policy has", "", "", "allowResponses: {max: 2}", "asks for 2 within 5s, and the account allows 1 within 5s"},
+		{"answers for longer", "", "", "allowResponses: {ttl: 1m}", "asks for 1 within 1m"},
+		{"answers, and the policy says nothing of them", "    allowResponses: {}\n", "", "allowResponses: {}", "spec.permissions.allowResponses is not allowed"},
+		{"one token alone", `subscribe: ["orders.>"`, `subscribe: ["orders.*"`, `subscribe: {allow: ["orders.*"]}`, ""},
+		{"one token, and something deeper beside it", `subscribe: ["orders.>"`, `subscribe: ["orders.*", "orders.eu.public"`,
+			`subscribe: {allow: ["orders.*", "orders.eu.public"]}`, `would let the user subscribe to "orders.>"`},
+		{"any one token, and inboxes", `subscribe: ["orders.>"`, `subscribe: ["*"`, `subscribe: {allow: ["*", "_INBOX.>"]}`, `would let the user subscribe to ">"`},
+		{"both, and what is deeper is allowed anyway", "", "", `subscribe: {allow: ["orders.*", "orders.eu.public"]}`, ""},
+	} {
+		l := newLive(t)
+		if !strings.Contains(l.account, test.old) {
+			t.Fatalf("%s: the account has no %q", test.name, test.old)
+		}
+		l.account = strings.Replace(l.account, test.old, test.new, 1)
+		l.wantReason("Verified", "")
+		o := l.Apply("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: orders, namespace: team-a}\nspec:\n  accountRef: {name: commerce}\n" +
+			"  permissions: {" + test.permissions + "}\n  secret: {name: nats}\n  placement: {matchLabels: {environment: prod}}\n")
+		_, reason, message := o.Ready()
+		if test.words == "" && reason != "Delivered" || test.words != "" && (reason != "NotAdmitted" || !strings.Contains(message, test.words)) {
+			t.Errorf("%s: %s: %s", test.name, reason, message)
+		}
+	}
+}
+
+// racing has something happen just before the first change of a ledger.
+type racing struct {
+	platform.Client
+	before *func()
+}
+
+func (c racing) Update(ctx context.Context, kind platform.Kind, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if do := *c.before; do != nil && strings.HasPrefix(object.GetName(), "ledger-") {
+		*c.before = nil
+		do()
+	}
+	return c.Client.Update(ctx, kind, object)
+}
+
+// meanwhile runs the account, and has something happen before it writes a ledger.
+func (l *live) meanwhile(do func(*ledger.Ledger)) {
+	l.Helper()
+	book := ledger.Book{Client: l.Client}
+	change := func() {
+		now, err := book.Get(l.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
+		if err == nil {
+			do(now)
+			err = book.Save(l.Context(), now)
+		}
+		if err != nil {
+			l.Error(err)
+		}
+	}
+	was := workflow.Open
+	defer func() { workflow.Open = was }()
+	workflow.Open = func(func() time.Time) (platform.Client, error) { return racing{l.Client, &change}, nil }
+	l.wantReason("Verified", "")
+	if change != nil {
+		l.Error("the account wrote no ledger")
+	}
+}
+
+// wantBooks looks whether the servers have revoked what the ledger says is, and
+// nothing else.
+func (l *live) wantBooks() {
+	l.Helper()
+	claims, err := l.system.Account(l.system.AccountID)
+	if err != nil {
+		l.Fatal(err)
+	}
+	all, err := ledger.Book{Client: l.Client}.All(l.Context())
+	if err != nil || len(all) != 1 {
+		l.Fatal(len(all), err)
+	}
+	for _, r := range all[0].Rows {
+		if _, is := claims.Revocations[r.User]; is == r.Revoked.IsZero() {
+			l.Errorf("generation %d on %s is %s, revoked: %t; the servers have revoked it: %t", r.Generation, r.Destination, r.State, !r.Revoked.IsZero(), is)
+		}
+	}
+}
+
+// A revocation that is queued while the account's run is under way was in no push
+// of that run: it is done in the next.
+func TestQueuedMeanwhile(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	l.Apply(user)
+	l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+	l.meanwhile(func(now *ledger.Ledger) { now.Row("eu-1", 2).State = ledger.Retiring })
+	l.wantBooks()
+	l.wantReason("Verified", "")
+	l.wantBooks()
+}
+
+// A request that a restore brings back while its credentials are being let go of
+// keeps them.
+func TestRestoredMeanwhile(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	l.Apply(example(t, "nats-user"))
+	file := filepath.Join(l.Dir, "team-a", "NatsUser.baleen.dev", "orders.yaml")
+	kept, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.RemoveAll("team-a/NatsUser.baleen.dev")
+	l.wantReason("Verified", "") // finds it missing
+	l.Now = l.Now.Add(25 * time.Hour)
+	l.meanwhile(func(now *ledger.Ledger) {
+		l.Write(txtar.File{Name: "team-a/NatsUser.baleen.dev/orders.yaml", Data: kept})
+		now.MissingSince = time.Time{} // as its own run does
+	})
+	l.wantBooks()
+	l.wantReason("Verified", "")
+	l.wantBooks()
+}
+
+// A key in the Secret that the account has not looked at yet issues nothing: it may
+// be that of another account.
+func TestUnverifiedKey(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	first := l.Apply(user)
+	seed, _ := newSeed(t, nkeys.CreateAccount)
+	l.secret("commerce-signing", "seed", seed)
+	again := l.Apply(user)
+	if _, reason, _ := again.Ready(); reason != "AccountUnverified" || again.Documents() != first.Documents() {
+		t.Errorf("the user is %s, its documents stay: %t", reason, again.Documents() == first.Documents())
+	}
+	stored, err := l.Client.Get(t.Context(), platform.NatsAccount, "baleen-system", "commerce")
+	if err != nil || stored.GetLabels()["kratix.io/manual-reconciliation"] != "true" {
+		t.Errorf("the account is not asked to look: %v", err)
+	}
+}
+
+// An overlay that does not apply revokes nothing, whatever the request asks for.
+func TestNothingIsRevokedForWhatCannotBeEmitted(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	l.Apply(user)
+	l.Write(txtar.File{Name: "baleen-system/ConfigMap.core/nats-user-overlays.yaml", Data: []byte(
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: nats-user-overlays, namespace: baleen-system}\ndata:\n  a.yaml: |\n" +
+			"    #@ load(\"@ytt:overlay\", \"overlay\")\n    #@overlay/match by=overlay.subset({\"kind\": \"Ingress\"})\n    ---\n    a: b\n")})
+	o := l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+	if _, reason, message := o.Ready(); reason != "RenderFailed" {
+		t.Errorf("the user is %s: %s", reason, message)
+	}
+	l.wantReason("Verified", "")
+	l.wantBooks()
+	if claims, _ := l.system.Account(l.system.AccountID); len(claims.Revocations) > 0 {
+		t.Errorf("%d are revoked", len(claims.Revocations))
 	}
 }

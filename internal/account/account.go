@@ -35,6 +35,9 @@ const Namespace = config.Namespace
 type Account struct {
 	*v1alpha1.NatsAccount
 	Issuer *jwt.Issuer
+	// Verified is the public signing key that its last run has looked at; empty
+	// before.
+	Verified string
 	// Refuted is what its last run found to be wrong with the keys, so that no
 	// credential would connect; empty if nothing.
 	Refuted string
@@ -77,6 +80,7 @@ func Open(ctx context.Context, client platform.Client, object *unstructured.Unst
 		return nil, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
 			a.Namespace, a.Name, a.Spec.JWT.SigningKey.SecretRef.Key, a.Spec.JWT.SigningKey.SecretRef.Name, err)
 	}
+	opened.Verified, _, _ = unstructured.NestedString(object.Object, "status", "account", "signingKey")
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, c := range conditions {
 		c, _ := c.(map[string]any)
@@ -137,6 +141,7 @@ func (a *Account) Admit(u *user.NatsUser) error {
 	} else {
 		a.admitSubjects(&p, u)
 	}
+	a.admitResponses(&p, u)
 	for _, t := range u.Spec.ConnectionTypes {
 		if !slices.Contains(policy.ConnectionTypes, t) {
 			p.Addf("spec.connectionTypes: %s is not among those that the account allows (%s)", t, few(policy.ConnectionTypes))
@@ -179,9 +184,10 @@ func (a *Account) admitSubjects(p *field.Problems, u *user.NatsUser) {
 	for _, list := range []struct {
 		name           string
 		asked, allowed []string
+		subscribe      bool
 	}{
-		{"spec.permissions.publish.allow", asked.Publish.Allow, a.Spec.Policy.Publish},
-		{"spec.permissions.subscribe.allow", asked.Subscribe.Allow, a.Spec.Policy.Subscribe},
+		{"spec.permissions.publish.allow", asked.Publish.Allow, a.Spec.Policy.Publish, false},
+		{"spec.permissions.subscribe.allow", asked.Subscribe.Allow, a.Spec.Policy.Subscribe, true},
 	} {
 		var allowed []string
 		for _, pattern := range list.allowed {
@@ -195,6 +201,38 @@ func (a *Account) admitSubjects(p *field.Problems, u *user.NatsUser) {
 				p.Addf("%s: %s is not covered by what the account allows (%s)", list.name, field.Quote(s), few(allowed))
 			}
 		}
+		if list.subscribe {
+			admitDepth(p, list.asked, allowed)
+		}
+	}
+}
+
+func (a *Account) admitResponses(p *field.Problems, u *user.NatsUser) {
+	if u.Spec.Permissions == nil || u.Spec.Permissions.AllowResponses == nil {
+		return
+	}
+	switch asked, allowed := u.Spec.Permissions.AllowResponses, a.Spec.Policy.AllowResponses; {
+	case allowed == nil:
+		p.Addf("spec.permissions.allowResponses is not allowed by the account: leave it out, and name the subjects of the answers, or ask the platform team to add it to spec.policy")
+	case asked.Max > allowed.Max || asked.TTL.Value() > allowed.TTL.Value():
+		p.Addf("spec.permissions.allowResponses asks for %d within %s, and the account allows %d within %s: ask for less", asked.Max, asked.TTL, allowed.Max, allowed.TTL)
+	}
+}
+
+// admitDepth refuses a user that could subscribe deeper than it asks for: servers
+// let who may subscribe to a.* subscribe to a.>, and what lies there cannot be
+// denied where another subject that it may have reaches there too.
+func admitDepth(p *field.Problems, asked, allowed []string) {
+	for _, s := range asked {
+		if !strings.HasSuffix("."+s, ".*") {
+			continue
+		}
+		deep := strings.TrimSuffix(s, "*") + ">"
+		covered := slices.ContainsFunc(allowed, func(a string) bool { return subject.Covers(a, deep) })
+		i := slices.IndexFunc(asked, func(other string) bool { return subject.Overlaps(other, s+".>") })
+		if i >= 0 && !covered {
+			p.Addf("spec.permissions.subscribe.allow: with %s beside it %s would let the user subscribe to %s, which is not covered: ask for them in two requests", field.Quote(asked[i]), field.Quote(s), field.Quote(deep))
+		}
 	}
 }
 
@@ -202,6 +240,9 @@ func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
 	s := u.Spec
 	if s.Permissions != nil || s.Limits != nil || s.SourceCIDRs != nil || s.Times != nil || s.ConnectionTypes != nil || s.BearerToken {
 		p.Addf("permissions, limits, connectionTypes, sourceCIDRs, times and bearerToken come from the scope of the account's signing key: leave them out")
+	}
+	if strings.Contains(u.Name, ".") {
+		p.Addf("metadata.name %s has a dot, which in a subject made of the tag name would be another subject: use a name without", field.Quote(u.Name))
 	}
 	for _, required := range a.Spec.JWT.SigningKey.RequiredTags {
 		if !slices.ContainsFunc(Tags(u, ""), func(tag string) bool { return strings.HasPrefix(tag, required+":") }) {
@@ -222,9 +263,11 @@ func (a *Account) admitsTag(tag string, u *user.NatsUser) bool {
 // Tags returns the tags of a user: its own and those that Baleen sets, so that
 // the scope of a signing key may rely on them.
 func Tags(u *user.NatsUser, destination string) []string {
-	return append([]string{
-		user.TagNamespace + ":" + u.Namespace, user.TagName + ":" + u.Name, user.TagDestination + ":" + destination,
-	}, u.Spec.Tags...)
+	tags := []string{user.TagNamespace + ":" + u.Namespace, user.TagName + ":" + u.Name}
+	if !strings.Contains(destination, ".") { // which a scope would take for several tokens
+		tags = append(tags, user.TagDestination+":"+destination)
+	}
+	return append(tags, u.Spec.Tags...)
 }
 
 // Grant returns what an admitted request is granted on a cluster.

@@ -57,6 +57,9 @@ func age(l *ledger.Ledger, terms Terms, now time.Time) {
 		isCurrent := r == l.Current(r.Destination)
 		if !isCurrent { // nobody gets it any more
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
+			if r.State != ledger.Intended { // what it was issued upon is of no more use
+				r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID}
+			}
 			if !now.Before(r.Expires) {
 				r.State = ledger.Retired
 			}

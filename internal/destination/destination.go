@@ -131,6 +131,9 @@ func Keep(last Output, p Placement, remembered []Leaving, now time.Time, grace t
 			if t, err := time.Parse(time.RFC3339, remembered[i].Since); err == nil {
 				since = t
 			}
+			if since.After(now) { // nobody has seen that yet
+				since = now
+			}
 		}
 		if now.Before(since.Add(grace)) {
 			kept[name] = files

@@ -25,9 +25,13 @@ import (
 // Namespace is where ledgers live.
 const Namespace = "baleen-state"
 
-// MaxBytes bounds a ledger: an object of an API server may have about 1.5 MB with
-// all that comes on top, and about 200 clusters fit into this.
-const MaxBytes = 900 << 10
+// MaxBytes bounds what is added to a ledger: about 200 clusters fit into it. What
+// is only noted of rows that are there may go beyond, up to what a ConfigMap can
+// have, so that a full ledger can still be let go of.
+const (
+	MaxBytes  = 900 << 10
+	hardBytes = 1020 << 10
+)
 
 // State of an identity.
 type State string
@@ -405,9 +409,8 @@ func (l *Ledger) data() (map[string]any, error) {
 }
 
 func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructured, error) {
-	if size > MaxBytes {
-		return nil, fmt.Errorf("the ledger of %s would have %d KiB for %d identities, and %d KiB are allowed: place the request on fewer clusters, as two requests",
-			l.Request, size>>10, len(l.Rows), MaxBytes>>10)
+	if size > hardBytes {
+		return nil, l.full(size)
 	}
 	labels := map[string]any{"app.kubernetes.io/managed-by": "baleen", labelLedger: "true"}
 	for _, account := range l.Accounts() {
@@ -420,6 +423,19 @@ func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructure
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data,
 	}}, nil
+}
+
+// Room tells whether so many bytes can be added.
+func (l *Ledger) Room(more int) error {
+	if size := len(l.text()) + more; size > MaxBytes {
+		return l.full(size)
+	}
+	return nil
+}
+
+func (l *Ledger) full(size int) error {
+	return fmt.Errorf("the ledger of %s would have %d KiB for %d identities, and %d KiB are allowed: place the request on fewer clusters, as two requests, or rotate less often",
+		l.Request, size>>10, len(l.Rows), MaxBytes>>10)
 }
 
 func decode(object *unstructured.Unstructured) (*Ledger, error) {

@@ -143,7 +143,16 @@ func TestTooLarge(t *testing.T) {
 		r.Ciphertext["nats.creds"] = strings.Repeat("x", 3500)
 		l.Add(r)
 	}
-	if err := b.Save(ctx, l); err == nil || !strings.Contains(err.Error(), "for 260 identities, and 900 KiB are allowed") {
+	if err := l.Room(0); err == nil || !strings.Contains(err.Error(), "for 260 identities, and 900 KiB are allowed") {
+		t.Errorf("%v", err)
+	}
+	must(t, b.Save(ctx, l)) // what is noted of rows that are there is still stored
+	for i := range 60 {
+		r := row(fmt.Sprintf("even-more-%03d", i), 1)
+		r.Ciphertext["nats.creds"] = strings.Repeat("x", 3500)
+		l.Add(r)
+	}
+	if err := b.Save(ctx, l); err == nil || !strings.Contains(err.Error(), "900 KiB are allowed") {
 		t.Errorf("%v", err)
 	}
 }

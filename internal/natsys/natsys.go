@@ -97,20 +97,24 @@ func (s *System) Close() { s.conn.Close() }
 // TrustedKeys returns the public keys whose signature on an account all servers
 // take: the operators' identity keys, unless they insist on signing keys, and
 // those signing keys. Servers can differ while they are restarted one by one.
-func (s *System) TrustedKeys(ctx context.Context) ([]string, error) {
+//
+// It returns the servers' time too: that of the last to answer.
+func (s *System) TrustedKeys(ctx context.Context) ([]string, time.Time, error) {
 	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return false })
 	if err != nil {
-		return nil, fmt.Errorf("the servers do not tell whom they trust (are the credentials those of a user of the system account?): %w", err)
+		return nil, time.Time{}, fmt.Errorf("the servers do not tell whom they trust (are the credentials those of a user of the system account?): %w", err)
 	}
 	var trusted []string // by all that have answered
+	var now time.Time
 	for i, data := range answers {
 		var answer struct {
 			Data struct {
+				Now       time.Time
 				Operators []*jwt.OperatorClaims `json:"trusted_operators_claim"`
 			}
 		}
 		if err := json.Unmarshal(data, &answer); err != nil {
-			return nil, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
+			return nil, now, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
 		}
 		var keys []string
 		for _, o := range answer.Data.Operators {
@@ -119,13 +123,16 @@ func (s *System) TrustedKeys(ctx context.Context) ([]string, error) {
 			}
 			keys = append(keys, o.SigningKeys...)
 		}
-		if i == 0 {
+		if now = answer.Data.Now; i == 0 {
 			trusted = keys
 		}
 		trusted = slices.DeleteFunc(trusted, func(key string) bool { return !slices.Contains(keys, key) })
 	}
-	return trusted, nil
+	return trusted, now, nil
 }
+
+// MaxPayload is the largest message that the servers take, in bytes.
+func (s *System) MaxPayload() int64 { return s.conn.MaxPayload() }
 
 // Lookup returns an account as the servers have it, nil if they say that they
 // have none.

@@ -62,7 +62,9 @@ type Run struct {
 	Now   time.Time
 	// DryRun: writes to the platform have no effect.
 	DryRun bool
-	Log    *slog.Logger
+	// Simulated: Now was given, and says nothing about anybody's clock.
+	Simulated bool
+	Log       *slog.Logger
 
 	// alone tells that nothing can happen while this run waits.
 	alone bool
@@ -164,11 +166,12 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		return err
 	}
 	r := &Run{
-		Platform: client,
-		Now:      now,
-		DryRun:   isDryRun(e.Getenv("KRATIX_DRY_RUN")),
-		Log:      e.logger(p.Promise),
-		Promise:  p.Promise,
+		Platform:  client,
+		Simulated: e.Getenv("BALEEN_NOW") != "",
+		Now:       now,
+		DryRun:    isDryRun(e.Getenv("KRATIX_DRY_RUN")),
+		Log:       e.logger(p.Promise),
+		Promise:   p.Promise,
 	}
 	r.alone = r.DryRun || e.Getenv("BALEEN_PLATFORM_DIR") != ""
 	if r.DryRun {

@@ -191,6 +191,9 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 		return nil // they would find the account wanting
 	}
 	for _, u := range w.users {
+		if found.err != nil && u.Terms == w.account.Terms() && !waits(w, u) {
+			continue // who waits for a revocation asks for it, and would be asked again without end
+		}
 		if !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !waits(w, u) {
 			continue
 		}

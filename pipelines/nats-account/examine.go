@@ -61,6 +61,9 @@ func examine(ctx context.Context, run *workflow.Run, w world) finding {
 	return f
 }
 
+// tolerance is by how much clocks may differ.
+const tolerance = 10 * time.Minute
+
 func (f *finding) fail(reason string, err error) { f.reason, f.err = reason, err }
 
 // attend does what takes the system account: it looks up the account and revises
@@ -77,9 +80,14 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		return
 	}
 	defer system.Close()
-	trusted, err := system.TrustedKeys(ctx)
+	trusted, theirs, err := system.TrustedKeys(ctx)
 	if err != nil {
 		f.fail("ServersUnreachable", err)
+		return
+	}
+	if off := run.Now.Sub(theirs).Abs(); off > tolerance && !run.Simulated {
+		f.fail("ClockOff", fmt.Errorf("the clock says %s, and the NATS servers say %s: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back",
+			run.Now.UTC().Format(time.RFC3339), theirs.UTC().Format(time.RFC3339)))
 		return
 	}
 	claims, err := system.Lookup(ctx, w.account.Spec.JWT.AccountID)
@@ -172,7 +180,12 @@ func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system
 			}
 		}
 	}
-	f.settled = func(r ledger.Row) settlement { return done[r.Basis.AccountID] }
+	f.settled = func(r ledger.Row) settlement {
+		if _, was := known[r.Basis.AccountID][r.User]; !was { // queued after the ledgers were read
+			return pending
+		}
+		return done[r.Basis.AccountID]
+	}
 }
 
 func reviseOne(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string, id string, users map[string]time.Time) (settlement, error) {
@@ -194,6 +207,9 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system *natsys.S
 	token, err := claims.Encode(w.operator)
 	if err != nil {
 		return pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
+	}
+	if most := system.MaxPayload(); int64(len(token)) > most {
+		return pending, fmt.Errorf("the account %s would have %d bytes with all its revocations, and the servers take messages of %d: raise max_payload, or replace the account's signing key", id, len(token), most)
 	}
 	if err := system.Update(ctx, id, token); err != nil {
 		return pending, err

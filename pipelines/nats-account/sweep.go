@@ -24,6 +24,7 @@ const (
 // retireGone retires what belongs to requests that cannot end themselves: deleted
 // by force, or in a namespace that terminates, where no Job runs.
 func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
+	var left []*ledger.Ledger
 	for _, l := range w.ledgers {
 		switch s, u := fate(l, w.all, run.Now); s {
 		case alive:
@@ -34,10 +35,31 @@ func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
 		if l.Tombstone != nil && w.operator == nil {
 			l.Expire([]string{w.account.Name})
 		}
-		if err := w.book.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) { // its own run is at work
+		err := w.book.Save(ctx, l)
+		if errors.Is(err, ledger.ErrConflict) { // its own run is at work: what was decided here does not count
+			l, err = w.book.Get(ctx, l.Request)
+		}
+		if err := w.tolerate(err); err != nil {
 			return err
 		}
+		if err == nil {
+			left = append(left, l)
+		}
 	}
+	w.ledgers = left
+	return nil
+}
+
+// tolerate notes what is wrong with one ledger, which holds up no other. What may
+// be gone when it is tried again ends the run.
+func (w *world) tolerate(err error) error {
+	if err == nil || platform.IsTransient(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if w.damaged == nil {
+		w.damaged = &ledger.DamagedError{}
+	}
+	w.damaged.Errs = append(w.damaged.Errs, err)
 	return nil
 }
 
@@ -92,7 +114,10 @@ func forget(ctx context.Context, run *workflow.Run, w *world) error {
 		if err := w.book.Save(ctx, l); errors.Is(err, ledger.ErrConflict) {
 			continue
 		} else if err != nil {
-			return err
+			if err := w.tolerate(err); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := free(ctx, run, l, s); err != nil {
 			return err
@@ -137,7 +162,10 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 				break
 			}
 			if !errors.Is(err, ledger.ErrConflict) {
-				return err
+				if err := w.tolerate(err); err != nil {
+					return err
+				}
+				break
 			}
 			if l, err = w.book.Get(ctx, l.Request); err != nil {
 				return err

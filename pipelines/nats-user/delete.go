@@ -48,6 +48,9 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if run.DryRun || l.Tombstone.Done {
 		return nil
 	}
+	if len(l.Rows) == 0 { // nothing was ever issued, and nobody would look for it again
+		return ledgers.Remove(ctx, l)
+	}
 	_, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
 		if l.Tombstone != nil {
 			l.Tombstone.Done = true

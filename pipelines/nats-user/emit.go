@@ -51,6 +51,9 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*clu
 		if err != nil {
 			return nil, workflow.Fail("RenderFailed", err)
 		}
+		if len(documents) == 0 { // by an overlay
+			c.problemReason, c.problem = "NothingRendered", fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)
+		}
 		output[name] = map[string][]byte{}
 		for _, d := range documents {
 			output[name][d.File()] = d.YAML

@@ -141,7 +141,7 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	}
 	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
 		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		if err := try(ctx, run, w, longest); err != nil {
+		if err := try(ctx, run, w, clusters[longest].want); err != nil {
 			return err
 		}
 	}
@@ -165,9 +165,18 @@ func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cl
 	}
 }
 
-// try makes one user that is forgotten at once, so that a grant that cannot be
-// issued is refused before anything is written.
-func try(ctx context.Context, run *workflow.Run, w world, name string) error {
+// try makes one user that is forgotten at once, and renders what could be delivered
+// of it, so that what cannot be issued or emitted is refused before anything is
+// written, and before anything is revoked for its sake.
+func try(ctx context.Context, run *workflow.Run, w world, want credential.Want) error {
+	name := want.Destination
+	sample, err := values(run, w, ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{"sample": ""}})
+	if err != nil {
+		return err
+	}
+	if _, err := w.templates.Render(sample); err != nil {
+		return workflow.Fail("RenderFailed", err)
+	}
 	identity, err := w.account.Issuer.Propose(userName(run, name, 1<<31))
 	if err != nil {
 		return err
@@ -188,6 +197,12 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	versions, err := versions(ctx, run, names)
 	if err != nil {
 		return err
+	}
+	if run.DryRun { // nobody is to have one that works and that no ledger knows
+		expires = run.Now
+	}
+	if err := l.Room(roomFor(l, w, names)); err != nil {
+		return workflow.Fail("LedgerFull", err)
 	}
 	identities := map[string]issuer.Identity{}
 	made := map[string]ledger.Row{}
@@ -231,7 +246,26 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
 		l.Add(row)
 	}
+	credential.Tend(l, terms(w), run.Now) // the former ciphertext goes with the same commit
 	return ledgers.Save(ctx, l)
+}
+
+// roomFor is how many bytes a generation for each of some clusters may add: its
+// ciphertext takes the place of the former one where there is one.
+func roomFor(l *ledger.Ledger, w world, names []string) int {
+	const row = 1 << 10
+	ciphertext := 3 * int(w.account.Spec.Policy.MaxJWTBytes) / 2
+	if w.user.Spec.Secret.Format == v1alpha1.Env { // the JWT is in it twice
+		ciphertext *= 2
+	}
+	more := 0
+	for _, name := range names {
+		more += row
+		if l.Current(name) == nil {
+			more += ciphertext
+		}
+	}
+	return more
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error

@@ -141,6 +141,12 @@ func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.
 		return nil, err
 	case err != nil:
 		return nil, workflow.Fail("AccountInvalid", err)
+	case opened.Verified != "" && opened.Verified != opened.Issuer.SigningKey:
+		// It may be the key of another account: what it signs would not connect.
+		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
+			return nil, err
+		}
+		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has another signing key in its Secret than its last run saw: it was asked to look at that one, and to tell this request", name))
 	case opened.Refuted != "":
 		return nil, workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", name, opened.Refuted))
 	}
@@ -177,6 +183,8 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 		reason, issue := credential.Decide(l, c.want, run.Now)
 		switch {
 		case !issue:
+		case voluntary(reason) && alive(l, name, run.Now) >= maxAlive:
+			c.problemReason, c.problem = "RotatesTooOften", fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, reason)
 		case err == nil:
 			c.reason = reason
 		default:
@@ -189,6 +197,26 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 		}
 	}
 	return clusters
+}
+
+// maxAlive is how many generations of a cluster may be unexpired before it gets no
+// other on request: each that is revoked stays in the account's JWT until it
+// expires, and that has an end, which is the same for all.
+const maxAlive = 24
+
+// voluntary tells whether a reason is somebody's wish, and not the course of time.
+func voluntary(r credential.Reason) bool {
+	return slices.Contains([]credential.Reason{credential.RotationRequested, credential.GrantChanged, credential.DeliveryChanged}, r)
+}
+
+func alive(l *ledger.Ledger, destination string, now time.Time) int {
+	n := 0
+	for _, r := range l.Rows {
+		if r.Destination == destination && now.Before(r.Expires) {
+			n++
+		}
+	}
+	return n
 }
 
 func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {

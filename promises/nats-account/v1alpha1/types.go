@@ -255,6 +255,14 @@ type Policy struct {
 	// +optional
 	ConnectionTypes []ConnectionType `json:"connectionTypes,omitempty"`
 
+	// AllowResponses admits users that answer requests, up to these bounds. Who may
+	// publish and subscribe to one subject can send a request to itself, and so
+	// publish to a reply subject of its own choice, whatever it is: leave this out
+	// where teams must not reach each other's subjects. Default: not admitted.
+	//
+	// +optional
+	AllowResponses *Responses `json:"allowResponses,omitempty"`
+
 	// AllowBearerTokens admits users whose JWT alone connects, without the seed.
 	//
 	// +optional
@@ -278,6 +286,24 @@ type Policy struct {
 	// +kubebuilder:validation:Maximum=1048576
 	// +optional
 	MaxJWTBytes int64 `json:"maxJWTBytes,omitempty"`
+}
+
+// Responses bound the answers to one request.
+type Responses struct {
+	// Max is how many messages may answer one request.
+	//
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	Max int64 `json:"max,omitempty"`
+
+	// TTL is how long after the request answers are let through.
+	//
+	// +kubebuilder:default="5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="ttl must not be zero"
+	// +optional
+	TTL field.Duration `json:"ttl,omitempty"`
 }
 
 // ConnectionType is a way to connect.

@@ -43,6 +43,9 @@ func (s *NatsAccountSpec) Default() {
 	p.MaxTTL = cmp.Or(p.MaxTTL, "2160h")
 	p.MinRenewBefore = cmp.Or(p.MinRenewBefore, "48h")
 	p.MaxJWTBytes = cmp.Or(p.MaxJWTBytes, 3500)
+	if r := p.AllowResponses; r != nil {
+		r.Default()
+	}
 	if p.ConnectionTypes == nil {
 		p.ConnectionTypes = []ConnectionType{"STANDARD", "WEBSOCKET"}
 	}
@@ -209,6 +212,7 @@ func (y *Policy) validate(p *field.Problems) {
 	if y.MaxTTL.Value() > 0 && y.MinRenewBefore.Value() >= y.MaxTTL.Value() {
 		p.Addf("spec.policy.minRenewBefore %s is not shorter than maxTTL %s: no credential could live so", y.MinRenewBefore, y.MaxTTL)
 	}
+	y.AllowResponses.Problems(p, "spec.policy.allowResponses")
 	ConnectionTypesProblems(p, "spec.policy.connectionTypes", y.ConnectionTypes, 1)
 	p.Set("spec.policy.tags", y.Tags, 64)
 	for _, tag := range y.Tags {
@@ -219,6 +223,22 @@ func (y *Policy) validate(p *field.Problems) {
 	if y.MaxJWTBytes < 1024 || y.MaxJWTBytes > 1<<20 {
 		p.Addf("spec.policy.maxJWTBytes %d is not between 1024 and 1048576", y.MaxJWTBytes)
 	}
+}
+
+// Default fills in what the CRD's defaults fill in.
+func (r *Responses) Default() {
+	r.Max, r.TTL = cmp.Or(r.Max, 1), cmp.Or(r.TTL, "5s")
+}
+
+// Problems adds what is wrong with the bounds; none are fine.
+func (r *Responses) Problems(p *field.Problems, name string) {
+	if r == nil {
+		return
+	}
+	if r.Max < 1 || r.Max > 1_000_000 {
+		p.Addf("%s.max %d is not between 1 and 1000000", name, r.Max)
+	}
+	p.Duration(name+".ttl", r.TTL, time.Millisecond, mostTTL)
 }
 
 // ConnectionTypesProblems adds a problem for each value that is not a way to connect.

@@ -160,10 +160,11 @@ type Permissions struct {
 	// +optional
 	Subscribe Subjects `json:"subscribe,omitempty"`
 
-	// AllowResponses lets the user answer requests on their reply subjects.
+	// AllowResponses lets the user answer requests on their reply subjects, as far
+	// as the account's policy admits it.
 	//
 	// +optional
-	AllowResponses *Responses `json:"allowResponses,omitempty"`
+	AllowResponses *account.Responses `json:"allowResponses,omitempty"`
 }
 
 // Subjects are allowed, and denied among those.
@@ -185,24 +186,6 @@ type Subjects struct {
 	// +listType=set
 	// +optional
 	Deny []string `json:"deny,omitempty"`
-}
-
-// Responses bound the answers to one request.
-type Responses struct {
-	// Max is how many messages may answer one request.
-	//
-	// +kubebuilder:default=1
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000000
-	// +optional
-	Max int64 `json:"max,omitempty"`
-
-	// TTL is how long after the request answers are let through.
-	//
-	// +kubebuilder:default="5s"
-	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="ttl must not be zero"
-	// +optional
-	TTL field.Duration `json:"ttl,omitempty"`
 }
 
 // Limits bound a connection.
@@ -316,10 +299,11 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.key) || !has(self.format) || self.format == 'Creds'",message="key goes with format: Creds only; the other formats have keys of their own"
 type Secret struct {
 	// Name of the Secret. It is claimed: no other request can have it on the same
-	// cluster and in the same namespace.
+	// cluster and in the same namespace. At most 173 characters, because the name
+	// of a file is made of it.
 	//
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=173
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name"`

@@ -30,6 +30,9 @@ func Read(object *unstructured.Unstructured) (*NatsUser, error) {
 		u.Spec.Default()
 		err = u.Spec.Validate()
 	}
+	if err == nil {
+		err = checkRotations(u.Annotations)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("NatsUser %s/%s is not valid: %w", u.Namespace, u.Name, err)
 	}
@@ -50,8 +53,7 @@ func (s *NatsUserSpec) Default() {
 	s.Retain = cmp.Or(s.Retain, Ciphertext)
 	s.DeletionPolicy = cmp.Or(s.DeletionPolicy, Revoke)
 	if p := s.Permissions; p != nil && p.AllowResponses != nil {
-		p.AllowResponses.Max = cmp.Or(p.AllowResponses.Max, 1)
-		p.AllowResponses.TTL = cmp.Or(p.AllowResponses.TTL, "5s")
+		p.AllowResponses.Default()
 	}
 	if s.Times != nil {
 		s.Times.TimeZone = cmp.Or(s.Times.TimeZone, "UTC")
@@ -144,12 +146,7 @@ func (m *Permissions) validate(p *field.Problems) {
 			}
 		}
 	}
-	if r := m.AllowResponses; r != nil {
-		if r.Max < 1 || r.Max > 1_000_000 {
-			p.Addf("spec.permissions.allowResponses.max %d is not between 1 and 1000000", r.Max)
-		}
-		p.Duration("spec.permissions.allowResponses.ttl", r.TTL, time.Millisecond, mostTTL)
-	}
+	m.AllowResponses.Problems(p, "spec.permissions.allowResponses")
 }
 
 func (t *Times) validate(p *field.Problems) {
@@ -197,6 +194,9 @@ func (c Credentials) validate(p *field.Problems) {
 
 func (s *Secret) validate(p *field.Problems) {
 	p.DNSSubdomain("spec.secret.name", s.Name)
+	if len(s.Name) > 173 {
+		p.Addf("spec.secret.name has %d characters: at most 173 are allowed, because the name of a file is made of it", len(s.Name))
+	}
 	oneOf(p, "spec.secret.format", s.Format, Creds, JWTAndSeed, Env)
 	switch {
 	case s.Format == Creds && len(validation.IsConfigMapKey(s.Key)) > 0:
@@ -252,3 +252,15 @@ const (
 	RotateAnnotation       = "baleen.dev/rotate"
 	RotateAnnotationPrefix = "rotate.baleen.dev/"
 )
+
+// checkRotations refuses what is too long to be kept with each credential.
+func checkRotations(annotations map[string]string) error {
+	var p field.Problems
+	for _, key := range slices.Sorted(maps.Keys(annotations)) { // a status must not depend on a map's order
+		asks := key == RotateAnnotation || strings.HasPrefix(key, RotateAnnotationPrefix)
+		if value := annotations[key]; asks && !marker.MatchString(value) {
+			p.Addf("the annotation %s is not a word of at most 64 printable characters, such as a date: correct it", field.Quote(key))
+		}
+	}
+	return p.Err()
+}
