@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -199,11 +200,16 @@ func unpack(workloads any, files map[string][]byte) error {
 	return nil
 }
 
+// compressors are used again, because a new one takes a megabyte.
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 // compress is deterministic: the header carries no time and no name.
 func compress(data []byte) string {
 	var b bytes.Buffer
 	encoder := base64.NewEncoder(base64.StdEncoding, &b)
-	zip := gzip.NewWriter(encoder)
+	zip := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(zip)
+	zip.Reset(encoder)
 	// Writing to memory does not fail.
 	_, _ = zip.Write(data)
 	_ = zip.Close()

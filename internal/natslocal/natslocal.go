@@ -132,11 +132,17 @@ func (s *System) Push(claims *jwt.AccountClaims) error {
 
 // Account returns an account as it is stored.
 func (s *System) Account(id string) (*jwt.AccountClaims, error) {
-	token, err := os.ReadFile(filepath.Join(s.Dir, id+".jwt"))
+	token, err := s.Token(id)
 	if err != nil {
 		return nil, err
 	}
-	return jwt.DecodeAccountClaims(string(token))
+	return jwt.DecodeAccountClaims(token)
+}
+
+// Token returns an account's JWT as it is stored.
+func (s *System) Token(id string) (string, error) {
+	token, err := os.ReadFile(filepath.Join(s.Dir, id+".jwt"))
+	return string(token), err
 }
 
 // Start starts the server: on a free port of the loopback interface, or for

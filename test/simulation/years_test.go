@@ -40,7 +40,7 @@ var (
 func TestYears(t *testing.T) {
 	natsys.Dial = natslocal.InProcess
 	keyPool()
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(2000)
 	if *seed != 0 {
 		year(t, *seed)
 		return
