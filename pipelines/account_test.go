@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -466,5 +467,89 @@ func TestNothingIsRevokedForWhatCannotBeEmitted(t *testing.T) {
 	l.wantBooks()
 	if claims, _ := l.system.Account(l.system.AccountID); len(claims.Revocations) > 0 {
 		t.Errorf("%d are revoked", len(claims.Revocations))
+	}
+}
+
+// Who rotates without end comes to one, and is renewed all the same: each revoked
+// credential has its place in an account's JWT, which is there for all.
+func TestRotatesTooOften(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	rotated := func(n int) string {
+		return strings.Replace(user, "credentials: {", fmt.Sprintf(`credentials: {rotate: "%d", revokePrevious: Immediately, `, n), 1)
+	}
+	for n := range 24 {
+		if _, reason, message := l.Apply(rotated(n)).Ready(); reason != "Delivered" {
+			t.Fatalf("rotation %d: %s: %s", n, reason, message)
+		}
+	}
+	refused := l.Apply(rotated(24))
+	if _, reason, message := refused.Ready(); reason != "RotatesTooOften" || !strings.Contains(message, "eu-1 has 24 credentials that have not expired yet") {
+		t.Errorf("it is %s: %s", reason, message)
+	}
+	l.Now = l.Now.Add(25 * 24 * time.Hour)
+	renewed := l.Apply(rotated(24))
+	if _, reason, message := renewed.Ready(); reason != "Delivered" || renewed.Documents() == refused.Documents() {
+		t.Errorf("when it is due it is %s: %s", reason, message)
+	}
+}
+
+// What asks for a rotation is kept with each credential, so it is short.
+func TestLongRotation(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	first := l.Apply(user)
+	for _, value := range []string{x("a", 65), "a b", "\u0085"} {
+		object := scenario.Parse(t, user)
+		object.SetAnnotations(map[string]string{"rotate.baleen.dev/eu-1": value})
+		o := l.ApplyObject(object)
+		if _, reason, message := o.Ready(); reason != "InvalidSpec" || !strings.Contains(message, `the annotation "rotate.baleen.dev/eu-1" is not a word`) || o.Documents() != first.Documents() {
+			t.Errorf("%q: %s: %s", value, reason, message)
+		}
+	}
+}
+
+// Nothing is left of a request that never had anything.
+func TestNothingIsLeftOfNothing(t *testing.T) {
+	l := newLive(t)
+	refused := strings.Replace(example(t, "nats-user"), "orders.>", "payments.>", 1)
+	l.Apply(refused)
+	if o := l.Delete(refused); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	if all, err := (ledger.Book{Client: l.Client}).All(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%d ledgers, %v", len(all), err)
+	}
+}
+
+// A dry run of a first issue signs nothing that would connect.
+func TestDryRunSignsNothing(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	before := l.Snapshot()
+	l.DryRun = true
+	o := l.Apply(example(t, "nats-user"))
+	if len(o.Files) == 0 || !maps.Equal(l.Snapshot(), before) {
+		t.Errorf("%d documents, the platform is as it was: %t", len(o.Files), maps.Equal(l.Snapshot(), before))
+	}
+	for name, object := range o.Objects(t) {
+		row := object.GetAnnotations()["baleen.dev/credential"]
+		if !strings.Contains(row, `"expires":"`+l.Now.Format(time.RFC3339)+`"`) {
+			t.Errorf("%s lives on: %s", name, row)
+		}
+	}
+}
+
+// An overlay that leaves nothing to deliver is no success.
+func TestNothingRendered(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	l.Write(txtar.File{Name: "baleen-system/ConfigMap.core/nats-user-overlays.yaml", Data: []byte(
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: nats-user-overlays, namespace: baleen-system}\ndata:\n  a.yaml: |\n" +
+			"    #@ load(\"@ytt:overlay\", \"overlay\")\n    #@overlay/match by=overlay.subset({\"kind\": \"SealedSecret\"})\n    #@overlay/remove\n    ---\n")})
+	if _, reason, message := l.Apply(example(t, "nats-user")).Ready(); reason != "NothingRendered" {
+		t.Errorf("it is %s: %s", reason, message)
 	}
 }

@@ -183,7 +183,7 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 		reason, issue := credential.Decide(l, c.want, run.Now)
 		switch {
 		case !issue:
-		case voluntary(reason) && alive(l, name, run.Now) >= maxAlive:
+		case alive(l, name, run.Now) >= maxAlive && !due(l, c.want, run.Now):
 			c.problemReason, c.problem = "RotatesTooOften", fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, reason)
 		case err == nil:
 			c.reason = reason
@@ -204,9 +204,13 @@ func survey(run *workflow.Run, w world, l *ledger.Ledger, verdicts map[claim.Thi
 // expires, and that has an end, which is the same for all.
 const maxAlive = 24
 
-// voluntary tells whether a reason is somebody's wish, and not the course of time.
-func voluntary(r credential.Reason) bool {
-	return slices.Contains([]credential.Reason{credential.RotationRequested, credential.GrantChanged, credential.DeliveryChanged}, r)
+// due tells whether a cluster would get a new generation also without anybody's wish.
+func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
+	if current := l.Current(want.Destination); current != nil {
+		want.Basis.Grant, want.Basis.Delivery, want.Basis.Rotate = current.Basis.Grant, current.Basis.Delivery, current.Basis.Rotate
+	}
+	_, due := credential.Decide(l, want, now)
+	return due
 }
 
 func alive(l *ledger.Ledger, destination string, now time.Time) int {
