@@ -553,3 +553,43 @@ func TestNothingRendered(t *testing.T) {
 		t.Errorf("it is %s: %s", reason, message)
 	}
 }
+
+// Two hundred clusters fit into one request, and more are refused before anything
+// is issued.
+func TestManyClusters(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	bundle, err := os.ReadFile(filepath.Join(l.Dir, "baleen-system/ConfigMap.core/sealing-certificates.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem := scenario.Parse(t, string(bundle)).Object["data"].(map[string]any)["eu-1"].(string)
+	add := func(from, to int) {
+		data := map[string]any{}
+		for i := range to {
+			name := fmt.Sprintf("c%03d", i)
+			data[name] = pem
+			if i >= from {
+				l.Write(destinationFile(name, "baleen.dev/destination: "+name+", fleet: large"))
+			}
+		}
+		if _, err := l.Client.Patch(t.Context(), platform.ConfigMap, "baleen-system", "sealing-certificates", map[string]any{"data": data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user := strings.Replace(example(t, "nats-user"), "environment: prod", "fleet: large", 1)
+	add(0, 200)
+	first := l.Apply(user)
+	if _, reason, message := first.Ready(); reason != "Delivered" || len(first.Files) != 200 {
+		t.Fatalf("%s: %s", reason, message)
+	}
+	if _, reason, message := l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", `, 1)).Ready(); reason != "Delivered" {
+		t.Errorf("a rotation is %s: %s", reason, message)
+	}
+	add(200, 260)
+	if o := l.Apply(user); len(o.Files) != 200 {
+		t.Errorf("%d clusters have something", len(o.Files))
+	} else if _, reason, message := o.Ready(); reason != "LedgerFull" || !strings.Contains(message, "place the request on fewer clusters") {
+		t.Errorf("it is %s: %s", reason, message)
+	}
+}

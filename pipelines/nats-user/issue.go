@@ -141,8 +141,12 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	}
 	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
 		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		if err := try(ctx, run, w, clusters[longest].want); err != nil {
+		size, err := try(ctx, run, w, clusters[longest].want)
+		if err != nil {
 			return err
+		}
+		if err := l.Room(roomFor(l, names, size)); err != nil {
+			return workflow.Fail("LedgerFull", err)
 		}
 	}
 	credential.Tend(l, terms(w), run.Now)
@@ -167,29 +171,36 @@ func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cl
 
 // try makes one user that is forgotten at once, and renders what could be delivered
 // of it, so that what cannot be issued or emitted is refused before anything is
-// written, and before anything is revoked for its sake.
-func try(ctx context.Context, run *workflow.Run, w world, want credential.Want) error {
+// written, and before anything is revoked for its sake. It returns how many bytes
+// its ciphertext has.
+func try(ctx context.Context, run *workflow.Run, w world, want credential.Want) (size int, err error) {
 	name := want.Destination
-	sample, err := values(run, w, ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{"sample": ""}})
-	if err != nil {
-		return err
-	}
-	if _, err := w.templates.Render(sample); err != nil {
-		return workflow.Fail("RenderFailed", err)
-	}
 	identity, err := w.account.Issuer.Propose(userName(run, name, 1<<31))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = w.account.Issuer.Issue(ctx, identity, w.account.Grant(w.user, name), run.Now)
+	made, err := w.account.Issuer.Issue(ctx, identity, w.account.Grant(w.user, name), run.Now)
 	var large *jwt.TooLargeError
 	if errors.As(err, &large) {
-		return workflow.Fail("GrantTooLarge", err)
+		return 0, workflow.Fail("GrantTooLarge", err)
 	}
 	if err != nil {
-		return workflow.Fail("GrantRefused", err)
+		return 0, workflow.Fail("GrantRefused", err)
 	}
-	return nil
+	const sealing = 544 // what comes on top, with a key of 4096 bits
+	sample := ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
+	for key, value := range contents(want.Basis.Delivery, made) {
+		sample.Ciphertext[key] = "sealed"
+		size += (len(value) + sealing) * 4 / 3
+	}
+	rendered, err := values(run, w, sample)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.templates.Render(rendered); err != nil {
+		return 0, workflow.Fail("RenderFailed", err)
+	}
+	return size, nil
 }
 
 func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
@@ -200,9 +211,6 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	}
 	if run.DryRun { // nobody is to have one that works and that no ledger knows
 		expires = run.Now
-	}
-	if err := l.Room(roomFor(l, w, names)); err != nil {
-		return workflow.Fail("LedgerFull", err)
 	}
 	identities := map[string]issuer.Identity{}
 	made := map[string]ledger.Row{}
@@ -250,14 +258,10 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	return ledgers.Save(ctx, l)
 }
 
-// roomFor is how many bytes a generation for each of some clusters may add: its
+// roomFor is how many bytes a generation for each of some clusters adds: its
 // ciphertext takes the place of the former one where there is one.
-func roomFor(l *ledger.Ledger, w world, names []string) int {
+func roomFor(l *ledger.Ledger, names []string, ciphertext int) int {
 	const row = 1 << 10
-	ciphertext := 3 * int(w.account.Spec.Policy.MaxJWTBytes) / 2
-	if w.user.Spec.Secret.Format == v1alpha1.Env { // the JWT is in it twice
-		ciphertext *= 2
-	}
 	more := 0
 	for _, name := range names {
 		more += row
