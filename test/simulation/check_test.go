@@ -79,7 +79,7 @@ func (w *world) checkSealed(r ref) {
 			}
 		}
 	}
-	if w.gitAway || w.random.IntN(20) > 0 || len(w.jobs) > 0 {
+	if w.gitAway || w.random.IntN(40) > 0 || len(w.jobs) > 0 {
 		return
 	}
 	// The runs after a change note that it was delivered, and let go of what is not
