@@ -23,9 +23,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 const (
@@ -35,13 +37,12 @@ const (
 	many = 50
 )
 
-// The account, and its signing key, of testdata/platform.
+// The account of testdata/platform, and the public part of its signing key.
 const (
-	account    = "commerce"
-	accountID  = "AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27"
-	signingKey = "ABJ7SEENZ7WHMDTKD3XGKSR4JORFJ7KVIBLRY3VIBXNDKX2E2TIZKPK7"
-	seed       = "SAAENCMU4WYRUJ6ZRNRFCYWCJXLXW5VWAQAVCIZN7VCNUYKL6AJTCI36UA"
-	operator   = "bench"
+	accountName = "commerce"
+	accountID   = "AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27"
+	signingKey  = "ABJ7SEENZ7WHMDTKD3XGKSR4JORFJ7KVIBLRY3VIBXNDKX2E2TIZKPK7"
+	operator    = "bench"
 )
 
 // credential measures a NatsUser: a run that has nothing to do and a first issue
@@ -102,13 +103,17 @@ func (b *users) prepare() error {
 			return err
 		}
 	}
-	if err := errors.Join(os.WriteFile(b.at("certificate.pem"), certificate, 0o644), os.WriteFile(b.at("signing.nk"), []byte(seed), 0o600)); err != nil {
+	seed, err := signingSeed(b.platform(1))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(b.at("certificate.pem"), certificate, 0o644), os.WriteFile(b.at("signing.nk"), seed, 0o600)); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
 		{"add", "operator", "--name", operator},
-		{"add", "account", "--name", account, "--public-key", accountID},
-		{"edit", "account", "--name", account, "--sk", signingKey},
+		{"add", "account", "--name", accountName, "--public-key", accountID},
+		{"edit", "account", "--name", accountName, "--sk", signingKey},
 	} {
 		if out, err := exec.Command("bin/nsc", append([]string{"--all-dirs", b.at("nsc")}, args...)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("nsc: %w: %s", err, out)
@@ -157,6 +162,15 @@ func makePlatform(dir string, clusters int, certificate []byte) error {
 	certificates.Object["data"] = bundles
 	_, err = client.Update(ctx, platform.ConfigMap, certificates)
 	return err
+}
+
+// signingSeed is what signs for the account, from the Secret that is its fixture.
+func signingSeed(dir string) ([]byte, error) {
+	client, err := platform.OpenFolder(dir, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return account.Secret(context.Background(), client, v1alpha1.SecretRef{Name: "commerce-signing", Key: "seed"})
 }
 
 func cluster(i int) string { return fmt.Sprintf("cluster-%02d", i+1) }
@@ -258,7 +272,7 @@ func (b *users) script() (sample, error) {
 	}
 	c := exec.Command("/bin/sh", script)
 	c.Env = []string{
-		"PATH=" + tools, "HOME=" + home, "NSC_DIR=" + home, "OPERATOR=" + operator, "ACCOUNT=" + account, "SIGNING_KEY=" + b.at("signing.nk"),
+		"PATH=" + tools, "HOME=" + home, "NSC_DIR=" + home, "OPERATOR=" + operator, "ACCOUNT=" + accountName, "SIGNING_KEY=" + b.at("signing.nk"),
 		"CERTIFICATE=" + b.at("certificate.pem"), "TEMPLATES=promises/nats-user/templates",
 		"NAMESPACE=team-a", "NAME=orders", "SECRET=orders-nats", "DESTINATION=" + cluster(0), "OUT=" + b.at("script.yaml"),
 	}

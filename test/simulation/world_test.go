@@ -52,7 +52,7 @@ type world struct {
 
 	clusters map[string]*cluster
 	gitAway  bool
-	// lost are the statuses of WorkPlacements that were not written because Git
+	// unwritten are the statuses of WorkPlacements that were not written because Git
 	// was away, by name.
 	unwritten map[string]map[string]any
 

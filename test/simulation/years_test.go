@@ -75,6 +75,8 @@ func year(t *testing.T, seed uint64) {
 		defer func() {
 			totals.generations.Add(int64(len(w.seen)))
 			if t.Failed() {
+				// A subtest's FAIL is printed when all others are done too, hours later in a soak.
+				fmt.Fprintf(os.Stderr, "FAILED: seed %d\n", seed)
 				t.Logf("replay it with: go test ./test/simulation -run TestYears -seed %d\n%s", seed, strings.Join(w.schedule, "\n"))
 			}
 		}()
