@@ -273,6 +273,20 @@ func TestRevokedBehindOurBack(t *testing.T) {
 	if r := current(); r.User == victim || r.Reason != "DeletedAtProvider" || r.Generation != 2 {
 		t.Errorf("eu-1 has %+v", r)
 	}
+
+	// What asks for too much gets nothing new, and its status tells whom that hurts.
+	victim = current().User
+	l.claims(func(c *natsjwt.AccountClaims) { c.RevokeAt(victim, l.Now.Add(time.Minute)) })
+	l.wantReason("Verified", "")
+	refused := l.Apply(strings.Replace(user, "orders.>", "payments.>", 1))
+	_, reason, message := refused.Ready()
+	if reason != "NotAdmitted" || !strings.Contains(message, "; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1") {
+		t.Errorf("the refused request says %s: %s", reason, message)
+	}
+	l.Apply(user)
+	if r := current(); r.Reason != "DeletedAtProvider" || r.Generation != 3 {
+		t.Errorf("after it was mended eu-1 has %+v", r)
+	}
 }
 
 // An account that is deleted revokes what is queued, and its users say that it is

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,17 +103,18 @@ func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.
 	return l, nil
 }
 
-// remember looks after the ledger of a request that is refused: what is delivered
-// goes on, and must not be forgotten if its ledger was lost meanwhile; what was
-// superseded goes when its time has come, if the spec tells when that is.
-func remember(ctx context.Context, run *workflow.Run, w world) error {
+// remember looks after the ledger of a request that is refused, and returns why it
+// is: what is delivered goes on, and must not be forgotten if its ledger was lost
+// meanwhile; what was superseded goes when its time has come, if the spec tells
+// when that is.
+func remember(ctx context.Context, run *workflow.Run, w world, refused error) error {
 	ledgers := ledger.Book{Client: run.Platform}
 	l, err := load(ctx, run, ledgers)
 	if err != nil {
 		return err
 	}
 	if !l.Exists() && len(l.Rows) == 0 {
-		return nil
+		return refused
 	}
 	if w.user != nil {
 		if err := see(ctx, run, l); err != nil {
@@ -126,7 +128,24 @@ func remember(ctx context.Context, run *workflow.Run, w world) error {
 	if err := ledgers.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err
 	}
-	return askAccounts(ctx, run, l)
+	return cmp.Or(askAccounts(ctx, run, l), sayCutOff(l, refused))
+}
+
+// sayCutOff adds to why a request is refused which clusters have a credential that
+// somebody has revoked: what the request asks for now is not to be had, so nothing
+// takes its place.
+func sayCutOff(l *ledger.Ledger, refused error) error {
+	var names []string
+	for i := range l.Rows {
+		if r := &l.Rows[i]; !r.Revoked.IsZero() && r == l.Current(r.Destination) {
+			names = append(names, r.Destination)
+		}
+	}
+	var failure *workflow.Failure
+	if len(names) == 0 || !errors.As(refused, &failure) {
+		return refused
+	}
+	return workflow.Fail(failure.Reason, fmt.Errorf("%w; until that is mended nothing takes the place of the credentials that somebody has revoked, on %s", failure.Err, strings.Join(names, ", ")))
 }
 
 // issue makes a generation for each cluster that has a reason. Its intent is

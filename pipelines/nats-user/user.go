@@ -4,7 +4,6 @@
 package natsuser
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +73,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
 	w, err := gather(ctx, run)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, cmp.Or(remember(ctx, run, w), err)
+		return workflow.Result{Status: w.seen}, remember(ctx, run, w, err)
 	}
 	l, clusters, err := carryOut(ctx, run, w)
 	if err != nil {

@@ -171,6 +171,9 @@ func (w *world) checkHeld(c *cluster, name string, s *secret) {
 	if made := w.user(s.owner).made; claims.IssuedAt < made.Unix() && time.Since(made) < settling {
 		return // of a request that was deleted, and what is new has not come yet
 	}
+	if u := w.user(s.owner); w.cutOff[user] && (u.refused || time.Since(u.mended) < settling) {
+		return // nothing takes its place until the request is mended, and delivered
+	}
 	conn, err := w.connect(user)
 	if err != nil {
 		w.t.Errorf("the credential %s in the Secret %s on %s does not connect (it expires %s): %v\n%s", user, name, c.name, time.Unix(claims.Expires, 0).UTC(), err, w.dump(c))

@@ -71,10 +71,11 @@ var events = []event{
 		if u == nil {
 			return false
 		}
-		u.spec["workloadNamespace"] = "elsewhere"
+		u.spec["workloadNamespace"], u.refused = "elsewhere", true
 		w.apply(u)
 		w.later(48*time.Hour, "it takes that back", func() {
 			delete(u.spec, "workloadNamespace")
+			u.refused, u.mended = false, time.Now()
 			if o := w.get(u.ref); o != nil && o.GetDeletionTimestamp() == nil {
 				w.apply(u)
 			}
@@ -179,6 +180,9 @@ var events = []event{
 				w.must(err)
 				claims.RevokeAt(r.User, time.Now())
 				w.must(w.nats.Push(claims))
+				if of := (ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}); w.user(of).refused {
+					w.cutOff[r.User] = true
+				}
 				w.run(commerce, kratix.Configure, fault{})
 				w.serveLabels()
 				w.gitReturns() // and does it while a new one can be delivered
@@ -338,7 +342,21 @@ func (w *world) newSigningKey() (seed []byte, public string) {
 	return seed, public
 }
 
+// removeWorks takes away what a request delivers. With that go the keys that only
+// this tells of: those issued after the ledger that was restored was copied, if no
+// run has read them back.
 func (w *world) removeWorks(r ref) {
+	known := map[string]bool{}
+	for _, l := range w.ledgers() {
+		for _, row := range l.Rows {
+			known[row.User] = true
+		}
+	}
+	for user, of := range w.seen {
+		if of == r && !known[user] {
+			w.forgotten[user] = true
+		}
+	}
 	for _, kind := range []platform.Kind{platform.WorkPlacement, platform.Work} {
 		objects, err := w.memory.List(w.ctx, kind, r.namespace, nil)
 		w.must(err)

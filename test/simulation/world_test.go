@@ -72,6 +72,9 @@ type world struct {
 	// forgotten are users' keys that nobody can know any more, because their ledger
 	// was lost.
 	forgotten map[string]bool
+	// cutOff are users' keys that somebody has revoked while nothing could take
+	// their place, because their request was refused.
+	cutOff map[string]bool
 	// left is when a cluster was last not selected.
 	left map[string]time.Time
 	// rerunning: a run is only to show that it changes nothing.
@@ -94,6 +97,9 @@ type user struct {
 	spec map[string]any
 	// gone: it was deleted, and not made again.
 	gone bool
+	// refused: it asks for what it may not have; mended is when it last did.
+	refused bool
+	mended  time.Time
 	// made is when it was made, the last time.
 	made time.Time
 }
@@ -161,7 +167,7 @@ func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string) *
 	w := &world{
 		t: t, ctx: t.Context(), random: mathrand.New(mathrand.NewPCG(seed, 0)), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
 		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, seen: map[string]ref{},
-		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, left: map[string]time.Time{},
+		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
 	if w.random.IntN(2) == 0 {
 		w.version = kratix.H
