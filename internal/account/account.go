@@ -11,17 +11,21 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/subject"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -31,21 +35,59 @@ import (
 // Namespace is where NatsAccounts and their Secrets live.
 const Namespace = config.Namespace
 
-// Account is a NatsAccount with its signing key.
+// Account is a NatsAccount that can make users.
 type Account struct {
 	*v1alpha1.NatsAccount
-	Issuer *jwt.Issuer
-	// Verified is the public signing key that its last run has looked at; empty
-	// before.
-	Verified string
+	Issuer issuer.Issuer
+	// ID is the public key of the account. SigningKey is the public key that signs,
+	// with Synadia the id of its group. Scoped: that one has a scope, which holds the
+	// permissions of all users. With Synadia the account's last run knows these; they
+	// are empty before.
+	ID, SigningKey string
+	Scoped         bool
+	// KeptIn is the provider's id of the account, where it keeps a user for each
+	// identity.
+	KeptIn string
+	// Unseen: the account's last run has not looked at what would be used.
+	Unseen bool
 	// Refuted is what its last run found to be wrong with the keys, so that no
 	// credential would connect; empty if nothing.
 	Refuted string
 }
 
+// UserName returns how the user of a generation is called in the account: readable,
+// and where the provider finds it by its name, unique.
+func (a *Account) UserName(request identity.Request, destination string, generation int64) string {
+	name := fmt.Sprintf("%s.%s.%s.g%d", request.Namespace, request.Name, destination, generation)
+	if a.Spec.Synadia == nil {
+		return name
+	}
+	return name + "." + identity.Hash(a.Spec.Synadia.Platform, request.Namespace, request.Name, destination, fmt.Sprint(generation))
+}
+
+// NamedFor returns for whom a user of the account was made, by its name alone.
+func (a *Account) NamedFor(name string) (request identity.Request, destination string, generation int64, ok bool) {
+	parts := strings.Split(name, ".") // namespace, name, destination, generation, hash; two of them may have dots
+	if len(parts) < 5 {
+		return
+	}
+	number, found := strings.CutPrefix(parts[len(parts)-2], "g")
+	generation, err := strconv.ParseInt(number, 10, 64)
+	if !found || err != nil {
+		return
+	}
+	for i := 2; i <= len(parts)-3; i++ {
+		request = identity.Request{Kind: platform.NatsUser.Kind, Namespace: parts[0], Name: strings.Join(parts[1:i], ".")}
+		if destination = strings.Join(parts[i:len(parts)-2], "."); a.UserName(request, destination, generation) == name {
+			return request, destination, generation, true
+		}
+	}
+	return
+}
+
 // ReasonRefuted are the reasons of a NatsAccount by which its keys are known to be
 // wrong. A server that is away is none of them.
-var ReasonRefuted = []string{"SigningKeyUnknown", "ScopeMismatch", "AccountUnknown", "IssuerNotTrusted", "UserRefused"}
+var ReasonRefuted = []string{"SigningKeyUnknown", "ScopeMismatch", "SigningKeyUnusable", "AccountUnknown", "IssuerNotTrusted", "UserRefused"}
 
 // NotFoundError tells that there is no such NatsAccount (any more).
 type NotFoundError struct{ Name string }
@@ -69,28 +111,78 @@ func Get(ctx context.Context, client platform.Client, name string) (*unstructure
 	return object, a, err
 }
 
-// Open reads the signing key of a NatsAccount, which becomes an issuer.
-func Open(ctx context.Context, client platform.Client, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
-	seed, err := Secret(ctx, client, a.Spec.JWT.SigningKey.SecretRef)
+// Open reads the secrets of a NatsAccount and returns it with its issuer.
+func Open(ctx context.Context, client platform.Client, object *unstructured.Unstructured, a *v1alpha1.NatsAccount, now time.Time) (*Account, error) {
+	status := LastStatus(object)
+	opened := &Account{NatsAccount: a}
+	var err error
+	if a.Spec.Synadia != nil {
+		err = opened.openSynadia(ctx, client, status, now)
+	} else {
+		err = opened.openJWT(ctx, client, status)
+	}
 	if err != nil {
 		return nil, err
 	}
-	opened := &Account{NatsAccount: a}
-	if opened.Issuer, err = jwt.New(a.Spec.JWT.AccountID, seed, a.Spec.Policy.MaxJWTBytes); err != nil {
-		return nil, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
-			a.Namespace, a.Name, a.Spec.JWT.SigningKey.SecretRef.Key, a.Spec.JWT.SigningKey.SecretRef.Name, err)
-	}
-	opened.Verified, _, _ = unstructured.NestedString(object.Object, "status", "account", "signingKey")
-	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	for _, c := range conditions {
-		c, _ := c.(map[string]any)
-		reason, _ := c["reason"].(string)
-		generation, _ := c["observedGeneration"].(int64)
-		if c["type"] == "Ready" && c["status"] == "False" && slices.Contains(ReasonRefuted, reason) && generation == object.GetGeneration() {
-			opened.Refuted, _ = c["message"].(string)
+	for _, c := range status.Conditions {
+		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && slices.Contains(ReasonRefuted, c.Reason) && c.ObservedGeneration == object.GetGeneration() {
+			opened.Refuted = c.Message
 		}
 	}
 	return opened, nil
+}
+
+// Found completes an account of Synadia's with what its control plane said.
+func (a *Account) Found(id, providerID, group string, scoped bool) {
+	a.ID, a.KeptIn, a.SigningKey, a.Scoped = id, providerID, group, scoped
+	if made, ok := a.Issuer.(*synadia.Issuer); ok {
+		made.AccountID, made.ProviderID, made.Group = id, providerID, group
+	}
+}
+
+// LastStatus reads what an account's last run has reported; nothing if it is not
+// that.
+func LastStatus(object *unstructured.Unstructured) v1alpha1.NatsAccountStatus {
+	var status v1alpha1.NatsAccountStatus
+	data, err := json.Marshal(object.Object["status"])
+	if err != nil || json.Unmarshal(data, &status) != nil {
+		return v1alpha1.NatsAccountStatus{}
+	}
+	return status
+}
+
+func (a *Account) openJWT(ctx context.Context, client platform.Client, status v1alpha1.NatsAccountStatus) error {
+	spec := a.Spec.JWT
+	seed, err := Secret(ctx, client, spec.SigningKey.SecretRef)
+	if err != nil {
+		return err
+	}
+	signer, err := jwt.New(spec.AccountID, seed, a.Spec.Policy.MaxJWTBytes)
+	if err != nil {
+		return fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
+			a.Namespace, a.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
+	}
+	a.Issuer, a.ID, a.SigningKey, a.Scoped = signer, spec.AccountID, signer.SigningKey, spec.SigningKey.Scoped
+	a.Unseen = status.Account != nil && status.Account.SigningKey != a.SigningKey
+	return nil
+}
+
+func (a *Account) openSynadia(ctx context.Context, client platform.Client, status v1alpha1.NatsAccountStatus, now time.Time) error {
+	spec := a.Spec.Synadia
+	token, err := Secret(ctx, client, v1alpha1.SecretRef(spec.TokenSecretRef))
+	if err != nil {
+		return err
+	}
+	if strings.ContainsFunc(strings.TrimSpace(string(token)), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, has characters in it that no token has: put in the token alone",
+			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
+	}
+	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}
+	a.Issuer, a.Unseen = made, status.Account == nil || status.ObservedGeneration != a.Generation || status.Account.ProviderID == ""
+	if !a.Unseen {
+		a.Found(status.Account.ID, status.Account.ProviderID, status.Account.SigningKey, status.Account.Scoped)
+	}
+	return nil
 }
 
 // Secret returns the value that a reference names. Its errors never show it.
@@ -114,12 +206,16 @@ func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef)
 // which requests have not seen a change yet.
 func (a *Account) Terms() string {
 	data, _ := json.Marshal(a.Spec) // what was decoded encodes
-	sum := sha256.Sum256(append(data, a.Issuer.SigningKey...))
+	data = append(data, a.SigningKey...)
+	if a.KeptIn != "" { // else the spec says it all
+		data = fmt.Append(data, a.KeptIn, a.ID, a.Scoped)
+	}
+	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
 }
 
 // Revocable tells whether users can be revoked before they expire.
-func Revocable(a *v1alpha1.NatsAccount) bool { return a.Spec.JWT.Operator != nil }
+func Revocable(a *v1alpha1.NatsAccount) bool { return a.Spec.JWT == nil || a.Spec.JWT.Operator != nil }
 
 // Allows tells whether users may be delivered to a Destination with such labels.
 func Allows(a *v1alpha1.NatsAccount, of map[string]string) bool {
@@ -136,7 +232,7 @@ func (a *Account) Admit(u *user.NatsUser) error {
 		return fmt.Errorf("NatsAccount %s admits no requests of the namespace %s: ask the platform team to add it to spec.policy.namespaces", a.Name, u.Namespace)
 	}
 	var p field.Problems
-	if a.Spec.JWT.SigningKey.Scoped {
+	if a.Scoped {
 		a.admitScoped(&p, u)
 	} else {
 		a.admitSubjects(&p, u)
@@ -166,8 +262,8 @@ func (a *Account) Admit(u *user.NatsUser) error {
 		}
 		p.Addf("spec.credentials.renewBefore %s, and the account asks for at least %s, so that a renewal is there before it is needed: make it longer, and the ttl too", window, policy.MinRenewBefore)
 	}
-	if u.Spec.Secret.Format == user.Env && len(a.Spec.JWT.Servers) == 0 {
-		p.Addf("spec.secret.format Env needs the servers' addresses, which the account does not give: use another format, or ask the platform team to set spec.jwt.servers")
+	if u.Spec.Secret.Format == user.Env && len(a.Spec.Servers()) == 0 {
+		p.Addf("spec.secret.format Env needs the servers' addresses, which the account does not give: use another format, or ask the platform team to set the account's servers")
 	}
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("NatsAccount %s does not admit the request: %w", a.Name, err)
@@ -244,7 +340,7 @@ func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
 	if strings.Contains(u.Name, ".") {
 		p.Addf("metadata.name %s has a dot, which in a subject made of the tag name would be another subject: use a name without", field.Quote(u.Name))
 	}
-	for _, required := range a.Spec.JWT.SigningKey.RequiredTags {
+	for _, required := range a.Spec.RequiredTags() {
 		if !slices.ContainsFunc(Tags(u, ""), func(tag string) bool { return strings.HasPrefix(tag, required+":") }) {
 			p.Addf("spec.tags: the account's scope needs the tag %s: add it, as %s:value", required, required)
 		}
@@ -273,7 +369,7 @@ func Tags(u *user.NatsUser, destination string) []string {
 // Grant returns what an admitted request is granted on a cluster.
 func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
 	s := u.Spec
-	g := issuer.Grant{Tags: Tags(u, destination), Scoped: a.Spec.JWT.SigningKey.Scoped}
+	g := issuer.Grant{Tags: Tags(u, destination), Scoped: a.Scoped}
 	if g.Scoped {
 		return g
 	}

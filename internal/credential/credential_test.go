@@ -220,10 +220,10 @@ func TestImport(t *testing.T) {
 		{"whole", book(one, two), "1 Active+, 2 Active+"},
 		{"further on", book(row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Retiring, RotationRequested, 1), row(3, ledger.Active, RenewalDue, 20)), "1 Retired, 2 Retiring, 3 Active+"},
 	} {
-		if Import(test.ledger, delivered); states(test.ledger) != test.want {
+		if Import(test.ledger, delivered, start.Add(2*day)); states(test.ledger) != test.want {
 			t.Errorf("%s: %s, want %s", test.name, states(test.ledger), test.want)
 		}
-		if Import(test.ledger, delivered); states(test.ledger) != test.want {
+		if Import(test.ledger, delivered, start.Add(2*day)); states(test.ledger) != test.want {
 			t.Errorf("%s: a second time gives %s", test.name, states(test.ledger))
 		}
 	}
@@ -231,12 +231,12 @@ func TestImport(t *testing.T) {
 	other := row(2, ledger.Active, RenewalDue, 3)
 	other.User = "U9"
 	l := book(one, other)
-	if Import(l, delivered); states(l) != "1 Active+, 2 Active+, 3 Active+" || l.Next("eu-1") != 4 || l.Current("eu-1").User != "U2" {
+	if Import(l, delivered, start.Add(2*day)); states(l) != "1 Active+, 2 Active+, 3 Active+" || l.Next("eu-1") != 4 || l.Current("eu-1").User != "U2" {
 		t.Errorf("%s, next %d", states(l), l.Next("eu-1"))
 	}
 	// What came before and is not known is let go of with its successor.
 	lost := book()
-	Import(lost, delivered)
+	Import(lost, delivered, start.Add(2*day))
 	Tend(lost, Terms{Immediately: true, Revocable: func(string) bool { return true }, Served: func(string) bool { return true }}, start.Add(2*day))
 	if states(lost) != "1 Retiring, 2 Active+" {
 		t.Error(states(lost))

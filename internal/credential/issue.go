@@ -62,6 +62,8 @@ type Want struct {
 	Basis ledger.Basis
 	// RenewBefore is how long before its expiry a credential is renewed.
 	RenewBefore time.Duration
+	// CorrectDrift makes a new generation where the provider's user was changed.
+	CorrectDrift bool
 	// Trusted tells whether the cluster has the key of a certificate.
 	Trusted func(fingerprint string) bool
 
@@ -80,9 +82,11 @@ var rules = []rule{
 	{AccountChanged, func(c *ledger.Row, w Want, _ time.Time) bool {
 		return c.Basis.Account != w.Basis.Account || c.Basis.AccountID != w.Basis.AccountID
 	}},
-	{GrantChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Grant != w.Basis.Grant }},
+	{GrantChanged, func(c *ledger.Row, w Want, _ time.Time) bool {
+		return c.Basis.Grant != w.Basis.Grant || w.CorrectDrift && !c.Drifted.IsZero()
+	}},
 	{RotationRequested, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Rotate != w.Basis.Rotate }},
-	{DeletedAtProvider, func(c *ledger.Row, _ Want, _ time.Time) bool { return !c.Revoked.IsZero() }},
+	{DeletedAtProvider, func(c *ledger.Row, _ Want, _ time.Time) bool { return !c.Revoked.IsZero() || !c.Lost.IsZero() }},
 	{SigningKeyChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.SigningKey != w.Basis.SigningKey }},
 	{DeliveryChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Delivery != w.Basis.Delivery }},
 	{SealingCertificateGone, func(c *ledger.Row, w Want, _ time.Time) bool { return !w.Trusted(c.Basis.Certificate) }},

@@ -29,6 +29,9 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 		case ledger.Intended: // by a run that is gone
 			r.State = ledger.Retiring
 		case ledger.Active:
+			if r.Stray { // nobody was given it
+				r.State = ledger.Retiring
+			}
 			switch current := l.Current(r.Destination); {
 			case !r.Revoked.IsZero() && current != nil && current.Generation > r.Generation: // by somebody else
 				r.State = ledger.Retired
@@ -36,7 +39,7 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 				r.State = ledger.Retiring
 			}
 		}
-		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) {
+		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) && !mustGo(*r, now) {
 			r.State = ledger.Retired
 		}
 	}
@@ -58,9 +61,12 @@ func age(l *ledger.Ledger, terms Terms, now time.Time) {
 		if !isCurrent { // nobody gets it any more
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
 			if r.State != ledger.Intended { // what it was issued upon is of no more use
-				r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID}
+				r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn}
 			}
-			if !now.Before(r.Expires) {
+			switch {
+			case mustGo(*r, now):
+				r.State = ledger.Retiring
+			case !now.Before(r.Expires):
 				r.State = ledger.Retired
 			}
 		}
@@ -69,6 +75,12 @@ func age(l *ledger.Ledger, terms Terms, now time.Time) {
 		}
 	}
 	l.Rows = slices.DeleteFunc(l.Rows, func(r ledger.Row) bool { return forgettable(r, now) })
+}
+
+// mustGo tells whether the provider keeps a user, or a revocation, that has no use
+// any more.
+func mustGo(r ledger.Row, now time.Time) bool {
+	return r.Basis.KeptIn != "" && !r.Removed && !now.Before(r.Expires)
 }
 
 // How long a row is remembered after its identity has expired. One that was
@@ -84,7 +96,7 @@ func forgettable(r ledger.Row, now time.Time) bool {
 	if !r.Revoked.IsZero() {
 		after = memoryRevoked
 	}
-	return r.State == ledger.Retired && now.After(r.Expires.Add(after))
+	return r.State == ledger.Retired && now.After(r.Expires.Add(after)) && r.Removed == (r.Basis.KeptIn != "")
 }
 
 // letGo tells whether a generation has been superseded, and for long enough.
@@ -115,7 +127,7 @@ func Awaited(l *ledger.Ledger, row *ledger.Row) bool {
 func supersededBy(l *ledger.Ledger, r *ledger.Row, upTo int64) bool {
 	return slices.ContainsFunc(l.Rows, func(later ledger.Row) bool {
 		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
-			later.State != ledger.Intended && Reason(later.Reason).supersedes()
+			later.State != ledger.Intended && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
 	})
 }
 
@@ -126,7 +138,7 @@ func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 	for _, r := range l.Rows {
 		if r.Destination == destination && r.State != ledger.Retired {
 			earlier = append(earlier, ledger.Earlier{
-				Generation: r.Generation, User: r.User, Account: r.Basis.Account, AccountID: r.Basis.AccountID, Expires: r.Expires,
+				Generation: r.Generation, User: r.User, Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn, Expires: r.Expires,
 			})
 		}
 	}
@@ -134,12 +146,13 @@ func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 }
 
 // Import adds to a ledger what is delivered and not in it: a row, and those that
-// came before it. A ledger that was lost, or is yesterday's, is made whole so.
-func Import(l *ledger.Ledger, delivered []ledger.Row) {
+// came before it and have not expired. A ledger that was lost, or is yesterday's, is
+// made whole so.
+func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
 	for _, d := range delivered {
 		d.State = ledger.Active
 		switch has := find(l, d.Destination, d.User); {
-		case has != nil && has.State == ledger.Intended: // its commit was undone
+		case has != nil && (has.State == ledger.Intended || has.Stray): // its commit was undone
 			d.Generation = has.Generation
 			*has = d
 		case has == nil:
@@ -149,10 +162,12 @@ func Import(l *ledger.Ledger, delivered []ledger.Row) {
 			l.Add(d)
 		}
 		for _, e := range d.Earlier {
-			if find(l, d.Destination, e.User) == nil && l.Row(d.Destination, e.Generation) == nil {
+			if has := find(l, d.Destination, e.User); has != nil && has.Stray {
+				has.Stray = false
+			} else if has == nil && now.Before(e.Expires) && l.Row(d.Destination, e.Generation) == nil {
 				l.Add(ledger.Row{
 					Destination: d.Destination, Generation: e.Generation, State: ledger.Active, User: e.User, Expires: e.Expires,
-					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID},
+					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID, KeptIn: e.KeptIn},
 				})
 			}
 		}

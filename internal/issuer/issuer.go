@@ -15,8 +15,11 @@ import (
 type Identity struct {
 	// Name is the user's name, unique and readable.
 	Name string
-	// User is its public key.
+	// User is its public key, empty where the provider is to make it.
 	User string
+	// ID is what a provider calls the user that it keeps, empty if it keeps none or
+	// that is not known.
+	ID string
 	// Seed proves that one is the user. It is in memory only.
 	Seed []byte
 }
@@ -63,10 +66,14 @@ func (g Grant) Digest() string {
 
 // Credential is an identity that can connect. It is in memory only.
 type Credential struct {
-	JWT  string
-	Seed []byte
-	// File is both as a .creds file.
+	Identity
+	JWT string
+	// File is the JWT and the seed as a .creds file.
 	File []byte
+	// Expires is when it does.
+	Expires time.Time
+	// Settings is the digest of what the provider says of the user that it keeps.
+	Settings string
 }
 
 // Issuer makes identities.
@@ -75,7 +82,12 @@ type Issuer interface {
 	// written down before it is issued.
 	Propose(name string) (Identity, error)
 	// Issue makes the identity, which may then do what is granted until it expires.
+	// After an error the identity may be there or not: it is to be let go of.
 	Issue(ctx context.Context, identity Identity, grant Grant, expires time.Time) (Credential, error)
+	// Sample returns what Issue would, as far as one can tell without any effect
+	// outside: of the same form and size, and it connects nowhere. Its error says
+	// why the grant cannot be issued.
+	Sample(name string, grant Grant) (Credential, error)
 	// AtOnce is how many identities are issued before they are committed: as many
 	// as a crash may lose.
 	AtOnce() int

@@ -81,9 +81,12 @@ type Basis struct {
 	// Account names the NatsAccount, AccountID is its public key.
 	Account   string `json:"account"`
 	AccountID string `json:"accountID"`
+	// KeptIn is the provider's id of the account, where it keeps a user for the
+	// identity, which stays until it is removed; empty for a provider that does not.
+	KeptIn string `json:"keptIn,omitempty"`
 	// Grant is the digest of what was granted.
 	Grant string `json:"grant"`
-	// SigningKey is the public key that signed.
+	// SigningKey is the public key that signed, or what the provider calls it.
 	SigningKey string `json:"signingKey"`
 	// Certificate is the fingerprint of the key that the credential is sealed for.
 	Certificate string   `json:"certificate"`
@@ -97,6 +100,7 @@ type Earlier struct {
 	User       string    `json:"user"`
 	AccountID  string    `json:"accountID"`
 	Account    string    `json:"account"`
+	KeptIn     string    `json:"keptIn,omitempty"`
 	Expires    time.Time `json:"expires"`
 }
 
@@ -105,8 +109,13 @@ type Row struct {
 	Destination string `json:"destination"`
 	Generation  int64  `json:"generation"`
 	State       State  `json:"state,omitempty"`
-	// User is the public key of the identity.
+	// User is the public key of the identity. One that the provider is to make has
+	// none before.
 	User string `json:"user"`
+	// ID is what the provider calls the user that it keeps, Settings is the digest
+	// of what it said of it, to notice a change.
+	ID       string `json:"id,omitempty"`
+	Settings string `json:"settings,omitempty"`
 	// Reason is why it was issued.
 	Reason  string    `json:"reason"`
 	Issued  time.Time `json:"issued"`
@@ -126,6 +135,17 @@ type Row struct {
 	// Revoked is when the account's pipeline saw a revocation in effect: its own,
 	// or of an active row somebody else's.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// Lost is when the provider was first seen not to have the user any more, which
+	// somebody else has deleted. What was delivered may still connect.
+	Lost time.Time `json:"lost,omitzero"`
+	// Drifted is when the provider's user was first seen to have other settings than
+	// it was made with.
+	Drifted time.Time `json:"drifted,omitzero"`
+	// Stray: the provider has a user that no run has written down. It is nobody's,
+	// unless it turns out to be one that is delivered.
+	Stray bool `json:"stray,omitempty"`
+	// Removed: the provider keeps nothing of it any more.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // Unrevoked tells whether an identity that was let go of can still connect, until
@@ -221,7 +241,7 @@ func (l *Ledger) Count(state State) int {
 // Expire retires what accounts cannot revoke: it lives until it expires.
 func (l *Ledger) Expire(accounts []string) {
 	for i := range l.Rows {
-		if r := &l.Rows[i]; r.State == Retiring && slices.Contains(accounts, r.Basis.Account) {
+		if r := &l.Rows[i]; r.State == Retiring && r.Basis.KeptIn == "" && slices.Contains(accounts, r.Basis.Account) {
 			r.State = Retired
 		}
 	}

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nkeys"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -37,6 +40,10 @@ func Main() int { return workflow.Main(Pipeline) }
 type world struct {
 	account *account.Account
 	servers natsys.Servers
+	// synadia makes the users where the account is there, nil for others; lastRead
+	// is when all of them were read.
+	synadia  *synadia.Issuer
+	lastRead time.Time
 	// operator signs accounts, and system are credentials of the system account;
 	// nil where the account has none.
 	operator    nkeys.KeyPair
@@ -47,6 +54,9 @@ type world struct {
 	book       ledger.Book
 	ledgers    []*ledger.Ledger
 	damaged    *ledger.DamagedError // of those that cannot be read
+	// news are the requests of which the provider has something else than their
+	// ledger said.
+	news map[identity.Request]bool
 }
 
 // natsUser is what the account knows of a request.
@@ -88,7 +98,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 		run.Log.Warn("nothing can be revoked any more", "account", run.Identity.String(), "error", err)
 	case err != nil:
 		return err
-	case w.operator != nil && !run.DryRun:
+	case account.Revocable(w.account.NatsAccount) && !run.DryRun:
 		found := examine(ctx, run, w)
 		if err := settle(ctx, run, &w, found); err != nil {
 			return err
@@ -121,13 +131,16 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
 		return w, workflow.Fail("RenewalWindowTooShort", err)
 	}
-	if w.account, err = account.Open(ctx, run.Platform, run.Request, spec); err != nil {
+	if w.account, err = account.Open(ctx, run.Platform, run.Request, spec, run.Now); err != nil {
 		return w, secretFailed(err)
 	}
-	w.servers = natsys.Servers{URLs: spec.Spec.JWT.Servers, CA: spec.Spec.JWT.CACertificates}
-	if o := spec.Spec.JWT.Operator; o != nil {
-		if err := w.openOperator(ctx, run, o); err != nil {
-			return w, secretFailed(err)
+	w.openSynadia(run)
+	if j := spec.Spec.JWT; j != nil {
+		w.servers = natsys.Servers{URLs: j.Servers, CA: j.CACertificates}
+		if j.Operator != nil {
+			if err := w.openOperator(ctx, run, j.Operator); err != nil {
+				return w, secretFailed(err)
+			}
 		}
 	}
 	if w.all, err = listUsers(ctx, run.Platform); err != nil {
@@ -194,7 +207,8 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 		if found.err != nil && u.Terms == w.account.Terms() && !waits(w, u) {
 			continue // who waits for a revocation asks for it, and would be asked again without end
 		}
-		if !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !waits(w, u) {
+		news := w.news[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}]
+		if !news && !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !waits(w, u) {
 			continue
 		}
 		if err := run.Ask(ctx, platform.NatsUser, u.Namespace, u.Name); err != nil {
@@ -216,7 +230,9 @@ func waits(w world, u natsUser) bool {
 	if !u.Deleting.IsZero() {
 		return l.Tombstone != nil && !l.Tombstone.Done && l.Count(ledger.Retiring) == 0
 	}
-	return slices.ContainsFunc(l.Rows, func(r ledger.Row) bool { return r.State == ledger.Active && !r.Revoked.IsZero() })
+	return slices.ContainsFunc(l.Rows, func(r ledger.Row) bool {
+		return r.State == ledger.Active && (!r.Revoked.IsZero() || !r.Lost.IsZero() || r.Stray)
+	})
 }
 
 // maxNames is how many requests the status names; it counts them all.
@@ -236,10 +252,10 @@ func report(w world, found finding) workflow.Result {
 		Reason:  "Verified",
 		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.verified, usersOf(len(w.users)), len(attention)),
 		Status: map[string]any{
-			"account": v1alpha1.AccountStatus{
-				ID: w.account.Spec.JWT.AccountID, SigningKey: w.account.Issuer.SigningKey,
+			"account": showSynadia(w, found, v1alpha1.AccountStatus{
+				ID: w.account.ID, SigningKey: w.account.SigningKey,
 				Name: found.name, Scope: found.scope, Verified: found.verified, Revocation: found.revocation,
-			},
+			}),
 			"policy":         w.account.Spec.Policy,
 			"users":          len(w.users),
 			"needAttention":  len(attention),

@@ -28,7 +28,13 @@ type finding struct {
 	// revocations is how many of Baleen's are in the account's JWT.
 	revocations int
 	// settled tells which identities nobody can use any more.
-	settled func(ledger.Row) settlement
+	settled func(*ledger.Ledger, ledger.Row) settlement
+	// retired are the users of those that were retired, where the provider keeps
+	// them, and reading is what it has at all; nil if it was not read. lastRead is
+	// when it was.
+	retired  map[place][]issuer.Identity
+	reading  *reading
+	lastRead time.Time
 	// refused tells which identities somebody else has revoked.
 	refused func(ledger.Row) bool
 }
@@ -48,11 +54,15 @@ func examine(ctx context.Context, run *workflow.Run, w world) finding {
 	f := finding{
 		verified:   "the signing key is of the right kind",
 		revocation: "none: there is no operator key, so what is let go of lives until it expires",
-		settled:    func(ledger.Row) settlement { return leftToExpire },
+		settled:    func(*ledger.Ledger, ledger.Row) settlement { return leftToExpire },
 		refused:    func(ledger.Row) bool { return false },
 	}
+	if w.synadia != nil {
+		f.visit(ctx, run, w)
+		return f
+	}
 	if w.operator != nil {
-		f.revocation, f.settled = "possible", func(ledger.Row) settlement { return pending }
+		f.revocation, f.settled = "possible", func(*ledger.Ledger, ledger.Row) settlement { return pending }
 		f.attend(ctx, run, w)
 	}
 	if f.err == nil && len(w.servers.URLs) > 0 {
@@ -90,13 +100,13 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 			run.Now.UTC().Format(time.RFC3339), theirs.UTC().Format(time.RFC3339)))
 		return
 	}
-	claims, err := system.Lookup(ctx, w.account.Spec.JWT.AccountID)
+	claims, err := system.Lookup(ctx, w.account.ID)
 	switch {
 	case err != nil:
 		f.fail("ServersUnreachable", err)
 		return
 	case claims == nil:
-		f.fail("AccountUnknown", fmt.Errorf("the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", w.account.Spec.JWT.AccountID))
+		f.fail("AccountUnknown", fmt.Errorf("the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", w.account.ID))
 		return
 	}
 	f.name = claims.Name
@@ -104,17 +114,13 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		f.fail(reason, err)
 		return
 	}
-	if scope, ok := claims.SigningKeys.GetScope(w.account.Issuer.SigningKey); ok && scope != nil {
+	if scope, ok := claims.SigningKeys.GetScope(w.account.SigningKey); ok && scope != nil {
 		if s, isUser := scope.(*natsjwt.UserScope); isUser {
 			f.scope = s.Role
 		}
 	}
 	before := maps.Clone(claims.Revocations)
-	f.refused = func(r ledger.Row) bool {
-		until, alone := before[r.User]
-		all, has := before[natsjwt.All]
-		return r.Basis.AccountID == claims.Subject && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
-	}
+	f.refused = func(r ledger.Row) bool { return revokedIn(before, claims.Subject, r) }
 	f.verified = "the servers have the account and list its signing key"
 	if !slices.Contains(trusted, w.operatorKey) {
 		f.fail("OperatorKeyNotTrusted", fmt.Errorf("not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", w.operatorKey, w.account.Spec.JWT.Operator.SigningKeySecretRef.Name))
@@ -126,7 +132,7 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 
 // judge checks an account against what the NatsAccount says of it. Pure.
 func judge(w world, claims *natsjwt.AccountClaims, trusted []string) (reason string, err error) {
-	key := w.account.Issuer.SigningKey
+	key := w.account.SigningKey
 	if !slices.Contains(trusted, claims.Issuer) {
 		return "IssuerNotTrusted", fmt.Errorf("the account is signed with %s, which the servers do not trust: push it anew with nsc", claims.Issuer)
 	}
@@ -136,24 +142,39 @@ func judge(w world, claims *natsjwt.AccountClaims, trusted []string) (reason str
 			key, w.account.Spec.JWT.SigningKey.SecretRef.Name)
 	}
 	scoped, isUser := scope.(*natsjwt.UserScope)
-	if wants := w.account.Spec.JWT.SigningKey.Scoped; wants != isUser {
+	if wants := w.account.Scoped; wants != isUser {
 		return "ScopeMismatch", fmt.Errorf("spec.jwt.signingKey.scoped is %t, and the account says otherwise of the signing key %s: correct one of the two", wants, key)
 	}
 	if isUser {
-		for _, tag := range jwt.TagsOf(scoped) {
-			set := []string{"namespace", "name", "destination"} // by Baleen
-			if !slices.Contains(slices.Concat(w.account.Spec.JWT.SigningKey.RequiredTags, set), tag) {
-				return "ScopeMismatch", fmt.Errorf("the scope of the signing key needs the tag %s: add it to spec.jwt.signingKey.requiredTags", tag)
-			}
+		if err := needsTags(scoped, w.account.Spec.JWT.SigningKey.RequiredTags, "spec.jwt.signingKey.requiredTags"); err != nil {
+			return "ScopeMismatch", err
 		}
 	}
 	return "", nil
 }
 
+// needsTags tells of a tag that a scope needs and nobody sets.
+func needsTags(scope *natsjwt.UserScope, required []string, field string) error {
+	for _, tag := range jwt.TagsOf(scope) {
+		set := []string{"namespace", "name", "destination"} // by Baleen
+		if !slices.Contains(slices.Concat(required, set), tag) {
+			return fmt.Errorf("the scope of the signing key needs the tag %s: add it to %s", tag, field)
+		}
+	}
+	return nil
+}
+
+// revokedIn tells whether an account's revocations are of an identity too.
+func revokedIn(revocations natsjwt.RevocationList, accountID string, r ledger.Row) bool {
+	until, alone := revocations[r.User]
+	all, has := revocations[natsjwt.All]
+	return r.Basis.AccountID == accountID && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
+}
+
 // revise has the servers revoke what is queued, and all that was revoked before,
 // for each account that identities came from.
 func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string) {
-	known := map[string]map[string]time.Time{w.account.Spec.JWT.AccountID: {}}
+	known := map[string]map[string]time.Time{w.account.ID: {}}
 	for _, l := range w.ledgers {
 		for _, r := range l.Rows {
 			if r.Basis.Account != w.account.Name || r.State != ledger.Retiring && r.Revoked.IsZero() {
@@ -180,7 +201,7 @@ func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system
 			}
 		}
 	}
-	f.settled = func(r ledger.Row) settlement {
+	f.settled = func(_ *ledger.Ledger, r ledger.Row) settlement {
 		if _, was := known[r.Basis.AccountID][r.User]; !was { // queued after the ledgers were read
 			return pending
 		}
@@ -230,7 +251,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system *natsys.S
 
 // probe connects as a throw-away user that may do nothing.
 func (f *finding) probe(ctx context.Context, w world) {
-	grant := issuer.Grant{Scoped: w.account.Spec.JWT.SigningKey.Scoped}
+	grant := issuer.Grant{Scoped: w.account.Scoped}
 	for _, tag := range append([]string{"namespace", "name", "destination"}, w.account.Spec.JWT.SigningKey.RequiredTags...) {
 		grant.Tags = append(grant.Tags, tag+":baleen-probe")
 	}
@@ -253,7 +274,7 @@ func (f *finding) probe(ctx context.Context, w world) {
 		// A scope may let nobody in from here, or at this hour.
 		f.verified += "; a throw-away user was refused, perhaps by the scope"
 	case errors.As(err, &refused):
-		f.fail("UserRefused", fmt.Errorf("the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", w.account.Issuer.SigningKey))
+		f.fail("UserRefused", fmt.Errorf("the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", w.account.SigningKey))
 	default:
 		f.fail("ServersUnreachable", err)
 	}

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -32,7 +35,7 @@ func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
 		default:
 			bury(l, s, !u.retain, run.Now)
 		}
-		if l.Tombstone != nil && w.operator == nil {
+		if l.Tombstone != nil && !account.Revocable(w.account.NatsAccount) {
 			l.Expire([]string{w.account.Name})
 		}
 		err := w.book.Save(ctx, l)
@@ -154,8 +157,26 @@ func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) err
 
 // settle writes down what became of the identities that were to be revoked.
 func settle(ctx context.Context, run *workflow.Run, w *world, found finding) error {
+	w.news = map[identity.Request]bool{}
+	if found.reading != nil {
+		// Users may have been made since the ledgers were read, and before they were.
+		var ledgers []*ledger.Ledger
+		for _, l := range w.ledgers {
+			now, err := w.book.Get(ctx, l.Request)
+			if err != nil {
+				return err
+			}
+			if now.Exists() { // one that is lost is made again from what is delivered
+				ledgers = append(ledgers, now)
+			}
+		}
+		w.ledgers = append(ledgers, found.reading.gone(w)...)
+	}
 	for i, l := range w.ledgers {
 		for range 10 { // others write at the same time, and what was revoked is
+			if found.reading != nil {
+				w.news[l.Request] = found.reading.compare(l, run.Now.UTC().Truncate(time.Second)) || w.news[l.Request]
+			}
 			update(l, run, w.account.Name, found)
 			err := w.book.Save(ctx, l)
 			if err == nil {
@@ -179,19 +200,48 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 	return nil
 }
 
-func update(l *ledger.Ledger, run *workflow.Run, account string, found finding) {
+func update(l *ledger.Ledger, run *workflow.Run, name string, found finding) {
 	for i := range l.Rows {
 		r := &l.Rows[i]
 		now := run.Now.UTC().Truncate(time.Second)
 		switch {
-		case r.Basis.Account != account:
+		case r.Basis.Account != name:
 		case r.State == ledger.Active && r.Revoked.IsZero() && found.refused(*r):
 			r.Revoked = now
 		case r.State != ledger.Retiring:
-		case found.settled(*r) == revoked:
+		case found.settled(l, *r) == revoked && r.Basis.KeptIn != "":
+			removed(l, r, found.retired[placeOf(l, *r)], now)
+		case found.settled(l, *r) == revoked:
 			r.State, r.Revoked = ledger.Retired, now
-		case found.settled(*r) == leftToExpire:
-			r.State = ledger.Retired
+		case found.settled(l, *r) == leftToExpire:
+			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
+		}
+	}
+}
+
+// removed writes down that the provider keeps no user of an identity any more, and
+// perhaps a revocation until it expires. What was never committed may turn out to
+// be no user, or several.
+func removed(l *ledger.Ledger, r *ledger.Row, found []issuer.Identity, now time.Time) {
+	r.State = ledger.Retired
+	if r.User == "" && len(found) > 0 {
+		r.User, r.ID = found[0].User, found[0].ID
+	}
+	switch {
+	case r.User == "": // there never was one
+		r.Removed, r.Expires = true, now
+	case now.Before(r.Expires):
+		r.Revoked = now
+	default:
+		r.Removed = true
+	}
+	row := *r // of which the slice may move
+	for _, other := range found {
+		if other.User != row.User {
+			l.Add(ledger.Row{
+				Destination: row.Destination, Generation: l.Next(row.Destination), State: row.State, User: other.User, ID: other.ID, Issued: row.Issued,
+				Expires: row.Expires, Revoked: row.Revoked, Removed: row.Removed, Basis: row.Basis,
+			})
 		}
 	}
 }

@@ -71,7 +71,7 @@ func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide 
 		if l.UID == "" {
 			l.UID = string(run.Request.GetUID())
 		}
-		credential.Import(l, delivered(run.Last))
+		credential.Import(l, delivered(run.Last), run.Now)
 		if err := decide(l); err != nil {
 			return nil, err
 		}

@@ -94,7 +94,7 @@ func values(run *workflow.Run, w world, row ledger.Row) (map[string]any, error) 
 // delivered.
 func record(row ledger.Row) (string, error) {
 	row.Ciphertext, row.State, row.Version = nil, "", ""
-	row.Renews, row.Written, row.Revoked = time.Time{}, time.Time{}, time.Time{}
+	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	data, err := json.Marshal(row)
 	return string(data), err
 }

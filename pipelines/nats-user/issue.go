@@ -99,7 +99,7 @@ func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.
 		l.Tombstone = nil
 	}
 	l.UID, l.MissingSince = uid, time.Time{}
-	credential.Import(l, delivered(run.Last))
+	credential.Import(l, delivered(run.Last), run.Now)
 	return l, nil
 }
 
@@ -160,7 +160,7 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	}
 	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
 		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		size, err := try(ctx, run, w, clusters[longest].want)
+		size, err := try(run, w, clusters[longest].want)
 		if err != nil {
 			return err
 		}
@@ -170,12 +170,28 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	}
 	credential.Tend(l, terms(w), run.Now)
 	for batch := range slices.Chunk(names, w.account.Issuer.AtOnce()) {
-		if err := issueBatch(ctx, run, w, ledgers, l, clusters, batch); err != nil {
+		err := issueBatch(ctx, run, w, ledgers, l, clusters, batch)
+		var failure *workflow.Failure
+		if errors.As(err, &failure) && failure.Reason == issueFailed { // what was issued before counts, and the next run goes on
+			postpone(clusters, names[slices.Index(names, batch[0]):], failure.Err)
+			break
+		}
+		if err != nil {
 			return err
 		}
 	}
 	credential.Tend(l, terms(w), run.Now)
 	return ledgers.Save(ctx, l)
+}
+
+// issueFailed is the reason where the issuer cannot be reached, or refuses.
+const issueFailed = "IssueFailed"
+
+// postpone leaves clusters to a later run.
+func postpone(clusters map[string]*cluster, names []string, why error) {
+	for _, name := range names {
+		clusters[name].problemReason, clusters[name].problem = issueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", clusters[name].reason, name, why)
+	}
 }
 
 // renew writes down when each cluster's next generation is due: the spec may have
@@ -192,13 +208,9 @@ func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cl
 // of it, so that what cannot be issued or emitted is refused before anything is
 // written, and before anything is revoked for its sake. It returns how many bytes
 // its ciphertext has.
-func try(ctx context.Context, run *workflow.Run, w world, want credential.Want) (size int, err error) {
+func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
 	name := want.Destination
-	identity, err := w.account.Issuer.Propose(userName(run, name, 1<<31))
-	if err != nil {
-		return 0, err
-	}
-	made, err := w.account.Issuer.Issue(ctx, identity, w.account.Grant(w.user, name), run.Now)
+	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
 	var large *jwt.TooLargeError
 	if errors.As(err, &large) {
 		return 0, workflow.Fail("GrantTooLarge", err)
@@ -224,18 +236,18 @@ func try(ctx context.Context, run *workflow.Run, w world, want credential.Want) 
 
 func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
 	expires := run.Now.Add(w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
+	if run.DryRun { // nobody is to have one that works and that no ledger knows
+		expires = run.Now
+	}
 	versions, err := versions(ctx, run, names)
 	if err != nil {
 		return err
-	}
-	if run.DryRun { // nobody is to have one that works and that no ledger knows
-		expires = run.Now
 	}
 	identities := map[string]issuer.Identity{}
 	made := map[string]ledger.Row{}
 	for _, name := range names {
 		generation := l.Next(name)
-		identity, err := w.account.Issuer.Propose(userName(run, name, generation))
+		identity, err := w.account.Issuer.Propose(w.account.UserName(run.Identity, name, generation))
 		if err != nil {
 			return err
 		}
@@ -253,23 +265,33 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
 		return err
 	}
-	ciphertexts := make([]map[string]string, len(names))
-	err = concurrently(len(names), func(i int) error {
-		name := names[i]
-		credentials, err := w.account.Issuer.Issue(ctx, identities[name], w.account.Grant(w.user, name), expires)
-		if err != nil {
-			return workflow.Fail("GrantRefused", err)
+	issue := func(name string) (issuer.Credential, error) {
+		grant := w.account.Grant(w.user, name)
+		if run.DryRun {
+			c, err := w.account.Issuer.Sample(identities[name].Name, grant)
+			c.Expires = expires
+			return c, err
 		}
-		d := made[name].Basis.Delivery
-		ciphertexts[i], err = clusters[name].certificate.Seal(d.Namespace, d.Name, contents(d, credentials))
+		return w.account.Issuer.Issue(ctx, identities[name], grant, expires)
+	}
+	rows := make([]ledger.Row, len(names))
+	err = concurrently(len(names), func(i int) error {
+		row := made[names[i]]
+		c, err := issue(names[i])
+		if err != nil {
+			return workflow.Fail(issueFailed, err)
+		}
+		row.State, row.User, row.ID, row.Settings, row.Expires = ledger.Active, c.User, c.ID, c.Settings, c.Expires
+		d := row.Basis.Delivery
+		row.Ciphertext, err = clusters[names[i]].certificate.Seal(d.Namespace, d.Name, contents(d, c))
+		rows[i] = row
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for i, name := range names {
-		row := made[name]
-		row.State, row.Ciphertext = ledger.Active, ciphertexts[i]
+		row := rows[i]
 		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
 		l.Add(row)
 	}
@@ -306,12 +328,6 @@ func concurrently(n int, do func(i int) error) error {
 	}
 	wait.Wait()
 	return cmp.Or(errs...)
-}
-
-// userName is how the user is called in the account. Its key tells generations
-// apart for sure; the name does it for people.
-func userName(run *workflow.Run, destination string, generation int64) string {
-	return fmt.Sprintf("%s.%s.%s.g%d", run.Identity.Namespace, run.Identity.Name, destination, generation)
 }
 
 // contents are the keys of the Secret.

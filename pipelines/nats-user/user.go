@@ -23,6 +23,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
+	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
@@ -134,18 +135,18 @@ func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
 		return nil, workflow.Fail("AccountInvalid", err)
 	}
-	opened, err := account.Open(ctx, run.Platform, object, spec)
+	opened, err := account.Open(ctx, run.Platform, object, spec, run.Now)
 	switch {
 	case platform.IsTransient(err):
 		return nil, err
 	case err != nil:
 		return nil, workflow.Fail("AccountInvalid", err)
-	case opened.Verified != "" && opened.Verified != opened.Issuer.SigningKey:
-		// It may be the key of another account: what it signs would not connect.
+	case opened.Unseen:
+		// The key may be one of another account: what it signs would not connect.
 		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
 			return nil, err
 		}
-		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has another signing key in its Secret than its last run saw: it was asked to look at that one, and to tell this request", name))
+		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has another signing key than its last run saw, or has not run yet: it was asked to look at it, and to tell this request", name))
 	case opened.Refuted != "":
 		return nil, workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", name, opened.Refuted))
 	}
@@ -236,16 +237,18 @@ func want(w world, name string) credential.Want {
 		Namespace: w.namespace, Name: spec.Secret.Name, Format: string(spec.Secret.Format), Key: spec.Secret.Key, Retain: string(spec.Retain),
 	}
 	if spec.Secret.Format == v1alpha1.Env {
-		delivery.Servers = w.account.Spec.JWT.ServerList()
+		delivery.Servers = strings.Join(w.account.Spec.Servers(), ",")
 	}
 	return credential.Want{
-		Destination: name,
-		RenewBefore: spec.Credentials.RenewalWindow(),
+		Destination:  name,
+		RenewBefore:  spec.Credentials.RenewalWindow(),
+		CorrectDrift: w.account.Spec.Synadia != nil && w.account.Spec.Synadia.DriftPolicy == accountv1alpha1.DriftCorrect,
 		Basis: ledger.Basis{
 			Account:    w.account.Name,
-			AccountID:  w.account.Spec.JWT.AccountID,
+			AccountID:  w.account.ID,
+			KeptIn:     w.account.KeptIn,
 			Grant:      w.account.Grant(w.user, name).Digest(),
-			SigningKey: w.account.Issuer.SigningKey,
+			SigningKey: w.account.SigningKey,
 			Delivery:   delivery,
 			Rotate: ledger.Rotate{
 				Spec: spec.Credentials.Rotate, All: w.user.Annotations[v1alpha1.RotateAnnotation],
@@ -304,7 +307,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 		Reason:    "Delivered",
 		Message:   fmt.Sprintf("the Secret %s/%s has a credential on %s", w.namespace, w.user.Spec.Secret.Name, count(len(output.Destinations()))),
 		Status: map[string]any{
-			"account":     w.account.Spec.JWT.AccountID,
+			"account":     w.account.ID,
 			"secret":      w.namespace + "/" + w.user.Spec.Secret.Name,
 			"expires":     stamp(expires),
 			"credentials": rows,
@@ -333,10 +336,24 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 	if n, until := unrevoked(l, run.Now); n > 0 {
 		result.Message += fmt.Sprintf("; former credentials that nobody can revoke: %d, the last expires on %s", n, stamp(until))
 	}
+	if names := drifted(l); len(names) > 0 {
+		result.Message += fmt.Sprintf("; the user was changed at the provider, which what is delivered does not show: %s", strings.Join(names, ", "))
+	}
 	if n := l.Count(ledger.Retiring); n > 0 {
 		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(retiringAt(l), ", "), n)
 	}
 	return result
+}
+
+// drifted are the clusters whose user was changed by somebody else.
+func drifted(l *ledger.Ledger) []string {
+	var names []string
+	for i := range l.Rows {
+		if r := &l.Rows[i]; !r.Drifted.IsZero() && r == l.Current(r.Destination) {
+			names = append(names, r.Destination)
+		}
+	}
+	return names
 }
 
 // earlier are the generations before the current one that can still connect.

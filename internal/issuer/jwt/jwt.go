@@ -86,6 +86,15 @@ func (i *Issuer) Propose(name string) (issuer.Identity, error) {
 // AtOnce implements [issuer.Issuer]: signing costs nothing outside, so all are.
 func (i *Issuer) AtOnce() int { return 1 << 20 }
 
+// Sample implements [issuer.Issuer]: a user that expired long ago.
+func (i *Issuer) Sample(name string, grant issuer.Grant) (issuer.Credential, error) {
+	identity, err := i.Propose(name)
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	return i.Issue(context.Background(), identity, grant, time.Unix(1e9, 0)) // as many digits as now
+}
+
 // Issue implements [issuer.Issuer].
 func (i *Issuer) Issue(_ context.Context, identity issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
 	c := claims(identity, grant, expires)
@@ -106,7 +115,7 @@ func (i *Issuer) Issue(_ context.Context, identity issuer.Identity, grant issuer
 	if err != nil {
 		return issuer.Credential{}, errors.New("the credentials cannot be written as a .creds file")
 	}
-	return issuer.Credential{JWT: token, Seed: identity.Seed, File: file}, nil
+	return issuer.Credential{Identity: identity, JWT: token, File: file, Expires: expires}, nil
 }
 
 // TooLargeError is a JWT that servers would not take.
@@ -124,11 +133,18 @@ func claims(identity issuer.Identity, grant issuer.Grant, expires time.Time) *jw
 	c := jwt.NewUserClaims(identity.User)
 	c.Name = identity.Name
 	c.Expires = expires.Unix()
+	c.User = User(grant)
+	return c
+}
+
+// User is what a grant is in the words of a JWT.
+func User(grant issuer.Grant) jwt.User {
+	var c jwt.User
 	c.Tags.Add(grant.Tags...)
-	if grant.Scoped {
-		c.SetScoped(true)
+	if grant.Scoped { // the scope has the rest
 		return c
 	}
+	c.Limits = jwt.Limits{NatsLimits: jwt.NatsLimits{Subs: jwt.NoLimit, Data: jwt.NoLimit, Payload: jwt.NoLimit}}
 	c.Pub = permission(grant.Publish)
 	c.Sub = permission(closed(grant.Subscribe))
 	if r := grant.Responses; r != nil {

@@ -37,10 +37,12 @@ type NatsAccount struct {
 
 // NatsAccountSpec says where users come from, and what teams may ask for.
 //
-// +kubebuilder:validation:XValidation:rule="self.provider != 'jwt' || has(self.jwt)",message="provider jwt needs the field jwt"
+// +kubebuilder:validation:XValidation:rule="has(self.jwt) == (self.provider == 'jwt')",message="provider jwt needs the field jwt, and no other has it"
+// +kubebuilder:validation:XValidation:rule="has(self.synadia) == (self.provider == 'synadia')",message="provider synadia needs the field synadia, and no other has it"
 type NatsAccountSpec struct {
-	// Provider makes the users: jwt, which signs them with a signing key of the
-	// account, for a NATS system of your own in operator mode.
+	// Provider makes the users: jwt signs them with a signing key of the account,
+	// for a NATS system of your own in operator mode; synadia has Synadia Cloud, or
+	// a Synadia Platform, make them.
 	//
 	// +required
 	Provider Provider `json:"provider"`
@@ -49,6 +51,11 @@ type NatsAccountSpec struct {
 	//
 	// +optional
 	JWT *JWT `json:"jwt,omitempty"`
+
+	// Synadia is the account for provider synadia.
+	//
+	// +optional
+	Synadia *Synadia `json:"synadia,omitempty"`
 
 	// Policy bounds what a NatsUser may ask for.
 	//
@@ -64,11 +71,16 @@ type NatsAccountSpec struct {
 
 // Provider makes users.
 //
-// +kubebuilder:validation:Enum=jwt
+// +kubebuilder:validation:Enum=jwt;synadia
 type Provider string
 
-// ProviderJWT signs users with a signing key of the account.
-const ProviderJWT Provider = "jwt"
+// The providers.
+const (
+	// ProviderJWT signs users with a signing key of the account.
+	ProviderJWT Provider = "jwt"
+	// ProviderSynadia has Synadia's control plane make them.
+	ProviderSynadia Provider = "synadia"
+)
 
 // JWT is an account in operator mode.
 //
@@ -112,6 +124,139 @@ type JWT struct {
 	//
 	// +optional
 	Operator *Operator `json:"operator,omitempty"`
+}
+
+// Synadia is an account in Synadia Cloud or a Synadia Platform.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.accountID) != (has(self.system) && has(self.account))",message="name the account by accountID, or by system and account"
+// +kubebuilder:validation:XValidation:rule="has(self.system) == has(self.account)",message="system and account go together"
+type Synadia struct {
+	// BaseURL is where the control plane is.
+	//
+	// +kubebuilder:default="https://cloud.synadia.com"
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.matches('^http://(127[.]|localhost(:|$)|[[]::1[]])')",message="baseURL must be https, but for one on loopback: the token goes there"
+	// +optional
+	BaseURL string `json:"baseURL,omitempty"`
+
+	// AccountID is the control plane's id of the account, as in the address of its
+	// page.
+	//
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +optional
+	AccountID string `json:"accountID,omitempty"`
+
+	// System and Account name the account, in place of AccountID.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	System string `json:"system,omitempty"`
+	// Account: see System.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Account string `json:"account,omitempty"`
+
+	// SigningKeyGroup is the id or the name of the group of signing keys that signs
+	// the users. Default: the account's only one, or the one named Default.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	SigningKeyGroup string `json:"signingKeyGroup,omitempty"`
+
+	// RequiredTags are the names of the tags that the subjects of the group's scope
+	// are made of, as in {{tag(team)}}: a user without them could not connect.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
+	// +listType=set
+	// +optional
+	RequiredTags []string `json:"requiredTags,omitempty"`
+
+	// TokenSecretRef names the Secret in baleen-system that holds a token of the
+	// control plane: of a service account that may manage the account's users.
+	//
+	// +required
+	TokenSecretRef TokenRef `json:"tokenSecretRef"`
+
+	// Servers are the URLs at which workloads reach NATS, as NATS_URL.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
+	// +listType=set
+	// +optional
+	Servers []string `json:"servers,omitempty"`
+
+	// Platform tells the users of this platform from those of another one that
+	// draws from the same account: give each another name. Changing it makes the
+	// users that there are those of another platform.
+	//
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +optional
+	Platform string `json:"platform,omitempty"`
+
+	// VerifyInterval is how often the users are read, to notice what was deleted or
+	// changed in the console. It takes effect with a reconcile.
+	//
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="verifyInterval must not be zero"
+	// +optional
+	VerifyInterval field.Duration `json:"verifyInterval,omitempty"`
+
+	// DriftPolicy is what is done about permissions that were changed in the
+	// console: Report says so in the status, Correct also makes a new user.
+	//
+	// +kubebuilder:default=Report
+	// +kubebuilder:validation:Enum=Report;Correct
+	// +optional
+	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+
+	// Budget is how long one run may speak with the control plane. What it does not
+	// get done is left to the next one.
+	//
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="budget must not be zero"
+	// +optional
+	Budget field.Duration `json:"budget,omitempty"`
+}
+
+// DriftPolicy is what is done about users that were changed in the console.
+type DriftPolicy string
+
+// The drift policies.
+const (
+	DriftReport  DriftPolicy = "Report"
+	DriftCorrect DriftPolicy = "Correct"
+)
+
+// TokenRef names a token in a Secret in baleen-system.
+type TokenRef struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +required
+	Name string `json:"name"`
+
+	// Key in the Secret's data.
+	//
+	// +kubebuilder:default=token
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
+	// +optional
+	Key string `json:"key,omitempty"`
 }
 
 // SigningKey is a signing key of an account.
@@ -345,9 +490,15 @@ type NatsAccountStatus struct {
 
 // AccountStatus is what the last run found of the account.
 type AccountStatus struct {
-	// ID is the public key of the account, SigningKey that of the key in use.
+	// ID is the public key of the account, SigningKey that of the key in use, and
+	// with Synadia the id of its group.
 	ID         string `json:"id"`
 	SigningKey string `json:"signingKey"`
+	// ProviderID is Synadia's id of the account, Scoped tells whether its group has
+	// a scope, and Read is when its users were read last.
+	ProviderID string `json:"providerID,omitempty"`
+	Scoped     bool   `json:"scoped,omitempty"`
+	Read       string `json:"read,omitempty"`
 	// Name is the account's name, where it could be looked up.
 	Name string `json:"name,omitempty"`
 	// Scope describes the role of a scoped signing key.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nkeys"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,11 +57,22 @@ func (s *NatsAccountSpec) Default() {
 			o.SystemCredentialsSecretRef.Key = cmp.Or(o.SystemCredentialsSecretRef.Key, "creds")
 		}
 	}
+	if y := s.Synadia; y != nil {
+		y.BaseURL = cmp.Or(y.BaseURL, "https://cloud.synadia.com")
+		y.TokenSecretRef.Key = cmp.Or(y.TokenSecretRef.Key, "token")
+		y.VerifyInterval = cmp.Or(y.VerifyInterval, "24h")
+		y.DriftPolicy = cmp.Or(y.DriftPolicy, DriftReport)
+		y.Budget = cmp.Or(y.Budget, "60s")
+	}
 }
 
 var (
 	accountID       = regexp.MustCompile(`^A[A-Z2-7]{55}$`)
 	server          = regexp.MustCompile(`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+	baseURL         = regexp.MustCompile(`^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+	loopback        = regexp.MustCompile(`^http://(127[.]|localhost(:|$)|\[::1\])`)
+	providerID      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	platformName    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	tagName         = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`)
 	tagPattern      = regexp.MustCompile(`^([-a-z0-9_.:/*]|[{][{](namespace|name)[}][}])+$`)
 	connectionTypes = []ConnectionType{"STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"}
@@ -75,14 +87,25 @@ const (
 // Validate checks a spec with its defaults filled in.
 func (s *NatsAccountSpec) Validate() error {
 	var p field.Problems
-	switch {
-	case s.Provider != ProviderJWT:
-		p.Addf("spec.provider %s is not jwt", field.Quote(string(s.Provider)))
-	case s.JWT == nil:
-		p.Addf("spec.provider jwt needs the field spec.jwt")
+	if s.Provider != ProviderJWT && s.Provider != ProviderSynadia {
+		p.Addf("spec.provider %s is not jwt or synadia", field.Quote(string(s.Provider)))
+	}
+	for _, of := range []struct {
+		provider Provider
+		has      bool
+	}{{ProviderJWT, s.JWT != nil}, {ProviderSynadia, s.Synadia != nil}} {
+		switch {
+		case s.Provider == of.provider && !of.has:
+			p.Addf("spec.provider %s needs the field spec.%s", of.provider, of.provider)
+		case s.Provider != of.provider && of.has:
+			p.Addf("spec.%s goes with provider %s only: leave it out", of.provider, of.provider)
+		}
 	}
 	if s.JWT != nil {
 		s.JWT.validate(&p)
+	}
+	if s.Synadia != nil {
+		s.Synadia.validate(&p)
 	}
 	s.Policy.validate(&p)
 	p.Count("spec.placement.allowed", len(s.Placement.Allowed), 0, 32)
@@ -97,16 +120,11 @@ func (j *JWT) validate(p *field.Problems) {
 		p.Addf("spec.jwt.accountID %s is not the public key of an account (A and 55 characters): take it from `nsc describe account`", field.Quote(j.AccountID))
 	}
 	j.SigningKey.SecretRef.validate(p, "spec.jwt.signingKey.secretRef")
-	p.Set("spec.jwt.signingKey.requiredTags", j.SigningKey.RequiredTags, 32)
-	for _, tag := range j.SigningKey.RequiredTags {
-		if len(tag) > 64 || !tagName.MatchString(tag) {
-			p.Addf("spec.jwt.signingKey.requiredTags: %s is not the name of a tag: at most 64 of a-z, 0-9, -, _ and .", field.Quote(tag))
-		}
-	}
+	requiredTags(p, "spec.jwt.signingKey.requiredTags", j.SigningKey.RequiredTags)
 	if len(j.SigningKey.RequiredTags) > 0 && !j.SigningKey.Scoped {
 		p.Addf("spec.jwt.signingKey.requiredTags goes with scoped: true only")
 	}
-	j.validateServers(p)
+	servers(p, "spec.jwt.servers", j.Servers)
 	if problem := certificates(j.CACertificates); problem != "" {
 		p.Addf("spec.jwt.caCertificates %s", problem)
 	}
@@ -119,29 +137,70 @@ func (j *JWT) validate(p *field.Problems) {
 	}
 }
 
-func (j *JWT) validateServers(p *field.Problems) {
-	p.Set("spec.jwt.servers", j.Servers, 16)
+func (y *Synadia) validate(p *field.Problems) {
+	switch {
+	case strings.Contains(y.BaseURL, "@"): // not to be repeated
+		p.Addf("spec.synadia.baseURL has a user or a token in it: leave out what is before the @")
+	case len(y.BaseURL) > 256 || !baseURL.MatchString(y.BaseURL) || !isAddress(y.BaseURL):
+		p.Addf("spec.synadia.baseURL %s is not the address of a control plane such as https://cloud.synadia.com, without a path", field.Quote(y.BaseURL))
+	case !strings.HasPrefix(y.BaseURL, "https://") && !loopback.MatchString(y.BaseURL):
+		p.Addf("spec.synadia.baseURL %s is not https, and the token goes there", field.Quote(y.BaseURL))
+	}
+	named := y.System != "" && y.Account != ""
+	if (y.AccountID != "") == named || (y.System != "") != (y.Account != "") {
+		p.Addf("spec.synadia needs accountID, or both system and account, and not all of them")
+	}
+	if y.AccountID != "" && !providerID.MatchString(y.AccountID) {
+		p.Addf("spec.synadia.accountID %s is not an id of the control plane: take it from the address of the account's page", field.Quote(y.AccountID))
+	}
+	for name, value := range map[string]string{"system": y.System, "account": y.Account, "signingKeyGroup": y.SigningKeyGroup} {
+		if utf8.RuneCountInString(value) > 128 {
+			p.Addf("spec.synadia.%s has more than 128 characters", name)
+		}
+	}
+	if y.Platform != "" && (len(y.Platform) > 63 || !platformName.MatchString(y.Platform)) {
+		p.Addf("spec.synadia.platform %s is not a name: at most 63 of a-z, 0-9 and -", field.Quote(y.Platform))
+	}
+	requiredTags(p, "spec.synadia.requiredTags", y.RequiredTags)
+	SecretRef(y.TokenSecretRef).validate(p, "spec.synadia.tokenSecretRef")
+	servers(p, "spec.synadia.servers", y.Servers)
+	p.Duration("spec.synadia.verifyInterval", y.VerifyInterval, time.Second, mostTTL)
+	p.Duration("spec.synadia.budget", y.Budget, time.Second, 10*time.Minute)
+	if y.DriftPolicy != DriftReport && y.DriftPolicy != DriftCorrect {
+		p.Addf("spec.synadia.driftPolicy %s is not Report or Correct", field.Quote(string(y.DriftPolicy)))
+	}
+}
+
+func requiredTags(p *field.Problems, name string, tags []string) {
+	p.Set(name, tags, 32)
+	for _, tag := range tags {
+		if len(tag) > 64 || !tagName.MatchString(tag) {
+			p.Addf("%s: %s is not the name of a tag: at most 64 of a-z, 0-9, -, _ and .", name, field.Quote(tag))
+		}
+	}
+}
+
+func servers(p *field.Problems, name string, urls []string) {
+	p.Set(name, urls, 16)
 	webSockets := 0
-	for i, s := range j.Servers {
+	for i, s := range urls {
 		switch {
 		case strings.Contains(s, "@"): // not to be repeated
-			p.Addf("spec.jwt.servers[%d] has a user or a token in it: leave out what is before the @", i)
-		case !isServer(s):
-			p.Addf("spec.jwt.servers: %s is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path", field.Quote(s))
+			p.Addf("%s[%d] has a user or a token in it: leave out what is before the @", name, i)
+		case len(s) > 256 || !server.MatchString(s) || !isAddress(s):
+			p.Addf("%s: %s is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path", name, field.Quote(s))
 		}
 		if strings.HasPrefix(s, "ws") {
 			webSockets++
 		}
 	}
-	if webSockets > 0 && webSockets < len(j.Servers) {
-		p.Addf("spec.jwt.servers are to be all WebSocket (ws and wss) or none: clients do not mix them")
+	if webSockets > 0 && webSockets < len(urls) {
+		p.Addf("%s are to be all WebSocket (ws and wss) or none: clients do not mix them", name)
 	}
 }
 
-func isServer(s string) bool {
-	if len(s) > 256 || !server.MatchString(s) {
-		return false
-	}
+// isAddress tells whether a URL has a host and a port that there can be.
+func isAddress(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil {
 		return false
@@ -254,5 +313,18 @@ func ConnectionTypesProblems(p *field.Problems, name string, values []Connection
 	}
 }
 
-// ServerList returns the servers as NATS_URL has them.
-func (j *JWT) ServerList() string { return strings.Join(j.Servers, ",") }
+// Servers are the URLs at which workloads reach NATS.
+func (s *NatsAccountSpec) Servers() []string {
+	if s.Synadia != nil {
+		return s.Synadia.Servers
+	}
+	return s.JWT.Servers
+}
+
+// RequiredTags are the names of the tags that a scope needs.
+func (s *NatsAccountSpec) RequiredTags() []string {
+	if s.Synadia != nil {
+		return s.Synadia.RequiredTags
+	}
+	return s.JWT.SigningKey.RequiredTags
+}

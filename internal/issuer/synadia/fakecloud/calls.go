@@ -142,7 +142,7 @@ func (c *Cloud) newUser(a *account, asked syncp.NatsUserCreateRequest) (*user, e
 	if err != nil {
 		return nil, err
 	}
-	u := &user{id: newID(), name: asked.Name, created: time.Now(), group: g, key: key, public: public, settings: settings}
+	u := &user{now: c.now, id: newID(), name: asked.Name, created: c.now(), group: g, key: key, public: public, settings: settings}
 	if seconds := asked.JwtExpiresInSecs; seconds != nil {
 		u.lifetime = time.Duration(*seconds) * time.Second
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/baleen-platform/baleen/internal/natslocal"
 )
@@ -26,6 +27,8 @@ type Options struct {
 	Tokens []string
 	// DeleteRevokes makes the deletion of a user revoke its key.
 	DeleteRevokes bool
+	// Now is the cloud's clock; that of the process if it is nil.
+	Now func() time.Time
 }
 
 // Cloud is a control plane. It serves what the Go SDK calls with the base URL of
@@ -35,6 +38,7 @@ type Cloud struct {
 	Team, System, Account, Group string
 
 	options Options
+	now     func() time.Time
 	mux     *http.ServeMux
 
 	mutex     sync.Mutex
@@ -54,7 +58,10 @@ func New(options Options) (*Cloud, error) {
 	if options.NATS == nil {
 		return nil, errors.New("the cloud needs a NATS system")
 	}
-	c := &Cloud{options: options, mux: http.NewServeMux(), tokens: map[string]bool{}}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	c := &Cloud{options: options, now: options.Now, mux: http.NewServeMux(), tokens: map[string]bool{}}
 	for _, token := range options.Tokens {
 		c.tokens[token] = true
 	}

@@ -43,6 +43,7 @@ type group struct {
 }
 
 type user struct {
+	now      func() time.Time
 	id, name string
 	created  time.Time
 	group    *group
@@ -98,7 +99,7 @@ func (c *Cloud) user(id string) (*user, error) {
 func (c *Cloud) AddTeam(name string) string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	t := &team{newID(), name, time.Now()}
+	t := &team{newID(), name, c.now()}
 	c.teams = append(c.teams, t)
 	return t.id
 }
@@ -109,7 +110,7 @@ func (c *Cloud) AddSystem(teamID, name string) string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	t, _ := c.team(teamID)
-	s := &system{newID(), name, time.Now(), t}
+	s := &system{newID(), name, c.now(), t}
 	c.systems = append(c.systems, s)
 	return s.id
 }
@@ -126,7 +127,7 @@ func (c *Cloud) AddAccount(systemID, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a := &account{newID(), name, time.Now(), s, jwt.NewAccountClaims(public), map[string]time.Time{}}
+	a := &account{newID(), name, c.now(), s, jwt.NewAccountClaims(public), map[string]time.Time{}}
 	a.claims.Name = name
 	c.accounts = append(c.accounts, a)
 	return a.id, c.options.NATS.Push(a.claims)
@@ -153,7 +154,7 @@ func (c *Cloud) AddGroup(accountID string, spec Group) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	g := &group{newID(), time.Now(), a, key, public, time.Time{}, spec}
+	g := &group{newID(), c.now(), a, key, public, time.Time{}, spec}
 	c.groups = append(c.groups, g)
 	if g.Scope == nil {
 		a.claims.SigningKeys.Add(public)
@@ -173,7 +174,7 @@ func (c *Cloud) DisableGroup(id string) error {
 	if err != nil {
 		return err
 	}
-	g.disabledAt = time.Now()
+	g.disabledAt = c.now()
 	g.account.claims.SigningKeys.Remove(g.public)
 	return c.options.NATS.Push(g.account.claims)
 }
@@ -206,7 +207,7 @@ func (u *user) sign() error {
 	c := jwt.NewUserClaims(u.public)
 	c.Name, c.User, c.IssuerAccount = u.name, u.settings, u.group.account.claims.Subject
 	if u.lifetime > 0 {
-		c.Expires = time.Now().Add(u.lifetime).Unix()
+		c.Expires = u.now().Add(u.lifetime).Unix()
 	}
 	var found jwt.ValidationResults
 	c.Validate(&found)
@@ -243,7 +244,7 @@ func (c *Cloud) download(u *user) (Issuance, error) {
 	i := slices.IndexFunc(c.issuances, func(i *issuance) bool { return i.checksum == checksum })
 	if i < 0 {
 		i = len(c.issuances)
-		c.issuances = append(c.issuances, &issuance{id: newID(), checksum: checksum, created: time.Now(), user: u})
+		c.issuances = append(c.issuances, &issuance{id: newID(), checksum: checksum, created: c.now(), user: u})
 	}
 	one := Issuance{u.id, u.name, u.public, u.claims.ID, u.claims.IssuedAt, u.claims.Expires, file}
 	c.issuances[i].downloads = append(c.issuances[i].downloads, one)
@@ -254,11 +255,11 @@ func (c *Cloud) download(u *user) (Issuance, error) {
 // the key had no revocation.
 func (c *Cloud) revoke(a *account, key string, before int64) (added bool, err error) {
 	if before == 0 {
-		before = time.Now().Unix()
+		before = c.now().Unix()
 	}
 	_, has := a.revoked[key]
 	if !has {
-		a.revoked[key] = time.Now()
+		a.revoked[key] = c.now()
 	}
 	if a.claims.Revocations == nil {
 		a.claims.Revocations = jwt.RevocationList{}

@@ -139,7 +139,7 @@ func (i *issuance) status(first, last int64, expires *int64) syncp.NatsUserIssua
 	switch {
 	case !i.user.group.disabledAt.IsZero():
 		return syncp.NATSUSERISSUANCESTATUS_SK_GROUP_DISABLED
-	case expires != nil && *expires <= time.Now().Unix():
+	case expires != nil && *expires <= i.user.now().Unix():
 		return syncp.NATSUSERISSUANCESTATUS_EXPIRED
 	case revoked && last <= before:
 		return syncp.NATSUSERISSUANCESTATUS_REVOKED

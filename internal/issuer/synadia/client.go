@@ -1,0 +1,194 @@
+package synadia
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/synadia-io/control-plane-sdk-go/syncp"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
+)
+
+// Transport carries the requests. It goes by HTTPS_PROXY and NO_PROXY, and trusts
+// the authorities in SSL_CERT_FILE in place of the usual ones.
+var Transport http.RoundTripper = http.DefaultTransport
+
+const (
+	// perCall bounds one request with its answer.
+	perCall = 15 * time.Second
+	// tries is how often one is made at most, and firstPause how long the first
+	// pause between two is; each is twice as long as the one before.
+	tries      = 5
+	firstPause = 500 * time.Millisecond
+)
+
+// Cloud is a control plane, as the owner of a token sees it.
+type Cloud struct {
+	api      *syncp.APIClient
+	base     string
+	token    string
+	deadline time.Time
+}
+
+// Open returns the control plane at a base URL. It makes no request. All requests
+// together have to end within the budget, which begins now.
+func Open(base, token string, budget time.Duration) *Cloud {
+	config := syncp.NewConfiguration()
+	config.UserAgent = "baleen"
+	config.Debug = false // it would write the token
+	config.HTTPClient = &http.Client{Transport: Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // the token is for the base URL and nobody else
+	}}
+	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), deadline: time.Now().Add(budget)}
+}
+
+// Error is a request that was refused, or that got no answer.
+type Error struct {
+	// What was to be done, as in "the account cannot be read".
+	What string
+	// Status of the answer, 0 if there was none.
+	Status int
+	// Lost: whether it had its effect is not known.
+	Lost bool
+	why  string
+}
+
+func (e *Error) Error() string { return e.What + ": " + e.why }
+
+// IsStatus tells whether an error is an answer with one of some statuses.
+func IsStatus(err error, statuses ...int) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, s := range statuses {
+		if e.Status == s {
+			return true
+		}
+	}
+	return false
+}
+
+// call makes a request until it is answered, for one that may be made again. What
+// is answered must be valid, because a body that is cut off can look like one that
+// says little.
+func call[T any](ctx context.Context, c *Cloud, what string, valid func(T) bool, request func(context.Context) (T, *http.Response, error)) (T, error) {
+	for try := 1; ; try++ {
+		answer, after, err := c.once(ctx, what, try, func(ctx context.Context) (any, *http.Response, error) {
+			a, response, err := request(ctx)
+			if err == nil && !valid(a) {
+				err = errUnreadable
+			}
+			return a, response, err
+		})
+		if err == nil {
+			return answer.(T), nil
+		}
+		var nothing T
+		if !err.again() || try == tries {
+			return nothing, err
+		}
+		if !c.wait(ctx, after) {
+			return nothing, err
+		}
+	}
+}
+
+var errUnreadable = errors.New("the answer cannot be read")
+
+// once makes a request one time. It returns how long to wait before another try.
+func (c *Cloud) once(ctx context.Context, what string, try int, request func(context.Context) (any, *http.Response, error)) (any, time.Duration, *Error) {
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	ctx, cancelCall := context.WithTimeout(ctx, perCall)
+	defer cancelCall()
+	ctx = context.WithValue(ctx, syncp.ContextServerVariables, map[string]string{"baseUrl": c.base})
+	ctx = context.WithValue(ctx, syncp.ContextAccessToken, c.token)
+	answer, response, err := request(ctx)
+	after := firstPause << (try - 1)
+	if err == nil {
+		return answer, 0, nil
+	}
+	e := &Error{What: what}
+	if response == nil {
+		e.Lost, e.why = true, "there was no answer: "+c.plain(err)
+		return nil, after, e
+	}
+	e.Status = response.StatusCode
+	if wait, ok := retryAfter(response.Header.Get("Retry-After")); ok {
+		after = wait
+	}
+	switch {
+	case e.Status < 300:
+		e.Lost, e.why = true, "the answer cannot be read"
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		e.why = fmt.Sprintf("the token is refused (%d): put one that is valid, and that may manage the account's users, into the Secret", e.Status)
+	case e.Status == http.StatusTooManyRequests:
+		e.why = fmt.Sprintf("too many requests (%d)", e.Status)
+	default:
+		e.Lost = e.Status >= 500 || e.Status == http.StatusRequestTimeout
+		e.why = fmt.Sprintf("the answer is %d%s", e.Status, said(err))
+	}
+	return nil, after, e
+}
+
+// again tells whether another try may have another answer.
+func (e *Error) again() bool { return e.Lost || e.Status == http.StatusTooManyRequests }
+
+// wait waits before another try. It returns false, without waiting, where that
+// would take longer than there is time.
+func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
+	if time.Now().Add(d).After(c.deadline) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// Spent tells whether the budget is spent, so that nothing should be begun.
+func (c *Cloud) Spent() bool { return !time.Now().Before(c.deadline) }
+
+// plain is an error of the network without the token, should that be in it.
+func (c *Cloud) plain(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the time for it was over"
+	}
+	if c.token == "" {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), c.token, "...")
+}
+
+// said is what the control plane says of an error, on one line.
+func said(err error) string {
+	var answered *syncp.GenericOpenAPIError
+	if !errors.As(err, &answered) {
+		return ""
+	}
+	var body struct{ Error, Message string }
+	if json.Unmarshal(answered.Body(), &body) != nil || body.Error+body.Message == "" {
+		return ""
+	}
+	text := strings.Join(strings.Fields(body.Error+" "+body.Message), " ")
+	return ", it says: " + strconv.QuoteToASCII(text[:min(len(text), 200)])
+}
+
+// retryAfter reads the header of that name, RFC 9110 section 10.2.3.
+func retryAfter(value string) (time.Duration, bool) {
+	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
+		return time.Duration(seconds) * time.Second, true
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, time.Until(at)), true
+	}
+	return 0, false
+}

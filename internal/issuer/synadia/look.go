@@ -1,0 +1,182 @@
+package synadia
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+	"github.com/synadia-io/control-plane-sdk-go/syncp"
+)
+
+// Named is an account as people name it: by its id, or by the names of its system
+// and of itself; and a group of signing keys by id or name, empty for the one that
+// there is.
+type Named struct{ AccountID, System, Account, Group string }
+
+// Account is an account as the control plane has it.
+type Account struct {
+	// ID is the control plane's, PublicKey the account's identity.
+	ID, PublicKey, Name string
+	GroupID, GroupName  string
+	// Scope holds the permissions of all users of the group, nil if they have their
+	// own. Role describes it.
+	Scope *natsjwt.UserScope
+	// Revocations are up to when each key is revoked, in seconds since 1970.
+	Revocations natsjwt.RevocationList
+}
+
+// UnknownError tells what is not there, or cannot be used as it is.
+type UnknownError struct {
+	// Reason is a CamelCase word.
+	Reason string
+	why    string
+}
+
+func (e *UnknownError) Error() string { return e.why }
+
+func unknown(reason, format string, args ...any) error {
+	return &UnknownError{reason, fmt.Sprintf(format, args...)}
+}
+
+// Look finds an account and its group, and makes sure that the group can sign.
+func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
+	id := named.AccountID
+	if id == "" {
+		var err error
+		if id, err = c.find(ctx, named); err != nil {
+			return nil, err
+		}
+	}
+	valid := func(a *syncp.AccountViewResponse) bool { return a != nil && a.Id == id && a.AccountPublicKey != nil }
+	view, err := call(ctx, c, "the account cannot be read", valid, func(ctx context.Context) (*syncp.AccountViewResponse, *http.Response, error) {
+		return c.api.AccountAPI.GetAccount(ctx, id).Execute()
+	})
+	if IsStatus(err, http.StatusNotFound) {
+		return nil, unknown("AccountUnknown", "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !nkeys.IsValidPublicAccountKey(*view.AccountPublicKey) {
+		return nil, unknown("AccountUnknown", "the account %s has no public key that is one: correct spec.synadia", id)
+	}
+	a := &Account{ID: id, PublicKey: *view.AccountPublicKey, Name: view.Name}
+	if view.Claims != nil && view.Claims.Nats != nil {
+		var claims natsjwt.Account
+		if err := convert(view.Claims.Nats, &claims); err != nil {
+			return nil, errors.New("the claims of the account cannot be read")
+		}
+		a.Revocations = claims.Revocations
+	}
+	return a, c.chooseGroup(ctx, a, named.Group)
+}
+
+// find returns the id of the account of a name in the system of a name.
+func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
+	teams, err := call(ctx, c, "the teams cannot be listed", func(l *syncp.TeamListResponse) bool { return l != nil && l.Items != nil },
+		func(ctx context.Context) (*syncp.TeamListResponse, *http.Response, error) {
+			return c.api.SessionAPI.ListTeams(ctx).Execute()
+		})
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, team := range teams.Items {
+		systems, err := call(ctx, c, "the systems cannot be listed", func(l *syncp.SystemListResponse) bool { return l != nil && l.Items != nil },
+			func(ctx context.Context) (*syncp.SystemListResponse, *http.Response, error) {
+				return c.api.TeamAPI.ListTeamSystems(ctx, team.Id).Execute()
+			})
+		if err != nil {
+			return "", err
+		}
+		for _, system := range systems.Items {
+			if system.Name != named.System {
+				continue
+			}
+			accounts, err := call(ctx, c, "the accounts cannot be listed", func(l *syncp.AccountListResponse) bool { return l != nil && l.Items != nil },
+				func(ctx context.Context) (*syncp.AccountListResponse, *http.Response, error) {
+					return c.api.SystemAPI.ListAccounts(ctx, system.Id).Execute()
+				})
+			if err != nil {
+				return "", err
+			}
+			for _, account := range accounts.Items {
+				if account.Name == named.Account {
+					ids = append(ids, account.Id)
+				}
+			}
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return "", unknown("AccountUnknown", "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
+	case 1:
+		return ids[0], nil
+	}
+	return "", unknown("AccountUnknown", "the token sees %d accounts %q in systems %q: say which with spec.synadia.accountID (%s)", len(ids), named.Account, named.System, strings.Join(ids, ", "))
+}
+
+// chooseGroup finds the group of signing keys, and tells if it cannot sign.
+func (c *Cloud) chooseGroup(ctx context.Context, a *Account, named string) error {
+	list, err := call(ctx, c, "the signing key groups cannot be listed", func(l *syncp.SigningKeyGroupListResponse) bool { return l != nil && l.Items != nil },
+		func(ctx context.Context) (*syncp.SigningKeyGroupListResponse, *http.Response, error) {
+			return c.api.AccountAPI.ListAccountSkGroup(ctx, a.ID).Execute()
+		})
+	if err != nil {
+		return err
+	}
+	var names []string
+	var found []syncp.SigningKeyGroupViewResponse
+	for _, g := range list.Items {
+		names = append(names, g.Name)
+		if g.Id == named || g.Name == named || named == "" && (g.Name == "Default" || len(list.Items) == 1) {
+			found = append(found, g)
+		}
+	}
+	if len(found) != 1 {
+		return unknown("SigningKeyUnknown", "the account has %d signing key groups %q, among %d: set spec.synadia.signingKeyGroup to one of %q, or to its id", len(found), named, len(list.Items), names)
+	}
+	g := found[0]
+	switch {
+	case g.Disabled:
+		return unknown("SigningKeyUnusable", "the signing key group %q is disabled: enable it, or name another in spec.synadia.signingKeyGroup", g.Name)
+	case g.MissingSeed, g.Programmatic:
+		return unknown("SigningKeyUnusable", "the control plane does not have the seed of the signing key group %q, so it cannot sign users: name another in spec.synadia.signingKeyGroup", g.Name)
+	}
+	a.GroupID, a.GroupName = g.Id, g.Name
+	if !g.IsScoped {
+		return nil
+	}
+	a.Scope = natsjwt.NewUserScope()
+	a.Scope.Role = g.Name
+	if g.Scope != nil {
+		if err := convert(g.Scope, &a.Scope.Template); err != nil {
+			return errors.New("the scope of the signing key group cannot be read")
+		}
+	}
+	return nil
+}
+
+// User is one that the control plane has.
+type User struct {
+	ID, Name, PublicKey string
+	// Settings is the digest of what it may do.
+	Settings string
+	// Expires is by when all that was issued for it has expired, in seconds since
+	// 1970, 0 for never.
+	Expires int64
+}
+
+// Users lists the users of the account.
+func (i *Issuer) Users(ctx context.Context) ([]User, error) {
+	views, err := i.list(ctx)
+	var users []User
+	for _, u := range views {
+		users = append(users, User{u.Id, u.Name, u.UserPublicKey, digest(u.JwtSettings), u.JwtExpiresAtMax})
+	}
+	return users, err
+}

@@ -1,0 +1,329 @@
+// Package synadia has the control plane of Synadia Cloud, or of a Synadia
+// Platform, make the users of an account. It keeps one user for each generation on
+// each cluster, until that is removed.
+package synadia
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+	"github.com/synadia-io/control-plane-sdk-go/syncp"
+
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+)
+
+// Issuer has users made in an account.
+type Issuer struct {
+	Cloud *Cloud
+	// ProviderID and AccountID are the control plane's id of the account, and its
+	// public key. Group is the id of the group of signing keys.
+	ProviderID, AccountID, Group string
+	// MaxBytes bounds the size of a user's JWT.
+	MaxBytes int64
+	// Now is the time of the run.
+	Now time.Time
+}
+
+var _ issuer.Issuer = (*Issuer)(nil)
+
+// Propose implements [issuer.Issuer]: the key is made by the control plane.
+func (i *Issuer) Propose(name string) (issuer.Identity, error) {
+	return issuer.Identity{Name: name}, nil
+}
+
+// AtOnce implements [issuer.Issuer].
+func (i *Issuer) AtOnce() int { return 1 }
+
+// Sample implements [issuer.Issuer]: such a user of an account that is nowhere.
+func (i *Issuer) Sample(name string, grant issuer.Grant) (issuer.Credential, error) {
+	account, err := nkeys.CreateAccount()
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	seed, err := account.Seed()
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	signer, err := jwt.New(i.AccountID, seed, i.MaxBytes)
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	return signer.Sample(name, grant)
+}
+
+// Issue implements [issuer.Issuer]. The credentials are downloaded once, and not
+// again as long as the answer can be read: each download is another issuance.
+func (i *Issuer) Issue(ctx context.Context, identity issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
+	user, err := i.create(ctx, identity.Name, grant, expires)
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	file, err := call(ctx, i.Cloud, fmt.Sprintf("the credentials of the user %s cannot be downloaded", identity.Name), complete,
+		func(ctx context.Context) (string, *http.Response, error) {
+			return i.Cloud.api.NatsUserAPI.DownloadNatsUserCreds(ctx, user.Id).Execute()
+		})
+	if err != nil {
+		return issuer.Credential{}, err
+	}
+	c := issuer.Credential{
+		Identity: issuer.Identity{Name: identity.Name, User: user.UserPublicKey, ID: user.Id}, File: []byte(file), Settings: digest(user.JwtSettings),
+	}
+	if err := i.check(&c, grant, expires); err != nil {
+		return issuer.Credential{}, fmt.Errorf("what Synadia issued as %s is not what was asked for, and is let go of: %w", identity.Name, err)
+	}
+	return c, nil
+}
+
+// complete tells whether a .creds file is there to its end.
+func complete(file string) bool {
+	_, err := nkeys.ParseDecoratedUserNKey([]byte(file))
+	return err == nil && strings.Count(file, "-----") > 0 && strings.Contains(file, "------END USER NKEY SEED------")
+}
+
+// create makes the user. Where the answer is lost, it reads what has become of it
+// before it tries again.
+func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, expires time.Time) (*syncp.NatsUserViewResponse, error) {
+	asked := syncp.NatsUserCreateRequest{
+		Name: name, SkGroupId: i.Group, JwtExpiresInSecs: syncp.Ptr(int64(math.Ceil(expires.Sub(i.Now).Seconds()))), JwtSettings: &syncp.NatsCreateUserJwtSettings{},
+	}
+	if err := convert(jwt.User(grant), asked.JwtSettings); err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("the user %s cannot be made", name)
+	for try := 1; ; try++ {
+		made, after, err := i.Cloud.once(ctx, what, try, func(ctx context.Context) (any, *http.Response, error) {
+			u, response, err := i.Cloud.api.AccountAPI.CreateUser(ctx, i.ProviderID).NatsUserCreateRequest(asked).Execute()
+			if err == nil && (u == nil || !whole(*u) || u.Name != name) {
+				err = errUnreadable
+			}
+			return u, response, err
+		})
+		if err == nil {
+			return made.(*syncp.NatsUserViewResponse), nil
+		}
+		if !err.again() || try == tries || !i.Cloud.wait(ctx, after) {
+			return nil, err
+		}
+		if !err.Lost { // it was refused, and had no effect
+			continue
+		}
+		users, listErr := i.list(ctx)
+		if listErr != nil {
+			return nil, listErr
+		}
+		users = slices.DeleteFunc(users, func(u syncp.NatsUserViewResponse) bool { return u.Name != name })
+		switch len(users) {
+		case 0:
+		case 1:
+			return &users[0], nil
+		default:
+			return nil, fmt.Errorf("%s: there are %d users of that name, which are let go of", what, len(users))
+		}
+	}
+}
+
+// whole tells whether an answer about a user is there to its end.
+func whole(u syncp.NatsUserViewResponse) bool {
+	return u.Id != "" && u.Name != "" && nkeys.IsValidPublicUserKey(u.UserPublicKey)
+}
+
+func (i *Issuer) list(ctx context.Context) ([]syncp.NatsUserViewResponse, error) {
+	valid := func(l *syncp.NatsUserListResponse) bool { return l != nil && l.Items != nil && all(l.Items, whole) }
+	list, err := call(ctx, i.Cloud, "the users of the account cannot be listed", valid,
+		func(ctx context.Context) (*syncp.NatsUserListResponse, *http.Response, error) {
+			return i.Cloud.api.AccountAPI.ListUsers(ctx, i.ProviderID).Execute()
+		})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+func all[T any](items []T, good func(T) bool) bool {
+	return !slices.ContainsFunc(items, func(one T) bool { return !good(one) })
+}
+
+// tolerance is by how much clocks may differ.
+const tolerance = 10 * time.Minute
+
+// check makes sure that what was issued is what was asked for, and fills in the
+// credential from it.
+func (i *Issuer) check(c *issuer.Credential, grant issuer.Grant, expires time.Time) error {
+	token, err := natsjwt.ParseDecoratedJWT(c.File)
+	if err != nil {
+		return errors.New("there is no JWT in it")
+	}
+	claims, err := natsjwt.DecodeUserClaims(token)
+	if err != nil {
+		return errors.New("its JWT cannot be read")
+	}
+	pair, err := natsjwt.ParseDecoratedUserNKey(c.File)
+	if err != nil {
+		return errors.New("there is no seed in it")
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		return errors.New("its seed cannot be read")
+	}
+	if c.Seed, err = pair.Seed(); err != nil {
+		return errors.New("its seed cannot be read")
+	}
+	c.JWT, c.Expires = token, time.Unix(claims.Expires, 0).UTC()
+	switch want := jwt.User(grant); {
+	case claims.Subject != c.User || public != c.User:
+		return errors.New("it is for another user")
+	case cmp.Or(claims.IssuerAccount, claims.Issuer) != i.AccountID:
+		return errors.New("it is for another account")
+	case claims.Expires == 0:
+		return fmt.Errorf("it never expires, and %s was asked for", expires.UTC().Format(time.RFC3339))
+	case c.Expires.Sub(expires).Abs() > tolerance:
+		return fmt.Errorf("it expires at %s, and %s was asked for: see the limits of the account and of its signing key group",
+			c.Expires.Format(time.RFC3339), expires.UTC().Format(time.RFC3339))
+	case !sameSubjects(claims.Pub, want.Pub) || !sameSubjects(claims.Sub, want.Sub):
+		return errors.New("it has other permissions")
+	case int64(len(token)) > i.MaxBytes:
+		return &jwt.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
+	}
+	return nil
+}
+
+func sameSubjects(a, b natsjwt.Permission) bool {
+	same := func(a, b []string) bool {
+		return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	}
+	return same(a.Allow, b.Allow) && same(a.Deny, b.Deny)
+}
+
+// Retire revokes an identity and has its user removed, or removes what is left of
+// one that has expired: then its revocation too. One that is not there is fine.
+// Where the id is not known, all users of its name or key are meant. It returns
+// those that there were.
+func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, expires time.Time) ([]issuer.Identity, error) {
+	who := []issuer.Identity{identity}
+	if identity.ID == "" {
+		users, err := i.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		who = nil
+		for _, u := range users {
+			if u.Name == identity.Name || u.UserPublicKey == identity.User {
+				who = append(who, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id})
+			}
+		}
+		if identity.User != "" && !slices.ContainsFunc(who, func(one issuer.Identity) bool { return one.User == identity.User }) {
+			who = append(who, identity) // its user is gone, and it may connect all the same
+		}
+	}
+	for _, one := range who {
+		if err := i.retire(ctx, one, expires); err != nil {
+			return nil, err
+		}
+	}
+	return who, nil
+}
+
+func (i *Issuer) retire(ctx context.Context, identity issuer.Identity, expires time.Time) error {
+	expired := !i.Now.Before(expires)
+	if !expired && identity.User != "" { // first, because deleting the user may not revoke it
+		if err := i.revoke(ctx, identity, expires); err != nil {
+			return err
+		}
+	}
+	if identity.ID != "" {
+		if err := i.remove(ctx, fmt.Sprintf("the user %s cannot be deleted", identity.Name), func(ctx context.Context) (*http.Response, error) {
+			return i.Cloud.api.NatsUserAPI.DeleteNatsUser(ctx, identity.ID).Execute()
+		}); err != nil {
+			return err
+		}
+	}
+	if !expired || identity.User == "" {
+		return nil
+	}
+	return i.remove(ctx, fmt.Sprintf("the revocation of the user %s, which has expired, cannot be taken back", identity.Name), func(ctx context.Context) (*http.Response, error) {
+		return i.Cloud.api.AccountAPI.DeleteNatsUserRevocation(ctx, i.ProviderID, identity.User).Execute()
+	})
+}
+
+// revoke revokes all that was and will be issued for a key until that expires, and
+// looks whether it is so.
+func (i *Issuer) revoke(ctx context.Context, identity issuer.Identity, expires time.Time) error {
+	what := fmt.Sprintf("the user %s cannot be revoked", identity.Name)
+	until := expires.Unix()
+	there := func(r *syncp.NatsUserRevocationViewResponse) bool {
+		return r != nil && r.UserNkeyPublic == identity.User
+	}
+	put := func() error {
+		_, err := call(ctx, i.Cloud, what, there, func(ctx context.Context) (*syncp.NatsUserRevocationViewResponse, *http.Response, error) {
+			return i.Cloud.api.AccountAPI.CreateOrUpdateNatsUserRevocation(ctx, i.ProviderID, identity.User).
+				NatsUserRevocationRequest(syncp.NatsUserRevocationRequest{Before: until}).Execute()
+		})
+		return err
+	}
+	err := put()
+	if IsStatus(err, http.StatusBadRequest, http.StatusUnprocessableEntity) { // a time to come may not be allowed
+		until = i.Now.Unix()
+		err = put()
+	}
+	if err != nil {
+		return err
+	}
+	seen, err := call(ctx, i.Cloud, what, there, func(ctx context.Context) (*syncp.NatsUserRevocationViewResponse, *http.Response, error) {
+		return i.Cloud.api.AccountAPI.GetNatsUserRevocation(ctx, i.ProviderID, identity.User).Execute()
+	})
+	if err == nil && seen.Before < until {
+		return &Error{What: what, why: "the revocation is not there after it was made"}
+	}
+	return err
+}
+
+// remove deletes something. That it is gone is what is wanted.
+func (i *Issuer) remove(ctx context.Context, what string, request func(context.Context) (*http.Response, error)) error {
+	_, err := call(ctx, i.Cloud, what, func(struct{}) bool { return true }, func(ctx context.Context) (struct{}, *http.Response, error) {
+		response, err := request(ctx)
+		return struct{}{}, response, err
+	})
+	if IsStatus(err, http.StatusNotFound) {
+		return nil
+	}
+	return err
+}
+
+// digest stands for what the control plane says of a user's settings.
+func digest(settings syncp.NatsUserJwtSettings) string {
+	var user natsjwt.User
+	if convert(settings, &user) != nil {
+		return ""
+	}
+	for _, list := range [][]string{user.Pub.Allow, user.Pub.Deny, user.Sub.Allow, user.Sub.Deny, user.Src, user.AllowedConnectionTypes, user.Tags} {
+		slices.Sort(list) // in whose order nothing lies
+	}
+	data, err := json.Marshal(user)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// convert copies by way of JSON, in which the SDK's types and those of JWTs agree.
+func convert(from, to any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}

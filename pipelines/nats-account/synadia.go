@@ -1,0 +1,248 @@
+package natsaccount
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+)
+
+// visit does at the control plane what attend does at the servers: it looks up the
+// account, has users retired that were let go of, and reads all users if it is
+// time for that.
+func (f *finding) visit(ctx context.Context, run *workflow.Run, w world) {
+	spec := w.account.Spec.Synadia
+	f.revocation, f.settled = "possible", func(*ledger.Ledger, ledger.Row) settlement { return pending }
+	f.verified = "the control plane was not asked"
+	found, err := w.synadia.Cloud.Look(ctx, synadia.Named{AccountID: spec.AccountID, System: spec.System, Account: spec.Account, Group: spec.SigningKeyGroup})
+	if err != nil {
+		f.failCloud(err)
+		return
+	}
+	if found.Scope != nil {
+		f.scope = found.Scope.Role
+		if err := needsTags(found.Scope, spec.RequiredTags, "spec.synadia.requiredTags"); err != nil {
+			f.fail("ScopeMismatch", err)
+			return
+		}
+	}
+	w.account.Found(found.PublicKey, found.ID, found.GroupID, found.Scope != nil)
+	f.name = found.Name
+	f.verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %s", found.GroupName)
+	f.refused = func(r ledger.Row) bool { return revokedIn(found.Revocations, found.PublicKey, r) }
+	f.retire(ctx, run, w)
+	if f.err == nil {
+		f.read(ctx, run, w)
+	}
+}
+
+func (f *finding) failCloud(err error) {
+	var unknown *synadia.UnknownError
+	switch {
+	case errors.As(err, &unknown):
+		f.fail(unknown.Reason, err)
+	case synadia.IsStatus(err, http.StatusUnauthorized, http.StatusForbidden):
+		f.fail("TokenRefused", err)
+	default:
+		f.fail("ProviderUnreachable", err)
+	}
+}
+
+// place is where a row stands.
+type place struct {
+	request     identity.Request
+	destination string
+	generation  int64
+}
+
+func placeOf(l *ledger.Ledger, r ledger.Row) place {
+	return place{l.Request, r.Destination, r.Generation}
+}
+
+// retire has the users retired that are queued, and those again whose revocation
+// somebody has undone. What the budget does not suffice for is left to the next run.
+func (f *finding) retire(ctx context.Context, run *workflow.Run, w world) {
+	f.retired = map[place][]issuer.Identity{}
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			undone := r.State == ledger.Retired && !r.Revoked.IsZero() && run.Now.Before(r.Expires) && r.User != "" && !f.refused(r)
+			if r.Basis.Account != w.account.Name || r.Basis.KeptIn == "" || r.State != ledger.Retiring && !undone || run.DryRun {
+				continue
+			}
+			there := *w.synadia
+			there.ProviderID = r.Basis.KeptIn
+			who := issuer.Identity{Name: w.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID}
+			found, err := there.Retire(ctx, who, r.Expires)
+			if err != nil {
+				f.failCloud(err)
+				if w.synadia.Cloud.Spent() || f.reason == "TokenRefused" {
+					return
+				}
+				continue
+			}
+			f.retired[placeOf(l, r)] = found
+		}
+	}
+	f.settled = func(l *ledger.Ledger, r ledger.Row) settlement {
+		switch _, done := f.retired[placeOf(l, r)]; {
+		case done:
+			return revoked
+		case r.Basis.KeptIn == "": // of a provider that the account had before
+			return leftToExpire
+		}
+		return pending
+	}
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			if r.Basis.Account == w.account.Name && !r.Revoked.IsZero() && run.Now.Before(r.Expires) {
+				f.revocations++
+			}
+		}
+	}
+}
+
+// read reads the users of the account, if it is time for that.
+func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
+	f.lastRead = w.lastRead
+	if run.Now.Before(w.lastRead.Add(w.account.Spec.Synadia.VerifyInterval.Value())) {
+		return
+	}
+	before := map[string]bool{} // those written down before the list was made must be in it
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			before[r.ID] = r.ID != ""
+		}
+	}
+	users, err := w.synadia.Users(ctx)
+	if err != nil {
+		f.failCloud(err)
+		return
+	}
+	f.lastRead, f.reading = run.Now, &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, before, w.account.KeptIn, w.account.ID, w.account.Name}
+	for _, u := range users {
+		f.reading.users[u.ID] = u
+		if request, destination, generation, ok := w.account.NamedFor(u.Name); ok {
+			f.reading.of[request] = append(f.reading.of[request], seen{u, destination, generation})
+		}
+	}
+}
+
+// reading is what the control plane has.
+type reading struct {
+	of     map[identity.Request][]seen
+	users  map[string]synadia.User // by id
+	before map[string]bool         // ids that were written down before
+	// keptIn, accountID and account name the account.
+	keptIn, accountID, account string
+}
+
+// seen is a user that was made for a generation.
+type seen struct {
+	synadia.User
+	destination string
+	generation  int64
+}
+
+// compare writes down what the control plane has otherwise than the ledger, and
+// tells whether that is news. Pure.
+func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
+	note := func(at *time.Time, is bool) {
+		switch {
+		case is && at.IsZero():
+			*at, news = now, true
+		case !is && !at.IsZero():
+			*at, news = time.Time{}, true
+		}
+	}
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		if r.State != ledger.Active || r.Basis.KeptIn != c.keptIn || !c.before[r.ID] {
+			continue
+		}
+		u, there := c.users[r.ID]
+		if !there && r.Lost.IsZero() {
+			r.Lost, news = now, true
+		}
+		if there && r.Settings != "" {
+			note(&r.Drifted, u.Settings != r.Settings)
+		}
+	}
+	for _, u := range c.of[l.Request] {
+		i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool {
+			return r.ID == u.ID || r.User == u.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == u.destination && r.Generation == u.generation
+		})
+		if i >= 0 {
+			if r := &l.Rows[i]; r.ID == "" && r.User == u.PublicKey { // known from what was delivered alone
+				r.ID = u.ID
+			}
+			continue
+		}
+		row := ledger.Row{
+			Destination: u.destination, Generation: u.generation, State: ledger.Active, Stray: true, User: u.PublicKey, ID: u.ID,
+			Issued: now, Expires: expiry(u.User, now), Basis: ledger.Basis{Account: c.account, AccountID: c.accountID, KeptIn: c.keptIn},
+		}
+		if l.Row(u.destination, u.generation) != nil {
+			row.Generation = l.Next(u.destination)
+		}
+		l.Add(row)
+		news = true
+	}
+	return news
+}
+
+// expiry is by when a user that was found has nothing left that could connect.
+func expiry(u synadia.User, now time.Time) time.Time {
+	if u.Expires > 0 {
+		return time.Unix(u.Expires, 0).UTC()
+	}
+	return now.AddDate(10, 0, 0) // never
+}
+
+// gone returns ledgers for requests that are not there, but of which the control
+// plane has users: nobody else would look for them.
+func (c *reading) gone(w *world) []*ledger.Ledger {
+	var ledgers []*ledger.Ledger
+	for request := range c.of {
+		known := slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })
+		alive := slices.ContainsFunc(w.all, func(u natsUser) bool { return u.Namespace == request.Namespace && u.Name == request.Name })
+		if !known && !alive {
+			ledgers = append(ledgers, &ledger.Ledger{Request: request})
+		}
+	}
+	slices.SortFunc(ledgers, func(a, b *ledger.Ledger) int { return cmp.Compare(a.Request.String(), b.Request.String()) })
+	return ledgers
+}
+
+// openSynadia notes how to speak with the control plane, and when its users were
+// read last.
+func (w *world) openSynadia(run *workflow.Run) {
+	w.synadia, _ = w.account.Issuer.(*synadia.Issuer)
+	if w.synadia == nil || w.account.Unseen {
+		return
+	}
+	if last := account.LastStatus(run.Request).Account; last.Read != "" {
+		if at, err := time.Parse(time.RFC3339, last.Read); err == nil {
+			w.lastRead = at
+		}
+	}
+}
+
+// showSynadia adds to what the status says of an account what Synadia has of it.
+func showSynadia(w world, f finding, status v1alpha1.AccountStatus) v1alpha1.AccountStatus {
+	status.ProviderID, status.Scoped = w.account.KeptIn, w.account.KeptIn != "" && w.account.Scoped
+	if !f.lastRead.IsZero() {
+		status.Read = f.lastRead.UTC().Format(time.RFC3339)
+	}
+	return status
+}
