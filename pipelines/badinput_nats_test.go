@@ -1057,7 +1057,7 @@ func synadiaTroubles() []trouble {
 	token := func(data, words string) trouble {
 		return trouble{fields: nowhere, files: []txtar.File{secretFile("synadia", data)}, reason: "SecretInvalid", words: words}
 	}
-	const missing, unlike = "the Secret baleen-system/synadia has no key token with a value: add it", "the key token of the Secret synadia, has characters in it that no token has: put in the token alone"
+	const missing, unlike = "the Secret baleen-system/synadia has no key token with a value: add it", "the key token of the Secret synadia, is empty, or has characters in it that no token has: put in the token alone"
 	return []trouble{
 		{fields: synadia("accountID: a, baseURL: 'http://cloud.synadia.com'"), reason: "InvalidSpec", words: `spec.synadia.baseURL "http://cloud.synadia.com" is not https`},
 		{fields: synadia("accountID: " + breakout), reason: "InvalidSpec", words: "spec.synadia.accountID"},

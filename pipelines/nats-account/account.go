@@ -79,6 +79,9 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err := settle(ctx, run, &w, found); err != nil {
 		return workflow.Result{}, err
 	}
+	if w.synadia != nil {
+		found.revocations = revocations(w, run.Now)
+	}
 	if err := forget(ctx, run, &w); err != nil {
 		return workflow.Result{}, err
 	}
