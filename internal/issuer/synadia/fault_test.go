@@ -111,6 +111,9 @@ func eachFault(t *testing.T, c call, test func(w *world, y way, once bool)) {
 				if y.Nth = 0; once {
 					y.Nth, when = 1, "once"
 				}
+				if !once && !y.again { // it is asked once
+					continue
+				}
 				t.Run(y.name+"/"+when, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						defer time.Sleep(slow) // until what was left behind is over
