@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,8 @@ type Error struct {
 	Status int
 	// Lost: whether it had its effect is not known.
 	Lost bool
+	// slow: it may have it yet.
+	slow bool
 	why  string
 }
 
@@ -115,8 +119,9 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 		return answer, 0, nil
 	}
 	e := &Error{What: what}
+	e.slow = errors.Is(err, context.DeadlineExceeded)
 	if response == nil {
-		e.Lost, e.why = true, "there was no answer: "+c.plain(err)
+		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, and that Pods may connect there", c.plain(err))
 		return nil, after, e
 	}
 	e.Status = response.StatusCode
@@ -125,14 +130,16 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	}
 	switch {
 	case e.Status < 300:
-		e.Lost, e.why = true, "the answer cannot be read"
+		e.Lost, e.why = true, fmt.Sprintf("the answer (%d) cannot be read: see that spec.synadia.baseURL is right, and nothing on the way changes answers", e.Status)
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		e.why = fmt.Sprintf("the token is refused (%d): put one that is valid, and that may manage the account's users, into the Secret", e.Status)
 	case e.Status == http.StatusTooManyRequests:
-		e.why = fmt.Sprintf("too many requests (%d)", e.Status)
+		e.why = fmt.Sprintf("too many requests (%d): wait for %s, and see who else uses the account", e.Status, after)
+	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
+		e.Lost, e.slow = true, e.slow || e.Status == http.StatusGatewayTimeout
+		e.why = fmt.Sprintf("the answer is %d%s: see whether the control plane is in order", e.Status, c.said(err))
 	default:
-		e.Lost = e.Status >= 500 || e.Status == http.StatusRequestTimeout
-		e.why = fmt.Sprintf("the answer is %d%s", e.Status, said(err))
+		e.why = fmt.Sprintf("the answer is %d%s: see that spec.synadia is right", e.Status, c.said(err))
 	}
 	return nil, after, e
 }
@@ -157,19 +164,16 @@ func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
 // Spent tells whether the budget is spent, so that nothing should be begun.
 func (c *Cloud) Spent() bool { return !time.Now().Before(c.deadline) }
 
-// plain is an error of the network without the token, should that be in it.
+// plain is an error of the network.
 func (c *Cloud) plain(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "the time for it was over"
 	}
-	if c.token == "" {
-		return err.Error()
-	}
-	return strings.ReplaceAll(err.Error(), c.token, "...")
+	return c.clean(err.Error())
 }
 
 // said is what the control plane says of an error, on one line.
-func said(err error) string {
+func (c *Cloud) said(err error) string {
 	var answered *syncp.GenericOpenAPIError
 	if !errors.As(err, &answered) {
 		return ""
@@ -178,14 +182,26 @@ func said(err error) string {
 	if json.Unmarshal(answered.Body(), &body) != nil || body.Error+body.Message == "" {
 		return ""
 	}
-	text := strings.Join(strings.Fields(body.Error+" "+body.Message), " ")
+	text := c.clean(strings.Join(strings.Fields(body.Error+" "+body.Message), " "))
 	return ", it says: " + strconv.QuoteToASCII(text[:min(len(text), 200)])
+}
+
+// secret is a seed or a JWT.
+var secret = regexp.MustCompile(`\bS[A-Z2-7]{57,}|\beyJ[\w-]+(\.[\w-]+)*`)
+
+// clean is a text of others' without the token and other secrets, should they be in
+// it.
+func (c *Cloud) clean(text string) string {
+	if c.token != "" {
+		text = strings.ReplaceAll(text, c.token, "...")
+	}
+	return secret.ReplaceAllString(text, "...")
 }
 
 // retryAfter reads the header of that name, RFC 9110 section 10.2.3.
 func retryAfter(value string) (time.Duration, bool) {
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(min(seconds, math.MaxInt32)) * time.Second, true
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, time.Until(at)), true
