@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
@@ -31,14 +32,17 @@ const (
 
 // Cloud is a control plane, as the owner of a token sees it.
 type Cloud struct {
-	api      *syncp.APIClient
-	base     string
-	token    string
+	api    *syncp.APIClient
+	base   string
+	token  string
+	budget time.Duration
+	// begin notes by when all must have ended, with the first request.
+	begin    sync.Once
 	deadline time.Time
 }
 
 // Open returns the control plane at a base URL. It makes no request. All requests
-// together have to end within the budget, which begins now.
+// together have to end within the budget, which begins with the first.
 func Open(base, token string, budget time.Duration) *Cloud {
 	config := syncp.NewConfiguration()
 	config.UserAgent = "baleen"
@@ -46,7 +50,7 @@ func Open(base, token string, budget time.Duration) *Cloud {
 	config.HTTPClient = &http.Client{Transport: Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // the token is for the base URL and nobody else
 	}}
-	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), deadline: time.Now().Add(budget)}
+	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), budget: budget}
 }
 
 // Error is a request that was refused, or that got no answer.
@@ -107,7 +111,7 @@ var errUnreadable = errors.New("the answer cannot be read")
 
 // once makes a request one time. It returns how long to wait before another try.
 func (c *Cloud) once(ctx context.Context, what string, try int, request func(context.Context) (any, *http.Response, error)) (any, time.Duration, *Error) {
-	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	ctx, cancel := context.WithDeadline(ctx, c.end())
 	defer cancel()
 	ctx, cancelCall := context.WithTimeout(ctx, perCall)
 	defer cancelCall()
@@ -150,7 +154,7 @@ func (e *Error) again() bool { return e.Lost || e.Status == http.StatusTooManyRe
 // wait waits before another try. It returns false, without waiting, where that
 // would take longer than there is time.
 func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
-	if time.Now().Add(d).After(c.deadline) {
+	if time.Now().Add(d).After(c.end()) {
 		return false
 	}
 	select {
@@ -162,7 +166,13 @@ func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
 }
 
 // Spent tells whether the budget is spent, so that nothing should be begun.
-func (c *Cloud) Spent() bool { return !time.Now().Before(c.deadline) }
+func (c *Cloud) Spent() bool { return !time.Now().Before(c.end()) }
+
+// end is by when all requests must have ended.
+func (c *Cloud) end() time.Time {
+	c.begin.Do(func() { c.deadline = time.Now().Add(c.budget) })
+	return c.deadline
+}
 
 // plain is an error of the network.
 func (c *Cloud) plain(err error) string {
