@@ -174,7 +174,7 @@ var events = []event{
 	{"an old nsc push undoes the revocations", 3, func(w *world) bool {
 		claims, err := w.nats.Account(w.accountID)
 		w.must(err)
-		if len(claims.Revocations) == 0 {
+		if len(claims.Revocations) == 0 || w.tokenOut { // what is undone cannot be done again at once
 			return false
 		}
 		if w.cloud == nil {
