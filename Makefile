@@ -52,7 +52,7 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 	go -C internal/tools build -o $$dir/release ./release && \
 	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
 
-demo: build ## Publish APIs, refuse a stolen path; issue a credential, rotate it, revoke it.
+demo: build ## Publish APIs, refuse a stolen path; issue credentials, rotate, revoke, also with Synadia.
 	@bin/baleen demo
 
 bench: build ## Measure, in ratios to the command lines of ytt, nsc and kubeseal.
