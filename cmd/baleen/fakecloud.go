@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // cloudFlags are what `baleen fakecloud` is asked.
@@ -134,37 +136,23 @@ func (f cloudFlags) introduce(w io.Writer, url, nats string, cloud *fakecloud.Cl
 	return err
 }
 
-// furnish writes the account and the Secret with its token into the platform.
+// furnish writes the account, which is the example with other addresses, and the
+// Secret with its token into the platform.
 func (f cloudFlags) furnish(ctx context.Context, url, nats string) error {
 	client, err := platform.OpenFolder(f.platform, time.Now)
 	if err != nil {
 		return err
 	}
-	for _, one := range []struct {
-		kind platform.Kind
-		name string
-		// key is the part of the object that is written.
-		key  string
-		what map[string]any
-	}{
-		{platform.Secret, "synadia", "stringData", map[string]any{"token": f.token}},
-		{platform.NatsAccount, "commerce", "spec", map[string]any{
-			"provider": "synadia",
-			"synadia": map[string]any{
-				"baseURL": url, "system": "NGS", "account": "commerce",
-				"tokenSecretRef": map[string]any{"name": "synadia"}, "servers": []any{nats},
-			},
-			"policy": map[string]any{
-				"namespaces": []any{"team-*"}, "publish": []any{"orders.>", "{{namespace}}.>"}, "subscribe": []any{"orders.>", "_INBOX.>"},
-				"allowResponses": map[string]any{},
-			},
-		}},
-	} {
-		if err := put(ctx, client, one.kind, one.name, one.key, one.what); err != nil {
-			return err
-		}
+	account, err := readRequest("the example", promises.SynadiaExample)
+	if err != nil {
+		return err
 	}
-	return nil
+	spec := account.Object["spec"].(map[string]any)
+	maps.Copy(spec["synadia"].(map[string]any), map[string]any{"baseURL": url, "servers": []any{nats}})
+	if err := put(ctx, client, platform.Secret, "synadia", "stringData", map[string]any{"token": f.token}); err != nil {
+		return err
+	}
+	return put(ctx, client, platform.NatsAccount, account.GetName(), "spec", spec)
 }
 
 // put makes an object in baleen-system, or gives one that is there another content.
