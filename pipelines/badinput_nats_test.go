@@ -59,6 +59,12 @@ func signingKey(more string) string {
 	return "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a}, " + more + "}}"
 }
 
+// synadia is a NatsAccount with provider synadia, with fields beside its token's
+// reference.
+func synadia(fields string) string {
+	return "{provider: synadia, jwt: null, synadia: {tokenSecretRef: {name: a}, " + fields + "}}"
+}
+
 // operatorWith is the beginning of a NatsAccount's jwt with an operator.
 func operatorWith(fields string) string {
 	return "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a}}, servers: ['nats://a'], operator: {" + fields
@@ -112,7 +118,8 @@ var (
 		{spec: "provider: null", want: "spec.provider"},
 		{spec: "provider: ''", want: "spec.provider"},
 		{spec: "provider: JWT", want: `spec.provider "JWT"`},
-		{spec: "provider: synadia", want: `spec.provider "synadia"`},
+		{spec: "provider: ngs", want: `spec.provider "ngs" is not jwt or synadia`},
+		{spec: "provider: synadia", want: "spec.jwt goes with provider jwt only: leave it out; spec.provider synadia needs the field spec.synadia"},
 		{spec: "provider: [jwt]", want: "spec.provider must be text, not a list"},
 
 		{spec: "jwt: null", want: "spec.provider jwt needs the field spec.jwt"},
@@ -136,45 +143,6 @@ var (
 		{spec: signingKey("requiredTags: []")},
 		{spec: signingKey("requiredTags: [team]"), want: "goes with scoped: true only"},
 		{spec: signingKey("scoped: false, requiredTags: [team]"), want: "goes with scoped: true only"},
-		{spec: signingKey("scoped: true, requiredTags: [team, a.b-c_d]")},
-		{spec: signingKey("scoped: true, requiredTags: [Team]"), want: "spec.jwt.signingKey.requiredTags"},
-		{spec: signingKey("scoped: true, requiredTags: ['team:a']"), want: "spec.jwt.signingKey.requiredTags"},
-		{spec: signingKey("scoped: true, requiredTags: ['']"), want: "spec.jwt.signingKey.requiredTags"},
-		{spec: signingKey("scoped: true, requiredTags: [a, a]"), want: "twice"},
-		{spec: signingKey("scoped: true, requiredTags: [" + x("a", 64) + "]")},
-		{spec: signingKey("scoped: true, requiredTags: [" + x("a", 65) + "]"), want: "spec.jwt.signingKey.requiredTags"},
-		{spec: signingKey("scoped: true, requiredTags: [" + many(32, "t#") + "]")},
-		{spec: signingKey("scoped: true, requiredTags: [" + many(33, "t#") + "]"), want: "spec.jwt.signingKey.requiredTags has 33 entries"},
-
-		{spec: jwt("servers: []")},
-		{spec: jwt("servers: ['nats://a', 'tls://nats.example.com:4222', 'nats://192.0.2.1:4222', 'nats://[2001:db8::1]:4222', 'nats://NATS.example.com']")},
-		{spec: jwt("servers: ['wss://a', 'ws://a:80']")},
-		{spec: jwt("servers: ['nats://a', 'wss://a']"), want: "all WebSocket (ws and wss) or none"},
-		{spec: jwt("servers: [nats.example.com]"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['NATS://a']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['https://a']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://user:password@a']"), want: "spec.jwt.servers[0] has a user or a token in it"},
-		{spec: jwt("servers: ['nats://a', 'nats://token@a']"), want: "spec.jwt.servers[1] has a user or a token in it"},
-		{spec: jwt("servers: ['nats://a/']"), want: "without a user and a path"},
-		{spec: jwt("servers: ['wss://a/path']"), want: "without a user and a path"},
-		{spec: jwt("servers: ['nats://a?b']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://a,nats://b']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: [\"nats://a\\n\"]"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://-a']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://a..b']"), want: "spec.jwt.servers", only: binaryAddress},
-		{spec: jwt("servers: ['nats://:4222']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://a:']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://a:0']"), want: "spec.jwt.servers", only: binaryAddress},
-		{spec: jwt("servers: ['nats://a:65536']"), want: "spec.jwt.servers", only: binaryAddress},
-		{spec: jwt("servers: ['nats://[::1']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://[:::]']"), want: "spec.jwt.servers", only: binaryAddress},
-		{spec: jwt("servers: ['nats://2001:db8::1']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: ['nats://a', 'nats://a']"), want: "twice"},
-		{spec: jwt("servers: ['nats://" + x("a.", 124) + "a']")},
-		{spec: jwt("servers: ['nats://" + x("a.", 125) + "a']"), want: "spec.jwt.servers"},
-		{spec: jwt("servers: [" + many(16, "'nats://a#'") + "]")},
-		{spec: jwt("servers: [" + many(17, "'nats://a#'") + "]"), want: "spec.jwt.servers has 17 entries"},
 
 		{spec: jwt("caCertificates: " + text(authority))},
 		{spec: jwt("caCertificates: " + text(authority+"\n# another\n"+authority))},
@@ -195,6 +163,75 @@ var (
 		{spec: jwt("servers: ['nats://a'], operator: {systemCredentialsSecretRef: {name: b}}"), want: "spec.jwt.operator.signingKeySecretRef.name is missing"},
 		{spec: jwt("servers: ['nats://a'], operator: {signingKeySecretRef: {name: b}}"), want: "spec.jwt.operator.systemCredentialsSecretRef.name is missing"},
 		{spec: jwt("servers: ['nats://a'], operator: {signingKeySecretRef: {name: a}, systemCredentialsSecretRef: {name: b}, seed: c}"), want: `"spec.jwt.operator.seed"`},
+
+		{spec: synadia("accountID: a")},
+		{spec: "{provider: synadia, jwt: null}", want: "spec.provider synadia needs the field spec.synadia"},
+		{spec: "{provider: synadia, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.jwt goes with provider jwt only"},
+		{spec: "synadia: {accountID: a, tokenSecretRef: {name: a}}", want: "spec.synadia goes with provider synadia only"},
+		{spec: "{jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.provider jwt needs the field spec.jwt"},
+		{spec: "{provider: null, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.provider"},
+		{spec: "{provider: synadia, jwt: null, synadia: a}", want: "spec.synadia must be a map, not text"},
+		{spec: "{provider: synadia, jwt: null, synadia: {}}", want: "spec.synadia.tokenSecretRef.name is missing"},
+		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a}}", want: "spec.synadia.tokenSecretRef.name is missing"},
+		{spec: synadia("accountID: a, token: b"), want: `"spec.synadia.token"`},
+		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a, namespace: b}}}", want: `"spec.synadia.tokenSecretRef.namespace"`},
+
+		{spec: synadia("system: NGS, account: My account")},
+		{spec: synadia(""), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("system: NGS"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("account: a"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("accountID: a, system: NGS"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("accountID: a, account: a"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("accountID: a, system: NGS, account: a"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("system: '', account: a"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("system: NGS, account: ''"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("accountID: '', system: '', account: ''"), want: "spec.synadia needs accountID, or system and account in its place"},
+		{spec: synadia("accountID: a, system: ''"), want: "system", only: crdAbsent},
+		{spec: synadia("accountID: a, account: ''"), want: "account", only: crdAbsent},
+		{spec: synadia("accountID: '', system: NGS, account: a"), want: "accountID", only: crdAbsent},
+		{spec: synadia("accountID: 2DyXK_z9-Q")},
+		{spec: synadia("accountID: 7"), want: "spec.synadia.accountID must be text, not 7: put quotes around it"},
+		{spec: synadia("accountID: a.b"), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: ../teams"), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: 'a?b'"), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: a%2fb"), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: a b"), want: "spec.synadia.accountID"},
+		{spec: synadia(`accountID: "a\n"`), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: é"), want: "spec.synadia.accountID"},
+		{spec: synadia("accountID: " + x("a", 64))},
+		{spec: synadia("accountID: " + x("a", 65)), want: "spec.synadia.accountID"},
+		{spec: synadia("account: a, system: " + x("é", 128))},
+		{spec: synadia("account: a, system: " + x("é", 129)), want: "spec.synadia.system has 129 characters"},
+		{spec: synadia("system: NGS, account: " + x("é", 128))},
+		{spec: synadia("system: NGS, account: " + x("é", 129)), want: "spec.synadia.account has 129 characters"},
+
+		{spec: synadia("accountID: a, signingKeyGroup: Default")},
+		{spec: synadia("accountID: a, signingKeyGroup: ''"), want: "signingKeyGroup", only: crdAbsent},
+		{spec: synadia("accountID: a, signingKeyGroup: " + x("é", 128))},
+		{spec: synadia("accountID: a, signingKeyGroup: " + x("é", 129)), want: "spec.synadia.signingKeyGroup has 129 characters"},
+
+		{spec: synadia("accountID: a, platform: ''"), want: "platform", only: crdAbsent},
+		{spec: synadia("accountID: a, platform: prod-1")},
+		{spec: synadia("accountID: a, platform: Prod"), want: "spec.synadia.platform"},
+		{spec: synadia("accountID: a, platform: -a"), want: "spec.synadia.platform"},
+		{spec: synadia("accountID: a, platform: a-"), want: "spec.synadia.platform"},
+		{spec: synadia("accountID: a, platform: a.b"), want: "spec.synadia.platform"},
+		{spec: synadia(`accountID: a, platform: "a\n"`), want: "spec.synadia.platform"},
+		{spec: synadia("accountID: a, platform: " + x("a", 63))},
+		{spec: synadia("accountID: a, platform: " + x("a", 64)), want: "spec.synadia.platform"},
+
+		{spec: synadia("accountID: a, driftPolicy: Correct")},
+		{spec: synadia("accountID: a, driftPolicy: correct"), want: `spec.synadia.driftPolicy "correct" is not Report or Correct`},
+		{spec: synadia("accountID: a, driftPolicy: ''"), want: "driftPolicy", only: crdAbsent},
+		{spec: synadia("accountID: a, verifyInterval: 1s")},
+		{spec: synadia("accountID: a, verifyInterval: 0h"), want: `spec.synadia.verifyInterval "0h" is too short: write at least 1s`},
+		{spec: synadia("accountID: a, verifyInterval: 999ms"), want: `spec.synadia.verifyInterval "999ms" is too short: write at least 1s`, only: binaryDays},
+		{spec: synadia("accountID: a, budget: 1s")},
+		{spec: synadia("accountID: a, budget: 10m")},
+		{spec: synadia("accountID: a, budget: 0s"), want: `spec.synadia.budget "0s" is too short: write at least 1s`},
+		{spec: synadia("accountID: a, budget: 999ms"), want: `spec.synadia.budget "999ms" is too short: write at least 1s`, only: binaryDays},
+		{spec: synadia("accountID: a, budget: 601s"), want: `spec.synadia.budget "601s" is too long: write at most 10m`, only: binaryDays},
+		{spec: synadia("accountID: a, budget: 1d"), want: `spec.synadia.budget "1d" is too long: write at most 10m`, only: binaryDays},
 
 		{spec: "policy: {}"},
 		{spec: "policy: {subscriptions: 1}", want: `"spec.policy.subscriptions"`},
@@ -268,6 +305,14 @@ var (
 		within("jwt: {accountID: "+accountID+", signingKey: {secretRef: {", "}}}", "spec.jwt.signingKey.secretRef", refRows),
 		within(operatorWith("systemCredentialsSecretRef: {name: b}, signingKeySecretRef: {"), "}}}", "spec.jwt.operator.signingKeySecretRef", refRows),
 		within(operatorWith("signingKeySecretRef: {name: b}, systemCredentialsSecretRef: {"), "}}}", "spec.jwt.operator.systemCredentialsSecretRef", refRows),
+		within("jwt: {accountID: "+accountID+", signingKey: {secretRef: {name: a}, scoped: true, requiredTags: [", "]}}", "spec.jwt.signingKey.requiredTags", requiredTagRows),
+		within("jwt: {accountID: "+accountID+", signingKey: {secretRef: {name: a}}, servers: [", "]}", "spec.jwt.servers", serverRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {", "}}}", "spec.synadia.tokenSecretRef", refRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, requiredTags: [", "]}}", "spec.synadia.requiredTags", requiredTagRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, servers: [", "]}}", "spec.synadia.servers", serverRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, baseURL: ", "}}", "spec.synadia.baseURL", baseURLRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, verifyInterval: ", "}}", "spec.synadia.verifyInterval", durationRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, budget: ", "}}", "spec.synadia.budget", noDurationRows),
 		within("policy: {publish: [", "]}", "spec.policy.publish", append(subjectRows, patternRows...)),
 		within("policy: {subscribe: [", "]}", "spec.policy.subscribe", append(subjectRows, patternRows...)),
 		within("policy: {minRenewBefore: 1s, maxTTL: ", "}", "spec.policy.maxTTL", durationRows),
@@ -571,8 +616,9 @@ func within(before, after, field string, rows []row) []row {
 	return all
 }
 
-// What is good and bad wherever there is a reference to a Secret, a list of
-// subjects, a list of ways to connect, a duration or a placement.
+// What is good and bad wherever there is a reference to a Secret, a list of tags
+// that a scope needs, of servers, of subjects or of ways to connect, the address
+// of a control plane, a duration or a placement.
 var (
 	refRows = []row{
 		{spec: "", want: ".name is missing"},
@@ -592,6 +638,96 @@ var (
 		{spec: "name: a, key: ..b", want: ".key"},
 		{spec: "name: a, key: " + x("a", 253)},
 		{spec: "name: a, key: " + x("a", 254), want: ".key"},
+	}
+
+	requiredTagRows = []row{
+		{spec: ""},
+		{spec: "team, a.b-c_d"},
+		{spec: "null", want: "[0] must be text, not null"},
+		{spec: "Team", want: `: "Team" is not the name of a tag`},
+		{spec: "'team:a'", want: `: "team:a" is not the name of a tag`},
+		{spec: "''", want: `: "" is not the name of a tag`},
+		{spec: `"a\n"`, want: `: "a\n" is not the name of a tag`},
+		{spec: "a, a", want: ` has "a" twice`},
+		{spec: x("a", 64)},
+		{spec: x("a", 65), want: ": "},
+		{spec: many(32, "t#")},
+		{spec: many(33, "t#"), want: " has 33 entries"},
+	}
+
+	serverRows = []row{
+		{spec: ""},
+		{spec: "'nats://a', 'tls://nats.example.com:4222', 'nats://192.0.2.1:4222', 'nats://[2001:db8::1]:4222', 'nats://NATS.example.com'"},
+		{spec: "'wss://a', 'ws://a:80'"},
+		{spec: "'nats://a', 'wss://a'", want: " are to be all WebSocket (ws and wss) or none"},
+		{spec: "nats.example.com", want: `: "nats.example.com" is not the URL of a NATS server`},
+		{spec: "'nats://'", want: ": "},
+		{spec: "'NATS://a'", want: ": "},
+		{spec: "'https://a'", want: ": "},
+		{spec: "'nats://user:password@a'", want: "[0] has a user or a token in it"},
+		{spec: "'nats://a', 'nats://token@a'", want: "[1] has a user or a token in it"},
+		{spec: "'nats://a/'", want: `: "nats://a/" is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path`},
+		{spec: "'wss://a/path'", want: ": "},
+		{spec: "'nats://a?b'", want: ": "},
+		{spec: "'nats://a,nats://b'", want: ": "},
+		{spec: `"nats://a\n"`, want: ": "},
+		{spec: "'nats://-a'", want: ": "},
+		{spec: "'nats://a..b'", want: ": ", only: binaryAddress},
+		{spec: "'nats://:4222'", want: ": "},
+		{spec: "'nats://a:'", want: ": "},
+		{spec: "'nats://a:0'", want: ": ", only: binaryAddress},
+		{spec: "'nats://a:65536'", want: ": ", only: binaryAddress},
+		{spec: "'nats://[::1'", want: ": "},
+		{spec: "'nats://[:::]'", want: ": ", only: binaryAddress},
+		{spec: "'nats://2001:db8::1'", want: ": "},
+		{spec: "'nats://a', 'nats://a'", want: ` has "nats://a" twice`},
+		{spec: "'nats://" + x("a.", 124) + "a'"},
+		{spec: "'nats://" + x("a.", 125) + "a'", want: ": "},
+		{spec: many(16, "'nats://a#'")},
+		{spec: many(17, "'nats://a#'"), want: " has 17 entries"},
+	}
+
+	baseURLRows = []row{
+		{spec: "null"},
+		{spec: "''", want: " is empty", only: crdAbsent},
+		{spec: "'https://cloud.synadia.com'"},
+		{spec: "'https://Synadia.example.com:8443'"},
+		{spec: "'https://192.0.2.1'"},
+		{spec: "'https://[2001:db8::1]:8443'"},
+		{spec: "'http://127.0.0.1'"},
+		{spec: "'http://127.0.0.2:8080'"},
+		{spec: "'http://localhost'"},
+		{spec: "'http://localhost:8080'"},
+		{spec: "'http://[::1]:8080'"},
+		{spec: "'http://cloud.synadia.com'", want: ` "http://cloud.synadia.com" is not https, and the token goes there: begin it with https://`},
+		{spec: "'http://192.0.2.1'", want: ` "http://192.0.2.1" is not https`},
+		{spec: "'http://127.example.com'", want: ` "http://127.example.com" is not https`},
+		{spec: "'http://127.0.0.1.example.com'", want: ` "http://127.0.0.1.example.com" is not https`},
+		{spec: "'http://127.0.0.999'", want: ` "http://127.0.0.999" is not https`, only: binaryAddress},
+		{spec: "'http://127.1'", want: ` "http://127.1" is not https`},
+		{spec: "'http://localhost.example.com'", want: ` "http://localhost.example.com" is not https`},
+		{spec: "'http://localhosts'", want: ` "http://localhosts" is not https`},
+		{spec: "'http://[2001:db8::1]'", want: ` "http://[2001:db8::1]" is not https`},
+		{spec: "'http://[::1:2]'", want: ` "http://[::1:2]" is not https`},
+		{spec: "cloud.synadia.com", want: ` "cloud.synadia.com" is not the address of a control plane`},
+		{spec: "'https://cloud.synadia.com/'", want: ` "https://cloud.synadia.com/" is not the address of a control plane such as https://cloud.synadia.com, without a path`},
+		{spec: "'https://cloud.synadia.com/api'", want: " "},
+		{spec: "'https://'", want: " "},
+		{spec: "'HTTPS://a'", want: " "},
+		{spec: "'nats://a'", want: " "},
+		{spec: "'https://a?b'", want: " "},
+		{spec: "'https://a#b'", want: " "},
+		{spec: `"https://a\n"`, want: " "},
+		{spec: "'https://-a'", want: " "},
+		{spec: "'https://a:'", want: " "},
+		{spec: "'https://a..b'", want: " ", only: binaryAddress},
+		{spec: "'https://a:0'", want: " ", only: binaryAddress},
+		{spec: "'https://a:65536'", want: " ", only: binaryAddress},
+		{spec: "'https://[:::]'", want: " ", only: binaryAddress},
+		{spec: "'https://user:password@a'", want: " has a user or a token in it: leave out what is before the @"},
+		{spec: "'https://token@a'", want: " has a user or a token in it"},
+		{spec: "'https://" + x("a.", 123) + "aa'"},
+		{spec: "'https://" + x("a.", 124) + "a'", want: " "},
 	}
 
 	subjectRows = []row{
@@ -644,11 +780,8 @@ var (
 		{spec: "STANDARD, WEBSOCKET, LEAFNODE, LEAFNODE_WS, MQTT, MQTT_WS, IN_PROCESS, QUIC", want: " has 8 entries"},
 	}
 
-	durationRows = []row{
+	noDurationRows = []row{
 		{spec: "null"},
-		{spec: "1d"},
-		{spec: "1h30m"},
-		{spec: "0.5h"},
 		{spec: "''", want: " is empty", only: crdAbsent},
 		{spec: "-1h", want: ` "-1h" is not a duration`},
 		{spec: "0", want: " must be text, not 0: put quotes around it"},
@@ -662,9 +795,14 @@ var (
 		{spec: `"1h\n"`, want: ` "1h\n" is not a duration`},
 		{spec: "100000h", want: ` "100000h" is not a duration`},
 		{spec: x("1h", 17), want: ` "` + x("1h", 17) + `" is not a duration`},
+	}
+	durationRows = append([]row{ // where days and years are durations too
+		{spec: "1d"},
+		{spec: "1h30m"},
+		{spec: "0.5h"},
 		{spec: "3651d", want: ` "3651d" is too long: write at most 87600h`, only: binaryDays},
 		{spec: "99999h99999h99999h99999h99999h1h", want: ` "99999h99999h99999h99999h99999h1h" is too long`, only: binaryDays},
-	}
+	}, noDurationRows...)
 
 	placementRows = []row{
 		{spec: "{}"},
@@ -891,7 +1029,8 @@ func accountTroubles(t *testing.T) []trouble {
 	}
 	seed := secretFile("o", "stringData: {seed: "+operator+"}")
 	return slices.Concat([]trouble{
-		{fields: "provider: synadia", reason: "InvalidSpec", words: `spec.provider "synadia" is not jwt`},
+		{fields: "provider: ngs", reason: "InvalidSpec", words: `spec.provider "ngs" is not jwt or synadia`},
+		{fields: "provider: synadia", reason: "InvalidSpec", words: "spec.jwt goes with provider jwt only: leave it out; spec.provider synadia needs the field spec.synadia"},
 		{fields: "policy: {maxTTL: 0h}", reason: "InvalidSpec", words: "spec.policy.maxTTL"},
 		{fields: "policy: {publish: [" + breakout + "]}", reason: "InvalidSpec", words: "spec.policy.publish"},
 		{fields: "policy: {minRenewBefore: 10h}", reason: "RenewalWindowTooShort", words: "spec.policy.minRenewBefore of NatsAccount baleen-system/a is 10h, and Kratix reconciles every 10h"},
@@ -906,10 +1045,40 @@ func accountTroubles(t *testing.T) []trouble {
 		operators("the key creds of the Secret s, are not a .creds file", seed, secretFile("s", "stringData: {creds: "+hidden+"}")),
 		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: commerce-signing}}, servers: ['nats://127.0.0.1:1']}", reason: "ServersUnreachable", words: "can be reached: see to their addresses"},
 		{files: configMap("baleen-config", "{reconcileInterval: soon}"), reason: "ConfigurationInvalid", words: `the key "reconcileInterval"`},
-	}, signingTroubles(t, "SecretInvalid"))
+	}, signingTroubles(t, "SecretInvalid"), synadiaTroubles())
 }
 
-// A seed or a password that somebody wrote into a request is not repeated.
+// nowhere is a NatsAccount with provider synadia whose control plane nobody is.
+const nowhere = `{provider: synadia, jwt: null, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, budget: 1s, tokenSecretRef: {name: synadia}}}`
+
+// synadiaTroubles are NatsAccounts with provider synadia that do not work. None of
+// them gets as far as a control plane.
+func synadiaTroubles() []trouble {
+	token := func(data, words string) trouble {
+		return trouble{fields: nowhere, files: []txtar.File{secretFile("synadia", data)}, reason: "SecretInvalid", words: words}
+	}
+	const missing, unlike = "the Secret baleen-system/synadia has no key token with a value: add it", "the key token of the Secret synadia, is empty, or has characters in it that no token has: put in the token alone"
+	return []trouble{
+		{fields: synadia("accountID: a, baseURL: 'http://cloud.synadia.com'"), reason: "InvalidSpec", words: `spec.synadia.baseURL "http://cloud.synadia.com" is not https`},
+		{fields: synadia("accountID: " + breakout), reason: "InvalidSpec", words: "spec.synadia.accountID"},
+		{fields: synadia("accountID: a, platform: " + breakout), reason: "InvalidSpec", words: "spec.synadia.platform"},
+		{fields: synadia(""), reason: "InvalidSpec", words: "spec.synadia needs accountID, or system and account in its place"},
+		{fields: nowhere, reason: "SecretInvalid", words: "there is no Secret baleen-system/synadia: create it with the key token"},
+		token("stringData: {other: "+hidden+"}", missing),
+		token("stringData: {token: ''}", missing),
+		token("data: {}", missing),
+		token("data: {token: '"+hidden+"'}", missing), // not base64
+		token("stringData: {token: '"+hidden+" "+hidden+"'}", unlike),
+		token(`stringData: {token: "`+hidden+`\t`+hidden+`"}`, unlike),
+		token(`stringData: {token: "`+hidden+`\n`+hidden+`\n"}`, unlike),
+		token(`stringData: {token: "`+hidden+`\r\nX-Injected: b"}`, unlike),
+		token("stringData: {token: "+hidden+"é}", unlike),
+		// A line break at the end is what an editor leaves there, and no trouble.
+		{fields: nowhere, files: []txtar.File{secretFile("synadia", `stringData: {token: "`+hidden+`\n"}`)}, reason: "ProviderUnreachable", words: "the teams cannot be listed: there was no answer"},
+	}
+}
+
+// A seed, a password or a token that somebody wrote into a request is not repeated.
 func TestSeedsAreNotRepeated(t *testing.T) {
 	seed, _ := seedOf(t, nkeys.PrefixByteAccount)
 	for _, fields := range []string{
@@ -918,6 +1087,11 @@ func TestSeedsAreNotRepeated(t *testing.T) {
 		"jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a, key: '/" + seed + "'}}}",
 		jwt("servers: ['nats://" + seed + "@a']"),
 		jwt("servers: ['nats://user:" + hidden + "@a']"),
+		synadia("accountID: a, servers: ['nats://" + hidden + "@a']"),
+		synadia("accountID: a, baseURL: 'https://" + hidden + "@a'"),
+		synadia("accountID: a, baseURL: 'https://user:" + hidden + "@a'"),
+		"{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: uat_" + hidden + "}}}",
+		"{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}",
 	} {
 		s := scenario.New(t, platformDir, stages)
 		o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, fields))
@@ -1124,28 +1298,40 @@ func TestAccountElsewhere(t *testing.T) {
 // Whatever stands in whatever field of an account, it is refused in one sentence
 // or stands for itself.
 func TestHostileStringsInAccounts(t *testing.T) {
-	const full = `{provider: jwt, jwt: {accountID: ` + accountID + `, signingKey: {secretRef: {name: commerce-signing, key: seed}, scoped: true, requiredTags: [team]}, servers: ["nats://127.0.0.1:1"],
+	const (
+		full = `{provider: jwt, jwt: {accountID: ` + accountID + `, signingKey: {secretRef: {name: commerce-signing, key: seed}, scoped: true, requiredTags: [team]}, servers: ["nats://127.0.0.1:1"],
 		operator: {signingKeySecretRef: {name: a, key: b}, systemCredentialsSecretRef: {name: c, key: d}}},
 		policy: {namespaces: [team-a], publish: [orders.a], subscribe: [orders.b], maxTTL: 90d, minRenewBefore: 2d, connectionTypes: [STANDARD], tags: [team]},
 		placement: {allowed: [{matchLabels: {environment: prod}}]}}`
+		named = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, signingKeyGroup: Default, requiredTags: [team], tokenSecretRef: {name: synadia, key: token},
+		servers: ["nats://127.0.0.1:1"], platform: prod, verifyInterval: 24h, driftPolicy: Report, budget: 1s}}`
+		byID = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", accountID: a, budget: 1s, tokenSecretRef: {name: synadia}}}`
+	)
 	s := scenario.New(t, platformDir, stages)
-	good := request(t, "NatsAccount", "baleen-system", "a", full, "{}")
-	for i, p := range places("spec", good.Object["spec"], nil) {
-		most := 2
-		for _, value := range hostile {
-			o := good.DeepCopy()
-			places("spec", o.Object["spec"], nil)[i].set(value)
-			if _, err := kinds[2].read(o); err != nil {
-				wantSentence(t, err.Error(), "spec")
-				continue
-			}
-			if most--; most < 0 {
-				continue
-			}
-			outcome := s.ApplyObject(o)
-			_, _, message := outcome.Ready()
-			if wantSentence(t, message, ""); outcome.Err != nil || outcome.Code != 0 {
-				t.Fatalf("%s = %q: exit code %d: %s", p.name, value, outcome.Code, outcome.Stderr)
+	s.Write(secretFile("synadia", "stringData: {token: "+hidden+"}"))
+	for _, spec := range []string{full, named, byID} {
+		good := request(t, "NatsAccount", "baleen-system", "a", spec, "{}")
+		if _, err := kinds[2].read(good); err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range places("spec", good.Object["spec"], nil) {
+			most := 2
+			for _, value := range hostile {
+				o := good.DeepCopy()
+				places("spec", o.Object["spec"], nil)[i].set(value)
+				if _, err := kinds[2].read(o); err != nil {
+					wantSentence(t, err.Error(), "spec")
+					continue
+				}
+				if most--; most < 0 {
+					continue
+				}
+				outcome := s.ApplyObject(o)
+				_, _, message := outcome.Ready()
+				if wantSentence(t, message, ""); outcome.Err != nil || outcome.Code != 0 {
+					t.Fatalf("%s = %q: exit code %d: %s", p.name, value, outcome.Code, outcome.Stderr)
+				}
+				wantNoSecret(t, s, outcome)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -124,6 +125,7 @@ func TestRightsAreExact(t *testing.T) {
 
 	liveAPIs(t, s)
 	liveNATS(t, s, rivals)
+	liveSynadia(t, s)
 
 	for pipeline, a := range all {
 		for i, r := range a.rules {
@@ -175,6 +177,38 @@ func liveAPIs(t *testing.T, s *scenario.Scenario) {
 	s.Reconcile(platform.ApiAggregator, "team-x", "thief")
 	s.RemoveAll("team-x")
 	s.Apply(aggregator) // finds its owner gone
+}
+
+// liveSynadia is one of an account in Synadia Cloud.
+func liveSynadia(t *testing.T, s *scenario.Scenario) {
+	t.Helper()
+	system, err := natslocal.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := fakecloud.New(fakecloud.Options{NATS: system, Tokens: []string{cloudToken}, Now: func() time.Time { return s.Now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(cloud)
+	t.Cleanup(server.Close)
+	s.Write(secretFile("synadia", "stringData: {token: "+cloudToken+"}"))
+	account := "apiVersion: baleen.dev/v1alpha1\nkind: NatsAccount\nmetadata: {name: cloud, namespace: baleen-system}\nspec:\n  provider: synadia\n" +
+		"  synadia: {accountID: " + cloud.Account + ", baseURL: " + server.URL + ", tokenSecretRef: {name: synadia}}\n" +
+		"  policy: {namespaces: ['*'], publish: [orders.new]}\n"
+	s.Apply(account)
+	s.Apply("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: shop, namespace: team-s}\nspec:\n" +
+		"  accountRef: {name: cloud}\n  permissions: {publish: {allow: [orders.new]}}\n  secret: {name: nats}\n")
+	s.RemoveAll("team-s")
+	s.RemoveAll("baleen-state")
+	for range 4 { // finds users of a request of which nothing else is left
+		s.Now = s.Now.Add(25 * time.Hour)
+		s.Apply(account)
+	}
+	if users := cloud.Users(cloud.Account); len(users) > 0 {
+		t.Errorf("the cloud still has %v", users)
+	}
+	s.Delete(account)
 }
 
 // configureJob is a run that is under way while its request, called shop, is

@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -115,7 +116,7 @@ func TestSynadiaLife(t *testing.T) {
 	look := []string{
 		"GET /teams 200", "GET /teams/…/systems 200", "GET /systems/…/accounts 200", "GET /accounts/… 200", "GET /accounts/…/account-sk-groups 200",
 	}
-	c.wantReason("Verified", "can sign with its signing key group Default")
+	c.wantReason("Verified", "can sign with its signing key group \"Default\"")
 	c.wantAsked("the account's first run", append(look, "GET /accounts/…/nats-users 200")...)
 	c.wantReason("Verified", "")
 	c.wantAsked("the account's next run", look...)
@@ -189,5 +190,157 @@ func TestSynadiaLife(t *testing.T) {
 		if i.Expires > c.Now.Unix() && c.connects(i.PublicKey) == nil {
 			t.Errorf("%s connects after the deletion", i.Name)
 		}
+	}
+}
+
+// onOneCluster is a request whose credential is wanted on eu-1.
+func onOneCluster(t *testing.T) string {
+	return strings.Replace(example(t, "nats-user"), "environment: prod", "baleen.dev/destination: eu-1", 1)
+}
+
+// aDayLater has the account read its users, and the request do what it is asked to.
+func (c *cloudy) aDayLater(user string) scenario.Outcome {
+	c.Helper()
+	c.Now = c.Now.Add(25 * time.Hour)
+	c.wantReason("Verified", "")
+	stored, err := c.Client.Get(c.Context(), platform.NatsUser, "team-a", "orders")
+	if err != nil || stored.GetLabels()["kratix.io/manual-reconciliation"] != "true" {
+		c.Errorf("the request is not asked to run: %v %v", stored.GetLabels(), err)
+	}
+	return c.Apply(user)
+}
+
+// A user that somebody has deleted is noticed within a day, and replaced.
+func TestSynadiaUserIsDeleted(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Apply(user)
+	one := *c.ledger().Current("eu-1")
+	c.inConsole(http.MethodDelete, "nats-users/"+one.ID)
+	c.aDayLater(user)
+	two := *c.ledger().Current("eu-1")
+	if two.Reason != "DeletedAtProvider" || two.Generation != 2 {
+		t.Errorf("eu-1 has %+v", two)
+	}
+	// What was delivered connects until its successor was, and is revoked then.
+	if err := c.connects(one.User); err != nil {
+		t.Errorf("before the new one can be there the former one is refused: %v", err)
+	}
+	c.Apply(user)
+	c.Now = c.Now.Add(25 * time.Hour)
+	c.Apply(user)
+	c.wantReason("Verified", "")
+	if c.connects(one.User) == nil || c.connects(two.User) != nil {
+		t.Error("after the overlap the deleted user connects, or the new one does not")
+	}
+}
+
+// Permissions that somebody has changed are said, and corrected where that is asked for.
+func TestSynadiaUserIsChanged(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Apply(user)
+	one := *c.ledger().Current("eu-1")
+	if err := c.AllowPublish(one.ID, "payments.>"); err != nil {
+		t.Fatal(err)
+	}
+	o := c.aDayLater(user)
+	if ready, _, message := o.Ready(); ready != "True" || !strings.Contains(message, "the user was changed at the provider, which what is delivered does not show: eu-1") {
+		t.Errorf("%s: %s", ready, message)
+	}
+	if c.ledger().Current("eu-1").User != one.User {
+		t.Error("it got a new credential")
+	}
+	c.account = strings.Replace(c.account, "    system:", "    driftPolicy: Correct\n    system:", 1)
+	c.wantReason("Verified", "")
+	c.Apply(user)
+	if two := c.ledger().Current("eu-1"); two.Reason != "GrantChanged" || two.Generation != 2 || !two.Drifted.IsZero() {
+		t.Errorf("eu-1 has %+v", two)
+	}
+}
+
+// A user that a run has made and nobody has written down is found and removed, and
+// what is delivered stays. So it is where the ledger is lost, or yesterday's.
+func TestSynadiaStray(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Fail(fakecloud.Fault{Method: "POST", Path: "/accounts/*/nats-users", Twice: true})
+	first := c.Apply(user)
+	c.Heal()
+	if n := len(c.Users(c.Account)); n != 2 {
+		t.Fatalf("there are %d users", n)
+	}
+	l := c.ledger()
+	if err := c.Client.Delete(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+l.Request.LongHash(), platform.Preconditions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Now = c.Now.Add(25 * time.Hour)
+	c.wantReason("Verified", "") // leaves a ledger that is lost to the request
+	if o := c.Apply(user); o.Documents() != first.Documents() {
+		t.Error("the request that lost its ledger has other documents")
+	}
+	if o := c.aDayLater(user); o.Documents() != first.Documents() {
+		t.Error("the request with a stray has other documents")
+	}
+	c.wantReason("Verified", "")
+	if users := c.Users(c.Account); len(users) != 1 || users[0].PublicKey != c.ledger().Current("eu-1").User {
+		t.Errorf("the cloud has %+v", users)
+	}
+}
+
+// What Synadia refuses or does not answer stands in the status. What was delivered
+// stays, and the next run goes on.
+func TestSynadiaFails(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		fault            fakecloud.Fault
+		account          string
+		reason, sentence string
+	}{
+		{"the token is revoked", fakecloud.Fault{Status: 401}, "TokenRefused", "IssueFailed", "the token is refused (401): put one that is valid"},
+		{"the token may not make users", fakecloud.Fault{Method: "POST", Status: 403}, "Verified", "IssueFailed", "the token is refused (403)"},
+		{"come back tomorrow", fakecloud.Fault{Status: 429, RetryAfter: "86400"}, "ProviderUnreachable", "IssueFailed", "too many requests (429)"},
+		{"no such account", fakecloud.Fault{Method: "GET", Path: "/accounts/*", Status: 404}, "AccountUnknown", "AccountRefuted", "the control plane has no account"},
+		{"the request is wrong", fakecloud.Fault{Method: "POST", Status: 400, Body: `{"error":"no more than 10 users"}`}, "Verified", "IssueFailed", `it says: "no more than 10 users"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCloudy(t)
+			c.wantReason("Verified", "")
+			user := onOneCluster(t)
+			first := c.Apply(user)
+			c.Fail(test.fault)
+			c.wantReason(test.account, "")
+			rotated := strings.Replace(user, "credentials: {", `credentials: {rotate: "1", `, 1)
+			o := c.Apply(rotated)
+			if ready, reason, message := o.Ready(); ready != "False" || reason != test.reason || !strings.Contains(message, test.sentence) || strings.Contains(o.Stderr+message, cloudToken) {
+				t.Errorf("%s: %s", reason, message)
+			}
+			if o.Documents() != first.Documents() {
+				t.Error("what was delivered has changed")
+			}
+			c.Heal()
+			c.wantReason("Verified", "")
+			if o := c.Apply(rotated); o.Documents() == first.Documents() {
+				t.Error("the next run does not go on")
+			}
+			c.wantReason("Verified", "")
+			if users := c.Users(c.Account); len(users) != 2 {
+				t.Errorf("the cloud has %+v", users)
+			}
+		})
+	}
+}
+
+// inConsole does something as a person does in the console.
+func (c *cloudy) inConsole(method, path string) {
+	c.Helper()
+	r := httptest.NewRequest(method, "/api/core/beta/"+path, http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+cloudToken)
+	answer := httptest.NewRecorder()
+	if c.ServeHTTP(answer, r); answer.Code >= 300 {
+		c.Fatalf("the console: %s %s: %d %s", method, path, answer.Code, answer.Body)
 	}
 }

@@ -42,7 +42,15 @@ type hoard struct {
 }
 
 func newHoard(t *testing.T) *hoard {
-	h := &hoard{world: newWorld(t, released()), texts: map[string]string{}, secrets: map[string]string{}, users: map[string]bool{}}
+	h := hoardOf(newWorld(t, released()))
+	h.keep("the account's signing key", string(h.nats.SigningKey))
+	h.keep("the operator's signing key", string(h.nats.OperatorKey))
+	h.keepCreds("of the system account", h.nats.SystemCredentials)
+	return h
+}
+
+func hoardOf(w *world) *hoard {
+	h := &hoard{world: w, texts: map[string]string{}, secrets: map[string]string{}, users: map[string]bool{}}
 	h.log = "debug"
 	h.watch = func(p process) {
 		h.add("what a stage said", p.said)
@@ -50,9 +58,6 @@ func newHoard(t *testing.T) *hoard {
 		h.collect()
 	}
 	h.keep("what every JWT of NATS begins with", header)
-	h.keep("the account's signing key", string(h.nats.SigningKey))
-	h.keep("the operator's signing key", string(h.nats.OperatorKey))
-	h.keepCreds("of the system account", h.nats.SystemCredentials)
 	return h
 }
 

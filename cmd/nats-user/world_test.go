@@ -30,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
@@ -80,6 +81,9 @@ type world struct {
 	client *platform.Folder
 	nats   *natslocal.System
 	system *natsys.System
+	// cloud makes the users in a world that has one, at that address.
+	cloud    *fakecloud.Cloud
+	cloudURL string
 	// revocations are those of the account that a fork begins with.
 	revocations jwt.RevocationList
 	now         time.Time
@@ -121,15 +125,25 @@ var controllers = sync.OnceValue(func() map[string]*rsa.PrivateKey {
 
 func newWorld(t *testing.T, binaries string) *world {
 	t.Helper()
+	w := newPlatform(t, binaries)
+	w.must(w.nats.Start(true))
+	t.Cleanup(w.nats.Stop)
+	var err error
+	w.system, err = natsys.Servers{URLs: []string{w.nats.URL()}}.Open(w.nats.SystemCredentials)
+	w.must(err)
+	t.Cleanup(w.system.Close)
+	w.secret("signing", map[string][]byte{"seed": w.nats.SigningKey})
+	w.secret("operator", map[string][]byte{"seed": w.nats.OperatorKey, "creds": w.nats.SystemCredentials})
+	return w
+}
+
+// newPlatform is a world in which nothing runs.
+func newPlatform(t *testing.T, binaries string) *world {
+	t.Helper()
 	w := &world{T: t, ctx: t.Context(), binaries: binaries, now: time.Now().UTC().Truncate(time.Second)}
 	var err error
 	w.nats, err = natslocal.New(t.TempDir())
 	w.must(err)
-	w.must(w.nats.Start(true))
-	t.Cleanup(w.nats.Stop)
-	w.system, err = natsys.Servers{URLs: []string{w.nats.URL()}}.Open(w.nats.SystemCredentials)
-	w.must(err)
-	t.Cleanup(w.system.Close)
 	w.settleIn()
 	certificates := map[string]any{}
 	for name, key := range controllers() {
@@ -140,8 +154,6 @@ func newWorld(t *testing.T, binaries string) *world {
 		w.create(platform.Destination, "", name, map[string]any{"labels": map[string]any{"baleen.dev/destination": name, "environment": "prod"}}, nil)
 	}
 	w.create(platform.ConfigMap, "baleen-system", "sealing-certificates", nil, map[string]any{"data": certificates})
-	w.secret("signing", map[string][]byte{"seed": w.nats.SigningKey})
-	w.secret("operator", map[string][]byte{"seed": w.nats.OperatorKey, "creds": w.nats.SystemCredentials})
 	w.must(os.MkdirAll(filepath.Join(w.dir, "platform", "baleen-state"), 0o755))
 	return w
 }
@@ -222,6 +234,9 @@ func (w *world) secret(name string, values map[string][]byte) {
 
 // commerce is the NatsAccount.
 func (w *world) commerce() string {
+	if w.cloud != nil {
+		return w.commerceInCloud()
+	}
 	return fmt.Sprintf(`
 apiVersion: baleen.dev/v1alpha1
 kind: NatsAccount

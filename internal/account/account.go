@@ -173,8 +173,8 @@ func (a *Account) openSynadia(ctx context.Context, client platform.Client, statu
 	if err != nil {
 		return err
 	}
-	if strings.ContainsFunc(strings.TrimSpace(string(token)), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, has characters in it that no token has: put in the token alone",
+	if trimmed := strings.TrimSpace(string(token)); trimmed == "" || strings.ContainsFunc(trimmed, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, is empty, or has characters in it that no token has: put in the token alone",
 			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
 	}
 	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}

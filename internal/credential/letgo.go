@@ -35,6 +35,9 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 			switch current := l.Current(r.Destination); {
 			case !r.Revoked.IsZero() && current != nil && current.Generation > r.Generation: // by somebody else
 				r.State = ledger.Retired
+				if r.Basis.KeptIn != "" { // its user is still there
+					r.State = ledger.Retiring
+				}
 			case !terms.Served(r.Destination) || letGo(l, r, terms, now):
 				r.State = ledger.Retiring
 			}

@@ -79,6 +79,9 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err := settle(ctx, run, &w, found); err != nil {
 		return workflow.Result{}, err
 	}
+	if w.synadia != nil {
+		found.revocations = revocations(w, run.Now)
+	}
 	if err := forget(ctx, run, &w); err != nil {
 		return workflow.Result{}, err
 	}
@@ -99,6 +102,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	case err != nil:
 		return err
 	case account.Revocable(w.account.NatsAccount) && !run.DryRun:
+		w.lastRead = run.Now // who else is there does not matter any more
 		found := examine(ctx, run, w)
 		if err := settle(ctx, run, &w, found); err != nil {
 			return err

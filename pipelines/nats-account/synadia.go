@@ -39,7 +39,7 @@ func (f *finding) visit(ctx context.Context, run *workflow.Run, w world) {
 	}
 	w.account.Found(found.PublicKey, found.ID, found.GroupID, found.Scope != nil)
 	f.name = found.Name
-	f.verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %s", found.GroupName)
+	f.verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %q", found.GroupName)
 	f.refused = func(r ledger.Row) bool { return revokedIn(found.Revocations, found.PublicKey, r) }
 	f.retire(ctx, run, w)
 	if f.err == nil {
@@ -103,13 +103,19 @@ func (f *finding) retire(ctx context.Context, run *workflow.Run, w world) {
 		}
 		return pending
 	}
+}
+
+// revocations is how many revocations of Baleen's the account has at Synadia.
+func revocations(w world, now time.Time) int {
+	n := 0
 	for _, l := range w.ledgers {
 		for _, r := range l.Rows {
-			if r.Basis.Account == w.account.Name && !r.Revoked.IsZero() && run.Now.Before(r.Expires) {
-				f.revocations++
+			if r.Basis.Account == w.account.Name && r.State == ledger.Retired && !r.Revoked.IsZero() && now.Before(r.Expires) {
+				n++
 			}
 		}
 	}
+	return n
 }
 
 // read reads the users of the account, if it is time for that.

@@ -89,6 +89,14 @@ func (w *world) checkSealed(r ref) {
 		w.rerun(r)
 	}
 	before := w.versions(platform.ConfigMap, platform.NatsUser, platform.Work, platform.WorkPlacement)
+	if w.cloud != nil {
+		w.cloud.ForgetRequests()
+		defer func() {
+			if asked := w.cloud.Requests(); len(asked) > 0 {
+				w.t.Errorf("%s ran again with nothing to do, and asked the control plane %v", r, asked)
+			}
+		}()
+	}
 	w.rerun(r)
 	maps.Copy(before, documents)
 	for name, version := range w.versions(platform.ConfigMap, platform.NatsUser, platform.Work, platform.WorkPlacement) {
@@ -124,7 +132,7 @@ func (w *world) check() {
 	for _, name := range w.clusterNames() {
 		w.sync(w.clusters[name])
 	}
-	token, err := w.nats.Token(w.nats.AccountID)
+	token, err := w.nats.Token(w.accountID)
 	w.must(err)
 	// Connections are tried when something has changed that they depend on.
 	state := token
@@ -137,10 +145,10 @@ func (w *world) check() {
 		return
 	}
 	w.checked = state
-	claims, err := w.nats.Account(w.nats.AccountID)
+	claims, err := w.nats.Account(w.accountID)
 	w.must(err)
 	for user := range claims.Revocations {
-		if _, ours := w.seen[user]; !ours {
+		if _, ours := w.seen[user]; !ours && w.cloud == nil {
 			w.t.Errorf("%s is revoked, and no ledger ever had it", user)
 		}
 	}
@@ -323,6 +331,7 @@ func (w *world) calm() {
 	if ready, reason, message := w.ready(commerce); ready != "True" {
 		w.t.Errorf("%s is not ready: %s: %s", commerce, reason, message)
 	}
+	w.checkCloud()
 	w.note("everything is deleted")
 	for _, u := range w.users {
 		w.delete(u, false)
@@ -330,6 +339,13 @@ func (w *world) calm() {
 	for range 2 { // what failed half way is tried again
 		w.run(commerce, kratix.Configure, fault{})
 		w.serveLabels()
+	}
+	if w.cloud != nil {
+		for range 3 { // what nobody wrote down is found within a day, and goes within another
+			time.Sleep(25 * time.Hour)
+			w.run(commerce, kratix.Configure, fault{})
+		}
+		w.checkCloud()
 	}
 	w.checked = ""
 	w.check()

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +140,14 @@ var events = []event{
 		w.dirty[u.ref] = true
 		return true
 	}},
+	{"the account's status is lost", 1, func(w *world) bool {
+		o := w.get(commerce)
+		delete(o.Object, "status")
+		_, err := w.memory.UpdateStatus(w.ctx, commerce.kind, o)
+		w.must(err)
+		w.dirty[commerce] = true
+		return true
+	}},
 	{"a ledger is lost", 2, func(w *world) bool {
 		return w.eachLedger(func(l *unstructured.Unstructured) {
 			w.forget(l.GetName(), nil)
@@ -148,8 +157,11 @@ var events = []event{
 	{"yesterday's ledgers are restored", 3, (*world).restoreLedgers},
 	{"everything is restored with new UIDs", 2, (*world).restoreAll},
 	{"the signing key is replaced", 2, func(w *world) bool {
+		if w.cloud != nil {
+			return w.otherGroup()
+		}
 		seed, public := w.newSigningKey()
-		claims, err := w.nats.Account(w.nats.AccountID)
+		claims, err := w.nats.Account(w.accountID)
 		w.must(err)
 		claims.SigningKeys.Add(public) // the old one stays until its last user has gone
 		w.must(w.nats.Push(claims))
@@ -160,13 +172,18 @@ var events = []event{
 		return true
 	}},
 	{"an old nsc push undoes the revocations", 3, func(w *world) bool {
-		claims, err := w.nats.Account(w.nats.AccountID)
+		claims, err := w.nats.Account(w.accountID)
 		w.must(err)
 		if len(claims.Revocations) == 0 {
 			return false
 		}
-		claims.Revocations = nil
-		w.must(w.nats.Push(claims))
+		if w.cloud == nil {
+			claims.Revocations = nil
+			w.must(w.nats.Push(claims))
+		}
+		for user := range claims.Revocations {
+			w.inConsole(http.MethodDelete, "nats-user-revocations/"+user, nil)
+		}
 		w.run(commerce, kratix.Configure, fault{}) // the check asks for what was revoked at once
 		return true
 	}},
@@ -176,10 +193,17 @@ var events = []event{
 				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil {
 					continue
 				}
-				claims, err := w.nats.Account(w.nats.AccountID)
-				w.must(err)
-				claims.RevokeAt(r.User, time.Now())
-				w.must(w.nats.Push(claims))
+				if w.tokenOut {
+					return false // nothing could take its place
+				}
+				if w.cloud == nil {
+					claims, err := w.nats.Account(w.accountID)
+					w.must(err)
+					claims.RevokeAt(r.User, time.Now())
+					w.must(w.nats.Push(claims))
+				} else {
+					w.inConsole(http.MethodPut, "nats-user-revocations/"+r.User, map[string]any{"before": time.Now().Unix()})
+				}
 				if of := (ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}); w.user(of).refused {
 					w.cutOff[r.User] = true
 				}
@@ -194,6 +218,9 @@ var events = []event{
 		}
 		return false
 	}},
+	{"somebody deletes a user in the console", 2, (*world).deleteInConsole},
+	{"somebody changes a user in the console", 2, (*world).changeInConsole},
+	{"Synadia's token is revoked, and replaced after two days", 2, (*world).loseToken},
 	{"a request is deleted", 5, func(w *world) bool {
 		u := w.someUser()
 		return u != nil && w.delete(u, false)
@@ -578,6 +605,9 @@ func (w *world) ring() {
 func (w *world) someFault() fault {
 	if w.random.IntN(100) >= 25 {
 		return fault{}
+	}
+	if w.cloud != nil && w.random.IntN(2) == 0 {
+		return w.someCloudFault()
 	}
 	f := fault{at: 1 + w.random.IntN(25), after: w.random.IntN(2) == 0, restart: w.random.IntN(2) == 0}
 	switch w.random.IntN(4) {

@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
@@ -48,7 +49,11 @@ type world struct {
 	version kratix.Version
 	memory  *platform.Memory
 	nats    *natslocal.System
-	dir     string
+	// cloud makes the users in the years of Synadia's, nil in others. accountID is
+	// the public key of the account.
+	cloud     *fakecloud.Cloud
+	accountID string
+	dir       string
 
 	clusters map[string]*cluster
 	gitAway  bool
@@ -77,6 +82,8 @@ type world struct {
 	cutOff map[string]bool
 	// left is when a cluster was last not selected.
 	left map[string]time.Time
+	// tokenOut: the platform's token for Synadia is not let in.
+	tokenOut bool
 	// rerunning: a run is only to show that it changes nothing.
 	rerunning bool
 	// checked is what the last connections were tried on.
@@ -163,7 +170,7 @@ var keyPool = sync.OnceValue(func() []key {
 	return pool
 })
 
-func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string) *world {
+func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
 		t: t, ctx: t.Context(), random: mathrand.New(mathrand.NewPCG(seed, 0)), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
 		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, seen: map[string]ref{},
@@ -173,6 +180,10 @@ func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string) *
 		w.version = kratix.H
 	}
 	w.note("Kratix %s", w.version)
+	w.accountID = w.nats.AccountID
+	if inCloud {
+		w.openCloud(seed)
+	}
 	w.create(platform.Secret, map[string]any{
 		"metadata": map[string]any{"name": "signing", "namespace": "baleen-system"}, "stringData": map[string]any{"seed": string(w.nats.SigningKey)},
 	})
@@ -186,21 +197,7 @@ func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string) *
 	}
 	w.create(platform.NatsAccount, map[string]any{
 		"metadata": map[string]any{"name": "commerce", "namespace": "baleen-system", "finalizers": []any{finalizer}},
-		"spec": map[string]any{
-			"provider": "jwt",
-			"jwt": map[string]any{
-				"accountID": w.nats.AccountID, "servers": []any{w.nats.URL()},
-				"signingKey": map[string]any{"secretRef": map[string]any{"name": "signing", "key": "seed"}},
-				"operator": map[string]any{
-					"signingKeySecretRef":        map[string]any{"name": "operator", "key": "seed"},
-					"systemCredentialsSecretRef": map[string]any{"name": "operator", "key": "creds"},
-				},
-			},
-			"policy": map[string]any{
-				"namespaces": []any{"team-*"}, "publish": []any{"{{namespace}}.>"}, "subscribe": []any{"{{namespace}}.>", "_INBOX.>"},
-				"connectionTypes": []any{"STANDARD", "IN_PROCESS"},
-			},
-		},
+		"spec":     w.accountSpec(seed),
 	})
 	w.run(commerce, kratix.Configure, fault{})
 	for i, name := range []string{"orders", "users"} {
@@ -218,6 +215,30 @@ func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string) *
 		w.apply(u)
 	}
 	return w
+}
+
+// accountSpec is where users come from, and what they may have.
+func (w *world) accountSpec(seed uint64) map[string]any {
+	spec := map[string]any{
+		"provider": "jwt",
+		"jwt": map[string]any{
+			"accountID": w.accountID, "servers": []any{w.nats.URL()},
+			"signingKey": map[string]any{"secretRef": map[string]any{"name": "signing", "key": "seed"}},
+			"operator": map[string]any{
+				"signingKeySecretRef":        map[string]any{"name": "operator", "key": "seed"},
+				"systemCredentialsSecretRef": map[string]any{"name": "operator", "key": "creds"},
+			},
+		},
+		"policy": map[string]any{
+			"namespaces": []any{"team-*"}, "publish": []any{"{{namespace}}.>"}, "subscribe": []any{"{{namespace}}.>", "_INBOX.>"},
+			"connectionTypes": []any{"STANDARD", "IN_PROCESS"},
+		},
+	}
+	if w.cloud != nil {
+		delete(spec, "jwt")
+		spec["provider"], spec["synadia"] = "synadia", w.synadiaSpec(seed)
+	}
+	return spec
 }
 
 // overlap is how long former credentials live on: longer than a cluster is offline.
@@ -350,6 +371,9 @@ func (w *world) runJob(r ref, action kratix.Action, f fault, job string) bool {
 		}},
 		Promise: kratix.Promise{Name: p.Name, Kind: p.Kind, Configure: p.ConfigurePipeline, Delete: p.DeletePipeline},
 		Stage: func(_ context.Context, env []string) error {
+			if w.cloud != nil {
+				w.cloud.Fail(f.cloud...)
+			}
 			client := &faulty{world: w, inner: w.memory, fault: f, kill: cancel}
 			var reached platform.Client = client
 			if w.random.IntN(2) == 0 {
@@ -358,18 +382,22 @@ func (w *world) runJob(r ref, action kratix.Action, f fault, job string) bool {
 			if !f.isZero() && f.restart {
 				// The container is started again in the same pod, and finds what its
 				// first try left.
-				_ = w.stage(ctx, pipelines[r.kind], reached, env, dir, io.Discard)
+				_ = w.stage(client.within(ctx), pipelines[r.kind], reached, env, dir, io.Discard)
 				if ctx.Err() == nil {
-					reached = &faulty{world: w, inner: w.memory}
+					client = &faulty{world: w, inner: w.memory}
+					reached = client
 				}
 			}
-			return w.stage(ctx, pipelines[r.kind], reached, env, dir, &said)
+			return w.stage(client.within(ctx), pipelines[r.kind], reached, env, dir, &said)
 		},
 	})
 	if err == nil && action == kratix.Delete {
 		w.edit(r, func(o *unstructured.Unstructured) { o.SetFinalizers(nil) })
 	}
 	w.gitWrites(result)
+	if w.cloud != nil {
+		w.cloud.Heal()
+	}
 	if err != nil {
 		w.dirty[r] = true
 		if said.Len() > 0 {
@@ -432,7 +460,7 @@ func (w *world) stage(ctx context.Context, p workflow.Pipeline, client platform.
 		}.Run(ctx, p)
 		return nil
 	}
-	if p.Kind == platform.NatsAccount { // only this one speaks to servers
+	if p.Kind == platform.NatsAccount && w.cloud == nil { // only this one speaks to servers
 		w.must(w.nats.While(do))
 	} else {
 		w.must(do())
@@ -622,12 +650,16 @@ type fault struct {
 	meddle bool
 	// slow: every request takes a moment.
 	slow bool
+	// cloud is what goes wrong at Synadia's.
+	cloud []fakecloud.Fault
 }
 
-func (f fault) isZero() bool { return f.at == 0 }
+func (f fault) isZero() bool { return f.at == 0 && f.cloud == nil }
 
 func (f fault) String() string {
 	switch {
+	case f.cloud != nil:
+		return fmt.Sprintf(", the control plane fails: %+v", f.cloud)
 	case f.at == 0:
 		return ""
 	case f.meddle:
@@ -653,6 +685,11 @@ type faulty struct {
 	kill  context.CancelCauseFunc
 	count int
 	dead  bool
+}
+
+// within lets requests that go elsewhere meet the same faults.
+func (f *faulty) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, faultyKey{}, f)
 }
 
 // request counts a request and returns what goes wrong before and after it.

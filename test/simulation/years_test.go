@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natsys"
@@ -39,27 +40,38 @@ var (
 // When everything is calm again, every request is ready.
 func TestYears(t *testing.T) {
 	natsys.Dial = natslocal.InProcess
-	keyPool()
-	debug.SetGCPercent(2000)
-	if *seed != 0 {
-		year(t, *seed)
-		return
-	}
-	for s := range uint64(*seeds) {
-		t.Run(fmt.Sprint(*from+s), func(t *testing.T) {
-			t.Parallel()
-			year(t, *from+s)
-		})
-	}
-	t.Cleanup(func() {
-		t.Logf("%d schedules: %d events, %d runs of a pipeline, %d generations issued, %d connections tried",
-			*seeds, totals.events.Load(), totals.runs.Load(), totals.generations.Load(), totals.connections.Load())
-	})
+	years(t, *seeds, false)
 }
 
 var totals struct{ events, runs, generations, connections atomic.Int64 }
 
-func year(t *testing.T, seed uint64) {
+// The same with the users of an account in Synadia Cloud: its stand-in makes them,
+// and every request to it may go wrong too.
+func TestYearsInCloud(t *testing.T) {
+	synadia.Transport = clouds
+	years(t, (*seeds+1)/2, true)
+}
+
+func years(t *testing.T, n int, inCloud bool) {
+	keyPool()
+	debug.SetGCPercent(2000)
+	if *seed != 0 {
+		year(t, *seed, inCloud)
+		return
+	}
+	for s := *from; s < *from+uint64(n); s++ {
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			t.Parallel()
+			year(t, s, inCloud)
+		})
+	}
+	t.Cleanup(func() {
+		t.Logf("%d schedules; with those before: %d events, %d runs of a pipeline, %d generations issued, %d connections tried",
+			n, totals.events.Load(), totals.runs.Load(), totals.generations.Load(), totals.connections.Load())
+	})
+}
+
+func year(t *testing.T, seed uint64, inCloud bool) {
 	dir, err := os.MkdirTemp("/dev/shm", "year")
 	if err != nil {
 		dir = t.TempDir()
@@ -71,13 +83,13 @@ func year(t *testing.T, seed uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := newWorld(t, seed, system, dir)
+		w := newWorld(t, seed, system, dir, inCloud)
 		defer func() {
 			totals.generations.Add(int64(len(w.seen)))
 			if t.Failed() {
 				// A subtest's FAIL is printed when all others are done too, hours later in a soak.
-				fmt.Fprintf(os.Stderr, "FAILED: seed %d\n", seed)
-				t.Logf("replay it with: go test ./test/simulation -run TestYears -seed %d\n%s", seed, strings.Join(w.schedule, "\n"))
+				fmt.Fprintf(os.Stderr, "FAILED: seed %d, in the cloud: %t\n", seed, inCloud)
+				t.Logf("replay it with: go test ./test/simulation -run %s -seed %d\n%s", map[bool]string{false: "TestYears$", true: "TestYearsInCloud"}[inCloud], seed, strings.Join(w.schedule, "\n"))
 			}
 		}()
 		end := time.Now().AddDate(1, 0, 0)
@@ -139,6 +151,9 @@ func (w *world) tick() {
 func (w *world) due(r ref, ledgers []*ledger.Ledger) bool {
 	if w.dirty[r] {
 		return true
+	}
+	if r == commerce && w.cloud != nil && w.random.IntN(3) == 0 {
+		return true // it reads the users once a day
 	}
 	now := time.Now()
 	for _, l := range ledgers {

@@ -136,7 +136,7 @@ type Synadia struct {
 	// +kubebuilder:default="https://cloud.synadia.com"
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:Pattern=`^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.matches('^http://(127[.]|localhost(:|$)|[[]::1[]])')",message="baseURL must be https, but for one on loopback: the token goes there"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.matches('^http://(127([.][0-9]{1,3}){3}|localhost|[[]::1[]])(:|$)')",message="baseURL must be https, but for one on loopback: the token goes there"
 	// +optional
 	BaseURL string `json:"baseURL,omitempty"`
 

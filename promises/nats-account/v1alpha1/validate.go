@@ -70,7 +70,7 @@ var (
 	accountID       = regexp.MustCompile(`^A[A-Z2-7]{55}$`)
 	server          = regexp.MustCompile(`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 	baseURL         = regexp.MustCompile(`^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
-	loopback        = regexp.MustCompile(`^http://(127[.]|localhost(:|$)|\[::1\])`)
+	loopback        = regexp.MustCompile(`^http://(127([.][0-9]{1,3}){3}|localhost|\[::1\])(:|$)`)
 	providerID      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	platformName    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	tagName         = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`)
@@ -87,7 +87,8 @@ const (
 // Validate checks a spec with its defaults filled in.
 func (s *NatsAccountSpec) Validate() error {
 	var p field.Problems
-	if s.Provider != ProviderJWT && s.Provider != ProviderSynadia {
+	known := s.Provider == ProviderJWT || s.Provider == ProviderSynadia
+	if !known {
 		p.Addf("spec.provider %s is not jwt or synadia", field.Quote(string(s.Provider)))
 	}
 	for _, of := range []struct {
@@ -95,6 +96,7 @@ func (s *NatsAccountSpec) Validate() error {
 		has      bool
 	}{{ProviderJWT, s.JWT != nil}, {ProviderSynadia, s.Synadia != nil}} {
 		switch {
+		case !known: // nor is what goes with it
 		case s.Provider == of.provider && !of.has:
 			p.Addf("spec.provider %s needs the field spec.%s", of.provider, of.provider)
 		case s.Provider != of.provider && of.has:
@@ -143,26 +145,30 @@ func (y *Synadia) validate(p *field.Problems) {
 		p.Addf("spec.synadia.baseURL has a user or a token in it: leave out what is before the @")
 	case len(y.BaseURL) > 256 || !baseURL.MatchString(y.BaseURL) || !isAddress(y.BaseURL):
 		p.Addf("spec.synadia.baseURL %s is not the address of a control plane such as https://cloud.synadia.com, without a path", field.Quote(y.BaseURL))
-	case !strings.HasPrefix(y.BaseURL, "https://") && !loopback.MatchString(y.BaseURL):
-		p.Addf("spec.synadia.baseURL %s is not https, and the token goes there", field.Quote(y.BaseURL))
+	case !strings.HasPrefix(y.BaseURL, "https://") && !isLoopback(y.BaseURL):
+		p.Addf("spec.synadia.baseURL %s is not https, and the token goes there: begin it with https://", field.Quote(y.BaseURL))
 	}
 	named := y.System != "" && y.Account != ""
 	if (y.AccountID != "") == named || (y.System != "") != (y.Account != "") {
-		p.Addf("spec.synadia needs accountID, or both system and account, and not all of them")
+		p.Addf("spec.synadia needs accountID, or system and account in its place: name the account in one of these ways")
 	}
 	if y.AccountID != "" && !providerID.MatchString(y.AccountID) {
 		p.Addf("spec.synadia.accountID %s is not an id of the control plane: take it from the address of the account's page", field.Quote(y.AccountID))
 	}
-	for name, value := range map[string]string{"system": y.System, "account": y.Account, "signingKeyGroup": y.SigningKeyGroup} {
-		if utf8.RuneCountInString(value) > 128 {
-			p.Addf("spec.synadia.%s has more than 128 characters", name)
+	for _, of := range []struct{ name, value, instead string }{
+		{"system", y.System, "name the account by its accountID"},
+		{"account", y.Account, "name the account by its accountID"},
+		{"signingKeyGroup", y.SigningKeyGroup, "write the group's id"},
+	} {
+		if n := utf8.RuneCountInString(of.value); n > 128 {
+			p.Addf("spec.synadia.%s has %d characters, and at most 128 are allowed: %s", of.name, n, of.instead)
 		}
 	}
 	if y.Platform != "" && (len(y.Platform) > 63 || !platformName.MatchString(y.Platform)) {
-		p.Addf("spec.synadia.platform %s is not a name: at most 63 of a-z, 0-9 and -", field.Quote(y.Platform))
+		p.Addf("spec.synadia.platform %s is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends", field.Quote(y.Platform))
 	}
 	requiredTags(p, "spec.synadia.requiredTags", y.RequiredTags)
-	SecretRef(y.TokenSecretRef).validate(p, "spec.synadia.tokenSecretRef")
+	y.TokenSecretRef.validate(p, "spec.synadia.tokenSecretRef")
 	servers(p, "spec.synadia.servers", y.Servers)
 	p.Duration("spec.synadia.verifyInterval", y.VerifyInterval, time.Second, mostTTL)
 	p.Duration("spec.synadia.budget", y.Budget, time.Second, 10*time.Minute)
@@ -214,6 +220,13 @@ func isAddress(s string) bool {
 	return net.ParseIP(host) != nil || !strings.Contains(host, ":") && len(validation.IsDNS1123Subdomain(strings.ToLower(host))) == 0
 }
 
+// isLoopback tells whether a URL without TLS is of this machine, where nobody else
+// reads along.
+func isLoopback(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && loopback.MatchString(s) && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+}
+
 // certificates tells what is wrong with a PEM bundle, nothing if it is empty or
 // holds certificates and nothing else: what is cut off or not read would be
 // missed by nobody until a connection fails.
@@ -243,6 +256,20 @@ func (r SecretRef) validate(p *field.Problems, name string) {
 	p.DNSSubdomain(name+".name", r.Name)
 	if len(validation.IsConfigMapKey(r.Key)) > 0 {
 		p.Addf("%s.key %s is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", name, field.Quote(r.Key))
+	}
+}
+
+// validate is that of a SecretRef, but repeats nothing: who writes the token itself
+// there would read it in the status.
+func (r TokenRef) validate(p *field.Problems, name string) {
+	switch {
+	case r.Name == "":
+		p.Addf("%s.name is missing", name)
+	case len(validation.IsDNS1123Subdomain(r.Name)) > 0:
+		p.Addf("%s.name is not the name of a Secret: write the name of the one that holds the token, at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends", name)
+	}
+	if len(validation.IsConfigMapKey(r.Key)) > 0 {
+		p.Addf("%s.key is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", name)
 	}
 }
 

@@ -284,6 +284,30 @@ func (c *Cloud) Users(accountID string) []User {
 	return list
 }
 
+// PublicKey returns the public key of an account, empty if there is none.
+func (c *Cloud) PublicKey(accountID string) string {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	a, err := c.account(accountID)
+	if err != nil {
+		return ""
+	}
+	return a.claims.Subject
+}
+
+// AllowPublish lets a user publish to a subject more, as somebody may do in the
+// console. What was downloaded before does not say so.
+func (c *Cloud) AllowPublish(userID, subject string) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	u, err := c.user(userID)
+	if err != nil {
+		return err
+	}
+	u.settings.Pub.Allow.Add(subject)
+	return nil
+}
+
 // Revocations lists the revocations of an account: up to when what was issued for
 // a key is revoked, in seconds since 1970.
 func (c *Cloud) Revocations(accountID string) map[string]int64 {
