@@ -35,7 +35,7 @@ func TestDemo(t *testing.T) {
 		14: {"generation 1 publishes  refused: authorization violation", "generation 2 publishes  published"},
 		15: {"RotationRequested  Active", "FirstIssue         Retired"},
 		16: {"2 credentials of NatsUser team-a/orders are not revoked yet", "generation 2 publishes  refused"},
-		17: {"True (Verified)", "can sign with its signing key group Default", "GET /accounts/…/account-sk-groups 200"},
+		17: {"True (Verified)", `can sign with its signing key group "Default"`, "GET /accounts/…/account-sk-groups 200"},
 		18: {"True (Delivered)", "POST /accounts/…/nats-users 201, 2 times", "POST /nats-users/…/creds 200, 2 times"},
 		19: {"publish to orders.created  published", "publish to payments.made   refused: permissions violation"},
 		20: {"Runs                     34", "68 unchanged, 0 changed", "Requests to the control plane  none"},
