@@ -124,31 +124,38 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 	if run.Now.Before(w.lastRead.Add(w.account.Spec.Synadia.VerifyInterval.Value())) {
 		return
 	}
-	before := map[string]bool{} // those written down before the list was made must be in it
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			before[r.ID] = r.ID != ""
-		}
-	}
 	users, err := w.synadia.Users(ctx)
 	if err != nil {
 		f.failCloud(err)
 		return
 	}
-	f.lastRead, f.reading = run.Now, &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, before, w.account.KeptIn, w.account.ID, w.account.Name}
+	found := &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, map[string]bool{}, w.account.KeptIn, w.account.ID, w.account.Name}
 	for _, u := range users {
-		f.reading.users[u.ID] = u
+		found.users[u.ID] = u
 		if request, destination, generation, ok := w.account.NamedFor(u.Name); ok {
-			f.reading.of[request] = append(f.reading.of[request], seen{u, destination, generation})
+			found.of[request] = append(found.of[request], seen{u, destination, generation})
 		}
 	}
+	// Of those written down before the list was made.
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			if _, there := found.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.KeptIn != w.account.KeptIn || !r.Lost.IsZero() {
+				continue
+			}
+			if found.gone[r.ID], err = w.synadia.Gone(ctx, r.ID); err != nil {
+				f.failCloud(err)
+				return
+			}
+		}
+	}
+	f.lastRead, f.reading = run.Now, found
 }
 
 // reading is what the control plane has.
 type reading struct {
-	of     map[identity.Request][]seen
-	users  map[string]synadia.User // by id
-	before map[string]bool         // ids that were written down before
+	of    map[identity.Request][]seen
+	users map[string]synadia.User // by id
+	gone  map[string]bool         // ids that were written down, and are of none
 	// keptIn, accountID and account name the account.
 	keptIn, accountID, account string
 }
@@ -173,14 +180,13 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 	}
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		if r.State != ledger.Active || r.Basis.KeptIn != c.keptIn || !c.before[r.ID] {
+		if r.State != ledger.Active || r.Basis.KeptIn != c.keptIn {
 			continue
 		}
-		u, there := c.users[r.ID]
-		if !there && r.Lost.IsZero() {
+		if c.gone[r.ID] && r.Lost.IsZero() {
 			r.Lost, news = now, true
 		}
-		if there && r.Settings != "" {
+		if u, there := c.users[r.ID]; there && r.Settings != "" {
 			note(&r.Drifted, u.Settings != r.Settings)
 		}
 	}
@@ -215,9 +221,9 @@ func expiry(u synadia.User, now time.Time) time.Time {
 	return now.AddDate(10, 0, 0) // never
 }
 
-// gone returns ledgers for requests that are not there, but of which the control
+// orphans returns ledgers for requests that are not there, but of which the control
 // plane has users: nobody else would look for them.
-func (c *reading) gone(w *world) []*ledger.Ledger {
+func (c *reading) orphans(w *world) []*ledger.Ledger {
 	var ledgers []*ledger.Ledger
 	for request := range c.of {
 		known := slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })

@@ -1,288 +1,70 @@
 package jwt_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	natsjwt "github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/natslocal"
 )
 
-// start returns a running system and an issuer for its account.
-func start(t *testing.T) (*natslocal.System, *jwt.Issuer) {
-	t.Helper()
-	system, err := natslocal.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := system.Start(true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(system.Stop)
-	i, err := jwt.New(system.AccountID, system.SigningKey, 3500)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return system, i
-}
-
-// client is a connection whose problems are kept.
-type client struct {
-	*nats.Conn
-	said chan error
-}
-
-func connect(t *testing.T, system *natslocal.System, i *jwt.Issuer, grant issuer.Grant, life time.Duration) (client, error) {
-	t.Helper()
-	identity, err := i.Propose("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	credential, err := i.Issue(t.Context(), identity, grant, time.Now().Add(life))
-	if err != nil {
-		t.Fatal(err)
-	}
-	said := make(chan error, 16)
-	conn, err := system.Connect(credential.File, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { said <- err }))
-	if err != nil {
-		return client{}, err
-	}
-	t.Cleanup(conn.Close)
-	return client{conn, said}, nil
-}
-
-// refused tells whether the server said no to what was sent last.
-func (c client) refused(t *testing.T) bool {
-	t.Helper()
-	if err := c.FlushTimeout(10 * time.Second); err != nil {
-		return true // cut off
-	}
-	select {
-	case <-c.said:
-		return true
-	case <-time.After(30 * time.Millisecond):
-		return c.IsClosed()
-	}
-}
-
-// What is granted is what a real server lets through, and nothing else.
-func TestGrants(t *testing.T) {
-	system, i := start(t)
-	helper, err := connect(t, system, i, issuer.Grant{Publish: issuer.Subjects{Allow: []string{">"}}, Subscribe: issuer.Subjects{Allow: []string{">"}}}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	publish := func(subject string, size int) func(client) {
-		return func(c client) { _ = c.Publish(subject, make([]byte, size)) }
-	}
-	subscribe := func(subjects ...string) func(client) {
-		return func(c client) {
-			for _, s := range subjects {
-				_, _ = c.SubscribeSync(s)
-			}
-		}
-	}
-	answer := func(times int) func(client) {
-		return func(c client) {
-			requests, err := c.SubscribeSync("ask")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Flush(); err != nil {
-				t.Fatal(err)
-			}
-			if err := helper.PublishRequest("ask", "reply.here", nil); err != nil {
-				t.Fatal(err)
-			}
-			request, err := requests.NextMsg(10 * time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range times {
-				_ = request.Respond(nil)
-			}
-		}
-	}
-	allow := func(s ...string) issuer.Subjects { return issuer.Subjects{Allow: s} }
-	for _, test := range []struct {
-		name    string
-		grant   issuer.Grant
-		do      func(client)
-		refused bool
-	}{
-		{"publish what is allowed", issuer.Grant{Publish: allow("a.>")}, publish("a.b", 1), false},
-		{"publish something else", issuer.Grant{Publish: allow("a.>")}, publish("b", 1), true},
-		{"publish what is denied", issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a.>"}, Deny: []string{"a.b"}}}, publish("a.b", 1), true},
-		{"publish with nothing allowed", issuer.Grant{Subscribe: allow(">")}, publish("a", 1), true},
-		{"subscribe to what is allowed", issuer.Grant{Subscribe: allow("a.*")}, subscribe("a.b"), false},
-		{"subscribe to another", issuer.Grant{Subscribe: allow("a.*")}, subscribe("b.c"), true},
-		{"subscribe deeper", issuer.Grant{Subscribe: allow("a.*")}, subscribe("a.b.c"), true},
-		{"subscribe with nothing allowed", issuer.Grant{Publish: allow(">")}, subscribe("a"), true},
-		{"answer once", issuer.Grant{Subscribe: allow("ask"), Responses: &issuer.Responses{Max: 1, TTL: time.Minute}}, answer(1), false},
-		{"answer twice where once is allowed", issuer.Grant{Subscribe: allow("ask"), Responses: &issuer.Responses{Max: 1, TTL: time.Minute}}, answer(2), true},
-		{"answer where nothing is allowed", issuer.Grant{Subscribe: allow("ask")}, answer(1), true},
-		{"as many subscriptions as allowed", issuer.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b"), false},
-		{"one more", issuer.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b", "c"), true},
-		{"a payload as large as allowed", issuer.Grant{Publish: allow("a"), Payload: 100}, publish("a", 100), false},
-		{"a larger one", issuer.Grant{Publish: allow("a"), Payload: 100}, publish("a", 101), true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			c, err := connect(t, system, i, test.grant, time.Hour)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if test.do(c); c.refused(t) != test.refused {
-				t.Errorf("refused: %t, and it should be %t", !test.refused, test.refused)
-			}
-		})
-	}
-}
-
-// Servers let who may subscribe to a.* subscribe to a.>. What comes through must
-// still be what was granted.
-func TestWildcards(t *testing.T) {
-	system, i := start(t)
-	helper, err := connect(t, system, i, issuer.Grant{Publish: issuer.Subjects{Allow: []string{">"}}}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		allow     []string
-		subscribe string
-		want      []string
-	}{
-		{[]string{"a.*"}, "a.*", []string{"a.b"}},
-		{[]string{"a.*"}, "a.>", []string{"a.b"}},
-		{[]string{"*"}, ">", []string{"a", "b"}},
-		{[]string{"a.*.*"}, "a.*.>", []string{"a.b.c"}},
-		{[]string{"a.>"}, "a.>", []string{"a.b", "a.b.c", "a.b.c.d"}},
-		{[]string{"a.*", "a.*.*"}, "a.*.*", []string{"a.b.c"}},
-	} {
-		c, err := connect(t, system, i, issuer.Grant{Subscribe: issuer.Subjects{Allow: test.allow}}, time.Hour)
+// fixture is an issuer for the account of servers, which revoke by the account.
+func fixture(t *testing.T) issuertest.Fixture {
+	system := issuertest.Start(t)
+	account := func() *natsjwt.AccountClaims {
+		claims, err := system.Account(system.AccountID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub, err := c.SubscribeSync(test.subscribe)
+		return claims
+	}
+	open := func(seed []byte) *jwt.Issuer {
+		i, err := jwt.New(system.AccountID, seed, issuertest.MaxBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{"a", "b", "a.b", "a.b.c", "a.b.c.d"} {
-			_ = helper.Publish(s, nil)
-		}
-		if err := helper.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for {
-			msg, err := sub.NextMsg(20 * time.Millisecond)
-			if err != nil {
-				break
-			}
-			got = append(got, msg.Subject)
-		}
-		if fmt.Sprint(got) != fmt.Sprint(test.want) {
-			t.Errorf("allowed %q and subscribed to %s it gets %q, want %q", test.allow, test.subscribe, got, test.want)
-		}
+		return i
 	}
-}
-
-// Who may connect, from where, when and how, is the server's decision too.
-func TestConnections(t *testing.T) {
-	system, i := start(t)
-	now := time.Now().UTC()
-	around := issuer.Range{Start: now.Add(-time.Hour).Format(time.TimeOnly), End: now.Add(time.Hour).Format(time.TimeOnly)}
-	later := issuer.Range{Start: now.Add(2 * time.Hour).Format(time.TimeOnly), End: now.Add(3 * time.Hour).Format(time.TimeOnly)}
-	for _, test := range []struct {
-		name    string
-		grant   issuer.Grant
-		life    time.Duration
-		refused bool
-	}{
-		{"anything goes", issuer.Grant{}, time.Hour, false},
-		{"expired", issuer.Grant{}, -time.Second, true},
-		{"from here", issuer.Grant{SourceCIDRs: []string{"127.0.0.0/8"}}, time.Hour, false},
-		{"from elsewhere", issuer.Grant{SourceCIDRs: []string{"10.0.0.0/8"}}, time.Hour, true},
-		{"a standard connection", issuer.Grant{ConnectionTypes: []string{"STANDARD"}}, time.Hour, false},
-		{"only by websocket", issuer.Grant{ConnectionTypes: []string{"WEBSOCKET"}}, time.Hour, true},
-		{"at this hour", issuer.Grant{Times: []issuer.Range{around}, TimeZone: "UTC"}, time.Hour, false},
-		{"at another", issuer.Grant{Times: []issuer.Range{later}, TimeZone: "UTC"}, time.Hour, true},
-		{"tagged", issuer.Grant{Tags: []string{"namespace:a", "stage:b"}}, time.Hour, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if _, err := connect(t, system, i, test.grant, test.life); (err != nil) != test.refused {
-				t.Errorf("the server says %v", err)
-			}
-		})
-	}
-	t.Run("a bearer token", func(t *testing.T) {
-		for _, bearer := range []bool{true, false} {
-			identity, _ := i.Propose("test")
-			credential, err := i.Issue(t.Context(), identity, issuer.Grant{Bearer: bearer}, now.Add(time.Hour))
-			if err != nil {
+	revoked := map[string]time.Time{}
+	return issuertest.Fixture{
+		Issuer: open(system.SigningKey), AccountID: system.AccountID, NATS: system,
+		Retire: func(identity issuer.Identity, expires time.Time) error {
+			revoked[identity.User] = expires
+			claims := account()
+			jwt.Revise(claims, revoked, time.Now())
+			return system.Push(claims)
+		},
+		Outside: func() string { return account().String() },
+		Scoped: func(template natsjwt.UserPermissionLimits) issuer.Issuer {
+			pair, _ := nkeys.CreateAccount()
+			seed, _ := pair.Seed()
+			scope := natsjwt.NewUserScope()
+			scope.Key, _ = pair.PublicKey()
+			scope.Role, scope.Template = "team", template
+			claims := account()
+			claims.SigningKeys.AddScopedSigner(scope)
+			if err := system.Push(claims); err != nil {
 				t.Fatal(err)
 			}
-			conn, err := nats.Connect(system.URL(), nats.UserJWT(func() (string, error) { return credential.JWT, nil }, func([]byte) ([]byte, error) { return nil, nil }))
-			if (err == nil) != bearer {
-				t.Errorf("with bearer: %t the JWT alone gives %v", bearer, err)
-			}
-			if err == nil {
-				conn.Close()
-			}
-		}
-	})
+			return open(seed)
+		},
+	}
 }
 
-// With a scoped signing key the permissions come from the scope, which may be made
-// of tags that Baleen sets.
-func TestScopedKey(t *testing.T) {
-	system, _ := start(t)
-	pair, _ := nkeys.CreateAccount()
-	public, _ := pair.PublicKey()
-	seed, _ := pair.Seed()
-	claims, err := system.Account(system.AccountID)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
+
+// Those tags are found that a scope's subjects are made of.
+func TestTagsOf(t *testing.T) {
 	scope := natsjwt.NewUserScope()
-	scope.Key, scope.Role = public, "team"
-	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>")
-	claims.SigningKeys.AddScopedSigner(scope)
-	system.Stop()
-	if err := system.Push(claims); err != nil {
-		t.Fatal(err)
-	}
-	if err := system.Start(true); err != nil {
-		t.Fatal(err)
-	}
-	i, err := jwt.New(system.AccountID, seed, 3500)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := connect(t, system, i, issuer.Grant{Scoped: true, Tags: []string{"namespace:team-a"}}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _ = c.Publish("team-a.b", nil); c.refused(t) {
-		t.Error("the scope's own subject is refused")
-	}
-	if _ = c.Publish("team-b.b", nil); !c.refused(t) {
-		t.Error("another subject is not refused")
-	}
-	if got := jwt.TagsOf(scope); fmt.Sprint(got) != "[namespace]" {
+	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>", "{{ name() }}.a")
+	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}")
+	if got := jwt.TagsOf(scope); fmt.Sprint(got) != "[namespace stage]" {
 		t.Errorf("the scope needs the tags %q", got)
 	}
 }
@@ -320,20 +102,6 @@ func TestSeeds(t *testing.T) {
 		if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) || len(test.seed) > 0 && strings.Contains(err.Error(), string(test.seed)) {
 			t.Errorf("%s: %v", test.name, err)
 		}
-	}
-}
-
-func TestTooLarge(t *testing.T) {
-	_, i := start(t)
-	grant := issuer.Grant{}
-	for n := range 200 {
-		grant.Publish.Allow = append(grant.Publish.Allow, fmt.Sprintf("orders.of.customer.%d.>", n))
-	}
-	identity, _ := i.Propose("test")
-	_, err := i.Issue(t.Context(), identity, grant, time.Now().Add(time.Hour))
-	var large *jwt.TooLargeError
-	if !errors.As(err, &large) || large.Max != 3500 || large.Bytes <= 3500 {
-		t.Errorf("the error is %v", err)
 	}
 }
 

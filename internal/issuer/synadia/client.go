@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
@@ -29,14 +32,17 @@ const (
 
 // Cloud is a control plane, as the owner of a token sees it.
 type Cloud struct {
-	api      *syncp.APIClient
-	base     string
-	token    string
+	api    *syncp.APIClient
+	base   string
+	token  string
+	budget time.Duration
+	// begin notes by when all must have ended, with the first request.
+	begin    sync.Once
 	deadline time.Time
 }
 
 // Open returns the control plane at a base URL. It makes no request. All requests
-// together have to end within the budget, which begins now.
+// together have to end within the budget, which begins with the first.
 func Open(base, token string, budget time.Duration) *Cloud {
 	config := syncp.NewConfiguration()
 	config.UserAgent = "baleen"
@@ -44,7 +50,7 @@ func Open(base, token string, budget time.Duration) *Cloud {
 	config.HTTPClient = &http.Client{Transport: Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // the token is for the base URL and nobody else
 	}}
-	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), deadline: time.Now().Add(budget)}
+	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), budget: budget}
 }
 
 // Error is a request that was refused, or that got no answer.
@@ -55,6 +61,8 @@ type Error struct {
 	Status int
 	// Lost: whether it had its effect is not known.
 	Lost bool
+	// slow: it may have it yet.
+	slow bool
 	why  string
 }
 
@@ -103,7 +111,7 @@ var errUnreadable = errors.New("the answer cannot be read")
 
 // once makes a request one time. It returns how long to wait before another try.
 func (c *Cloud) once(ctx context.Context, what string, try int, request func(context.Context) (any, *http.Response, error)) (any, time.Duration, *Error) {
-	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	ctx, cancel := context.WithDeadline(ctx, c.end())
 	defer cancel()
 	ctx, cancelCall := context.WithTimeout(ctx, perCall)
 	defer cancelCall()
@@ -115,8 +123,9 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 		return answer, 0, nil
 	}
 	e := &Error{What: what}
+	e.slow = errors.Is(err, context.DeadlineExceeded)
 	if response == nil {
-		e.Lost, e.why = true, "there was no answer: "+c.plain(err)
+		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, and that Pods may connect there", c.plain(err))
 		return nil, after, e
 	}
 	e.Status = response.StatusCode
@@ -125,14 +134,16 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	}
 	switch {
 	case e.Status < 300:
-		e.Lost, e.why = true, "the answer cannot be read"
+		e.Lost, e.why = true, fmt.Sprintf("the answer (%d) cannot be read: see that spec.synadia.baseURL is right, and nothing on the way changes answers", e.Status)
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		e.why = fmt.Sprintf("the token is refused (%d): put one that is valid, and that may manage the account's users, into the Secret", e.Status)
 	case e.Status == http.StatusTooManyRequests:
-		e.why = fmt.Sprintf("too many requests (%d)", e.Status)
+		e.why = fmt.Sprintf("too many requests (%d): wait for %s, and see who else uses the account", e.Status, after)
+	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
+		e.Lost, e.slow = true, e.slow || e.Status == http.StatusGatewayTimeout
+		e.why = fmt.Sprintf("the answer is %d%s: see whether the control plane is in order", e.Status, c.said(err))
 	default:
-		e.Lost = e.Status >= 500 || e.Status == http.StatusRequestTimeout
-		e.why = fmt.Sprintf("the answer is %d%s", e.Status, said(err))
+		e.why = fmt.Sprintf("the answer is %d%s: see that spec.synadia is right", e.Status, c.said(err))
 	}
 	return nil, after, e
 }
@@ -143,7 +154,7 @@ func (e *Error) again() bool { return e.Lost || e.Status == http.StatusTooManyRe
 // wait waits before another try. It returns false, without waiting, where that
 // would take longer than there is time.
 func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
-	if time.Now().Add(d).After(c.deadline) {
+	if time.Now().Add(d).After(c.end()) {
 		return false
 	}
 	select {
@@ -155,21 +166,24 @@ func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
 }
 
 // Spent tells whether the budget is spent, so that nothing should be begun.
-func (c *Cloud) Spent() bool { return !time.Now().Before(c.deadline) }
+func (c *Cloud) Spent() bool { return !time.Now().Before(c.end()) }
 
-// plain is an error of the network without the token, should that be in it.
+// end is by when all requests must have ended.
+func (c *Cloud) end() time.Time {
+	c.begin.Do(func() { c.deadline = time.Now().Add(c.budget) })
+	return c.deadline
+}
+
+// plain is an error of the network.
 func (c *Cloud) plain(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "the time for it was over"
 	}
-	if c.token == "" {
-		return err.Error()
-	}
-	return strings.ReplaceAll(err.Error(), c.token, "...")
+	return c.clean(err.Error())
 }
 
 // said is what the control plane says of an error, on one line.
-func said(err error) string {
+func (c *Cloud) said(err error) string {
 	var answered *syncp.GenericOpenAPIError
 	if !errors.As(err, &answered) {
 		return ""
@@ -178,14 +192,26 @@ func said(err error) string {
 	if json.Unmarshal(answered.Body(), &body) != nil || body.Error+body.Message == "" {
 		return ""
 	}
-	text := strings.Join(strings.Fields(body.Error+" "+body.Message), " ")
+	text := c.clean(strings.Join(strings.Fields(body.Error+" "+body.Message), " "))
 	return ", it says: " + strconv.QuoteToASCII(text[:min(len(text), 200)])
+}
+
+// secret is a seed or a JWT.
+var secret = regexp.MustCompile(`\bS[A-Z2-7]{57,}|\beyJ[\w-]+(\.[\w-]+)*`)
+
+// clean is a text of others' without the token and other secrets, should they be in
+// it.
+func (c *Cloud) clean(text string) string {
+	if c.token != "" {
+		text = strings.ReplaceAll(text, c.token, "...")
+	}
+	return secret.ReplaceAllString(text, "...")
 }
 
 // retryAfter reads the header of that name, RFC 9110 section 10.2.3.
 func retryAfter(value string) (time.Duration, bool) {
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(min(seconds, math.MaxInt32)) * time.Second, true
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, time.Until(at)), true

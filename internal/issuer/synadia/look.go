@@ -171,6 +171,19 @@ type User struct {
 	Expires int64
 }
 
+// Gone tells whether the control plane has no user of an id. It is asked about one
+// that was not in a list, which may not have been all of it.
+func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
+	valid := func(u *syncp.NatsUserViewResponse) bool { return u != nil && u.Id == id }
+	_, err := call(ctx, i.Cloud, "a user cannot be read", valid, func(ctx context.Context) (*syncp.NatsUserViewResponse, *http.Response, error) {
+		return i.Cloud.api.NatsUserAPI.GetNatsUser(ctx, id).Execute()
+	})
+	if IsStatus(err, http.StatusNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
 // Users lists the users of the account.
 func (i *Issuer) Users(ctx context.Context) ([]User, error) {
 	views, err := i.list(ctx)

@@ -67,6 +67,9 @@ func (i *Issuer) Sample(name string, grant issuer.Grant) (issuer.Credential, err
 // Issue implements [issuer.Issuer]. The credentials are downloaded once, and not
 // again as long as the answer can be read: each download is another issuance.
 func (i *Issuer) Issue(ctx context.Context, identity issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
+	if !i.Now.Before(expires) { // no time at all would be for ever
+		return issuer.Credential{}, fmt.Errorf("the user %s would have expired at %s: see that the clock is right", identity.Name, expires.UTC().Format(time.RFC3339))
+	}
 	user, err := i.create(ctx, identity.Name, grant, expires)
 	if err != nil {
 		return issuer.Credential{}, err
@@ -90,7 +93,7 @@ func (i *Issuer) Issue(ctx context.Context, identity issuer.Identity, grant issu
 // complete tells whether a .creds file is there to its end.
 func complete(file string) bool {
 	_, err := nkeys.ParseDecoratedUserNKey([]byte(file))
-	return err == nil && strings.Count(file, "-----") > 0 && strings.Contains(file, "------END USER NKEY SEED------")
+	return err == nil && strings.Contains(file, "------END USER NKEY SEED------")
 }
 
 // create makes the user. Where the answer is lost, it reads what has become of it
@@ -101,6 +104,9 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 	}
 	if err := convert(jwt.User(grant), asked.JwtSettings); err != nil {
 		return nil, err
+	}
+	if grant.Scoped { // empty permissions are settings too, and the scope has them all
+		asked.JwtSettings.Permissions = syncp.Permissions{}
 	}
 	what := fmt.Sprintf("the user %s cannot be made", name)
 	for try := 1; ; try++ {
@@ -122,11 +128,14 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 		}
 		users, listErr := i.list(ctx)
 		if listErr != nil {
-			return nil, listErr
+			return nil, fmt.Errorf("whether the user %s was made is not known: %w", name, listErr)
 		}
 		users = slices.DeleteFunc(users, func(u syncp.NatsUserViewResponse) bool { return u.Name != name })
 		switch len(users) {
 		case 0:
+			if err.slow { // it may still come, beside the one of another try
+				return nil, err
+			}
 		case 1:
 			return &users[0], nil
 		default:
@@ -182,7 +191,7 @@ func (i *Issuer) check(c *issuer.Credential, grant issuer.Grant, expires time.Ti
 		return errors.New("its seed cannot be read")
 	}
 	c.JWT, c.Expires = token, time.Unix(claims.Expires, 0).UTC()
-	switch want := jwt.User(grant); {
+	switch {
 	case claims.Subject != c.User || public != c.User:
 		return errors.New("it is for another user")
 	case cmp.Or(claims.IssuerAccount, claims.Issuer) != i.AccountID:
@@ -192,19 +201,46 @@ func (i *Issuer) check(c *issuer.Credential, grant issuer.Grant, expires time.Ti
 	case c.Expires.Sub(expires).Abs() > tolerance:
 		return fmt.Errorf("it expires at %s, and %s was asked for: see the limits of the account and of its signing key group",
 			c.Expires.Format(time.RFC3339), expires.UTC().Format(time.RFC3339))
-	case !sameSubjects(claims.Pub, want.Pub) || !sameSubjects(claims.Sub, want.Sub):
-		return errors.New("it has other permissions")
 	case int64(len(token)) > i.MaxBytes:
 		return &jwt.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
+	}
+	if other := differs(claims.User, jwt.User(grant)); other != "" {
+		return fmt.Errorf("it has other %s: see the signing key group, and whether it has a scope now", other)
 	}
 	return nil
 }
 
-func sameSubjects(a, b natsjwt.Permission) bool {
-	same := func(a, b []string) bool {
-		return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+// differs tells in what a user may do something else than was asked for. Its limits
+// may be narrower, as an account can have them, and it may have more tags.
+func differs(got, want natsjwt.User) string {
+	wider := func(got, want int64) bool { return want != natsjwt.NoLimit && (got == natsjwt.NoLimit || got > want) }
+	answers := (got.Resp == nil) == (want.Resp == nil) && (got.Resp == nil || *got.Resp == *want.Resp)
+	switch {
+	case !sameSubjects(got.Pub, want.Pub), !sameSubjects(got.Sub, want.Sub), !answers:
+		return "permissions"
+	case wider(got.Subs, want.Subs), wider(got.Payload, want.Payload):
+		return "limits"
+	case !same(got.Src, want.Src):
+		return "source networks"
+	case !same(got.Times, want.Times), len(want.Times) > 0 && got.Locale != want.Locale:
+		return "times"
+	case !same(got.AllowedConnectionTypes, want.AllowedConnectionTypes):
+		return "connection types"
+	case got.BearerToken != want.BearerToken:
+		return "use of its seed"
+	case !all(want.Tags, func(tag string) bool { return got.Tags.Contains(tag) }):
+		return "tags"
 	}
+	return ""
+}
+
+func sameSubjects(a, b natsjwt.Permission) bool {
 	return same(a.Allow, b.Allow) && same(a.Deny, b.Deny)
+}
+
+// same tells whether two lists have the same in them, in any order.
+func same[T comparable](a, b []T) bool {
+	return len(a) == len(b) && all(a, func(one T) bool { return slices.Contains(b, one) }) && all(b, func(one T) bool { return slices.Contains(a, one) })
 }
 
 // Retire revokes an identity and has its user removed, or removes what is left of
@@ -262,21 +298,21 @@ func (i *Issuer) retire(ctx context.Context, identity issuer.Identity, expires t
 // looks whether it is so.
 func (i *Issuer) revoke(ctx context.Context, identity issuer.Identity, expires time.Time) error {
 	what := fmt.Sprintf("the user %s cannot be revoked", identity.Name)
-	until := expires.Unix()
 	there := func(r *syncp.NatsUserRevocationViewResponse) bool {
 		return r != nil && r.UserNkeyPublic == identity.User
 	}
-	put := func() error {
+	put := func(before int64) error {
 		_, err := call(ctx, i.Cloud, what, there, func(ctx context.Context) (*syncp.NatsUserRevocationViewResponse, *http.Response, error) {
 			return i.Cloud.api.AccountAPI.CreateOrUpdateNatsUserRevocation(ctx, i.ProviderID, identity.User).
-				NatsUserRevocationRequest(syncp.NatsUserRevocationRequest{Before: until}).Execute()
+				NatsUserRevocationRequest(syncp.NatsUserRevocationRequest{Before: before}).Execute()
 		})
 		return err
 	}
-	err := put()
+	until := expires.Unix()
+	err := put(until)
 	if IsStatus(err, http.StatusBadRequest, http.StatusUnprocessableEntity) { // a time to come may not be allowed
-		until = i.Now.Unix()
-		err = put()
+		until = i.Now.Add(-tolerance).Unix()
+		err = put(0) // now, by the clock by which it was issued
 	}
 	if err != nil {
 		return err
@@ -285,7 +321,7 @@ func (i *Issuer) revoke(ctx context.Context, identity issuer.Identity, expires t
 		return i.Cloud.api.AccountAPI.GetNatsUserRevocation(ctx, i.ProviderID, identity.User).Execute()
 	})
 	if err == nil && seen.Before < until {
-		return &Error{What: what, why: "the revocation is not there after it was made"}
+		return &Error{What: what, why: "the revocation is not there after it was made: see whether somebody takes it back"}
 	}
 	return err
 }

@@ -1,0 +1,187 @@
+package synadia_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
+	"github.com/baleen-platform/baleen/internal/natslocal"
+)
+
+const (
+	token  = "uat_of_the_platform"
+	name   = "team-a.orders.eu-1.g1.0123456789"
+	life   = 24 * time.Hour
+	budget = time.Minute
+)
+
+// hosts brings requests to the handler of their host, without a network.
+type hosts struct{ sync.Map }
+
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	handler, ok := h.Load(r.URL.Host)
+	if !ok {
+		return nil, errors.New("there is no such host")
+	}
+	return fakecloud.Transport(handler.(http.Handler)).RoundTrip(r)
+}
+
+var (
+	network hosts
+	count   atomic.Int64
+)
+
+func TestMain(m *testing.M) {
+	synadia.Transport = &network
+	os.Exit(m.Run())
+}
+
+// world is a control plane, judged by Synadia's document, and an issuer of it.
+type world struct {
+	*testing.T
+	*fakecloud.Cloud
+	nats   *natslocal.System
+	host   string
+	issuer synadia.Issuer
+	began  time.Time
+}
+
+// newWorld returns a world. What is around its control plane is between that and
+// the issuer.
+func newWorld(t *testing.T, system *natslocal.System, options fakecloud.Options, around func(http.Handler) http.Handler) *world {
+	t.Helper()
+	w := &world{T: t, nats: system, host: fmt.Sprintf("cloud-%d.test", count.Add(1))}
+	options.NATS, options.Tokens = system, []string{token}
+	var err error
+	w.Cloud, err = fakecloud.New(options)
+	w.must(err)
+	handler := openapi.Validate(t, w.Cloud)
+	if around != nil {
+		handler = around(handler)
+	}
+	network.Store(w.host, handler)
+	w.run()
+	w.use(synadia.Named{System: "NGS", Account: "commerce", Group: w.Group})
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// run begins another run: with a budget of its own, and nothing asked yet.
+func (w *world) run() {
+	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open("http://"+w.host, token, budget), time.Now(), issuertest.MaxBytes
+	w.began = time.Now()
+	w.ForgetRequests()
+}
+
+// use has the issuer use an account as people name it.
+func (w *world) use(named synadia.Named) {
+	w.Helper()
+	found, err := w.issuer.Cloud.Look(w.Context(), named)
+	w.must(err)
+	w.issuer.ProviderID, w.issuer.AccountID, w.issuer.Group = found.ID, found.PublicKey, found.GroupID
+	w.run()
+}
+
+func (w *world) issue(grant issuer.Grant) (issuer.Credential, error) {
+	return w.issuer.Issue(w.Context(), issuer.Identity{Name: name}, grant, w.issuer.Now.Add(life))
+}
+
+// named are the users that the control plane has of the name.
+func (w *world) named() []fakecloud.User {
+	return slices.DeleteFunc(w.Users(w.Account), func(u fakecloud.User) bool { return u.Name != name })
+}
+
+// connects returns which credentials do.
+func (w *world) connects(files ...[]byte) (which []int) {
+	w.Helper()
+	if len(files) == 0 {
+		return nil
+	}
+	w.must(w.nats.While(func() error {
+		for i, file := range files {
+			conn, err := w.nats.Connect(file)
+			if err == nil {
+				conn.Close()
+				which = append(which, i)
+			} else if errors.Is(err, nats.ErrNoServers) {
+				return err
+			}
+		}
+		return nil
+	}))
+	return which
+}
+
+// issued are all credentials that the control plane has handed out.
+func (w *world) issued() (files [][]byte) {
+	for _, i := range w.Issuances(w.Account) {
+		files = append(files, i.Creds)
+	}
+	return files
+}
+
+// fits looks at what every run must keep to, whatever fails: its bounds, and that
+// it tells no secrets.
+func (w *world) fits(err error) {
+	w.Helper()
+	if took := time.Since(w.began); took > budget {
+		w.Errorf("it takes %s", took)
+	}
+	if n := len(w.Requests()); n > 12 {
+		w.Errorf("it makes %d requests", n)
+	}
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	for _, s := range []string{token, secretSeed, secretJWT, "eyJ"} {
+		if strings.Contains(text, s) {
+			w.Errorf("a secret is in: %s", text)
+		}
+	}
+	if !slices.ContainsFunc([]string{"see that", "see whether", "put one", "wait for", "correct"}, func(s string) bool { return strings.Contains(text, s) }) {
+		w.Errorf("what to do is not in: %s", text)
+	}
+}
+
+// fixture is an issuer whose requests reach the control plane within the process.
+func fixture(t *testing.T) issuertest.Fixture {
+	w := newWorld(t, issuertest.Start(t), fakecloud.Options{}, nil)
+	return issuertest.Fixture{
+		Issuer: &w.issuer, AccountID: w.issuer.AccountID, NATS: w.nats,
+		Retire: func(identity issuer.Identity, expires time.Time) error {
+			_, err := w.issuer.Retire(t.Context(), identity, expires)
+			return err
+		},
+		Outside: func() string { return fmt.Sprint(w.Requests(), w.Users(w.Account), w.Revocations(w.Account)) },
+		Scoped: func(scope natsjwt.UserPermissionLimits) issuer.Issuer {
+			_, err := w.AddGroup(w.Account, fakecloud.Group{Name: "team", Scope: &scope})
+			w.must(err)
+			w.use(synadia.Named{AccountID: w.Account, Group: "team"})
+			return &w.issuer
+		},
+	}
+}
+
+func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
