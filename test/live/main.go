@@ -121,13 +121,13 @@ func ask(ctx context.Context, c config) (answers []answer, err error) {
 		ask      func() (string, error)
 		baleen   string
 	}{
-		{"Does the creator see its user in the list at once?", a.listed,
-			"takes a user that is written down and not in the list for deleted, and issues another"},
+		{"Does the creator see its user at once?", a.listed,
+			"asks by its id for a user that is not in the list, and issues another if it is not there"},
 		{"Must a name be unique?", a.unique, "gives each generation a name of its own; after a lost answer it looks before it tries again"},
 		{"Is a name of 300 characters accepted?", a.long, "reports a refusal as IssueFailed; longer names come from long names of namespace, request and cluster only"},
 		{"What does jwt_expires_in_secs 0 mean?", a.zero, "never sends 0, and lets go of what never expires"},
 		{"Does each download make another issuance?", a.issuances, "downloads once for each generation, and revokes the key and not a download"},
-		{"Is a revocation with a time to come accepted?", a.future, "revokes up to the expiry, and up to now where that is refused"},
+		{"Is a revocation with a time to come accepted?", a.future, "revokes up to the expiry, and up to now by Synadia's clock where that is refused"},
 		{"Does a revocation outlive its user?", a.outlives, "puts back a revocation that is gone, in the account's next run"},
 		{"Does deleting a user revoke it?", a.deleted, "revokes first, and deletes then"},
 		{"What do headers say of rates?", a.rates, "obeys Retry-After, and else waits 0.5, 1, 2, 4 s between five tries"},
@@ -186,6 +186,10 @@ func (a *asker) listed() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	byID := ", by its id at once"
+	if _, response, err := a.api.NatsUserAPI.GetNatsUser(a.ctx, user.Id).Execute(); err != nil {
+		byID = fmt.Sprintf(", by its id not at once: %d", statusOf(response))
+	}
 	for since, try := time.Now(), 1; time.Since(since) < 30*time.Second; try++ {
 		list, _, err := a.api.AccountAPI.ListUsers(a.ctx, a.found.ID).Execute()
 		if err != nil {
@@ -193,13 +197,13 @@ func (a *asker) listed() (string, error) {
 		}
 		if slices.ContainsFunc(list.Items, func(u syncp.NatsUserViewResponse) bool { return u.Id == user.Id }) {
 			if try == 1 {
-				return "yes", nil
+				return "in the list at once" + byID, nil
 			}
-			return fmt.Sprintf("no: after %s", time.Since(since).Round(time.Second)), nil
+			return fmt.Sprintf("in the list after %s%s", time.Since(since).Round(time.Second), byID), nil
 		}
 		time.Sleep(time.Second)
 	}
-	return "no, not within 30 s", nil
+	return "in the list not within 30 s" + byID, nil
 }
 
 func (a *asker) unique() (string, error) {

@@ -31,7 +31,7 @@ func TestAskTheStandIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"yes", "no: there are two of one name", "yes", "never", "two downloads are 2 JWTs, 1 issuances with 2 events", "yes", "yes",
+			"in the list at once, by its id at once", "no: there are two of one name", "yes", "never", "two downloads are 2 JWTs, 1 issuances with 2 events", "yes", "yes",
 			"no by the list of revocations; it still connects after 1s", "nothing",
 		}
 		if revokes {
