@@ -3,7 +3,7 @@
 SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build generate test soak lint vuln demo bench images promises
+.PHONY: help build generate test soak lint vuln demo live bench images promises
 
 VERSION ?= 0.1.0
 
@@ -52,8 +52,11 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 	go -C internal/tools build -o $$dir/release ./release && \
 	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
 
-demo: build ## Publish APIs, refuse a stolen path; issue a credential, rotate it, revoke it.
+demo: build ## Publish APIs, refuse a stolen path; issue credentials, rotate, revoke, also with Synadia.
 	@bin/baleen demo
+
+live: ## Ask a real account of Synadia's what nobody could try: SYNADIA_TOKEN=... SYNADIA_ACCOUNT=id.
+	@go run ./test/live
 
 bench: build ## Measure, in ratios to the command lines of ytt, nsc and kubeseal.
 	@go -C internal/tools build -trimpath -ldflags='-s -w' -o $(CURDIR)/bin/ \

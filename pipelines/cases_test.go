@@ -199,6 +199,14 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// The example for Synadia, which takes a control plane, is one that an API server
+// takes as it is.
+func TestSynadiaExample(t *testing.T) {
+	if err := requests(t).Validate(scenario.Parse(t, string(promises.SynadiaExample))); err != nil {
+		t.Error(err)
+	}
+}
+
 // The Promises are what Kratix takes, and their CRDs what an API server takes.
 func TestPromisesAreValid(t *testing.T) {
 	for _, p := range promises.All() {

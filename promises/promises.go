@@ -25,6 +25,11 @@ import (
 //go:embed nats-user/promise.yaml nats-user/templates
 var files embed.FS
 
+// SynadiaExample is a NatsAccount with provider synadia.
+//
+//go:embed nats-account/example-synadia.yaml
+var SynadiaExample []byte
+
 // Names are the names of Baleen's Promises: of their folders, their binaries and
 // the Promise objects.
 var Names = []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user"}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,57 +21,114 @@ import (
 var demoFiles embed.FS
 
 func demoCommand() *cobra.Command {
-	return &cobra.Command{
+	var provider string
+	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what Baleen does, on a platform made for the occasion",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			wanted := providers
+			if provider != "" {
+				wanted = slices.DeleteFunc(slices.Clone(providers), func(p natsProvider) bool { return p.name != provider })
+				if len(wanted) == 0 {
+					return fmt.Errorf("--provider %q is neither jwt nor synadia", provider)
+				}
+			}
 			dir, err := os.MkdirTemp("", "baleen-demo-")
 			if err != nil {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			d := &demo{
-				files: map[string][]byte{}, dir: dir, w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout()),
-				// A time that is the same in each demo, so that its output is too.
-				now:     time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC),
-				results: map[string]kratix.Result{},
-			}
-			return d.show(cmd.Context())
+			s := &story{w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout())}
+			return s.tell(cmd.Context(), dir, provider == "", wanted)
 		},
 	}
+	cmd.Flags().StringVar(&provider, "provider", "", "show only the credentials of one provider: jwt or synadia")
+	return cmd
 }
 
-// demo tells a story of requests, each run as `baleen run` does.
-type demo struct {
-	dir       string
+// story is what all parts of the demo share.
+type story struct {
 	w, stderr io.Writer
 	colors    bool
-	now       time.Time
 	chapter   int
+}
+
+// tell tells the part about APIs, if that is wanted, and one for each provider.
+func (s *story) tell(ctx context.Context, dir string, apis bool, wanted []natsProvider) error {
+	if apis {
+		d, err := s.begin(filepath.Join(dir, "apis"))
+		if err != nil {
+			return err
+		}
+		if err := s.show(ctx, d.chapters()); err != nil {
+			return err
+		}
+	}
+	for _, p := range wanted {
+		d, err := s.begin(filepath.Join(dir, p.name))
+		if err != nil {
+			return err
+		}
+		if err := d.tellCredentials(ctx, p); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(s.w)
+	return nil
+}
+
+// begin makes a platform for a part of the demo.
+func (s *story) begin(dir string) (*demo, error) {
+	d := &demo{
+		story: s, dir: dir, files: map[string][]byte{}, results: map[string]kratix.Result{},
+		// A time that is the same in each demo, so that its output is too.
+		now: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC),
+	}
+	data, err := demoFiles.ReadFile("demo/platform.yaml")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(d.platform(), 0o755); err != nil {
+		return nil, err
+	}
+	return d, os.WriteFile(filepath.Join(d.platform(), "platform.yaml"), data, 0o644)
+}
+
+func (s *story) show(ctx context.Context, chapters []chapter) error {
+	for _, chapter := range chapters {
+		s.chapter++
+		fmt.Fprintf(s.w, "\n%s\n", s.paint(term.Bold, fmt.Sprintf("%d. %s", s.chapter, chapter.title)))
+		if err := chapter.tell(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) paint(style term.Style, text string) string {
+	if !s.colors {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
+}
+
+// demo tells a part of the story: requests, each run as `baleen run` does.
+type demo struct {
+	*story
+	dir string
+	now time.Time
+	// clock is the time of the last run, for those who run beside this.
+	clock atomic.Pointer[time.Time]
 	// results are the last results, by the request's file.
 	results map[string]kratix.Result
 	// files are requests that only this run of the demo knows.
 	files map[string][]byte
 }
 
-func (d *demo) show(ctx context.Context) error {
-	data, err := demoFiles.ReadFile("demo/platform.yaml")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.platform(), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(d.platform(), "platform.yaml"), data, 0o644); err != nil {
-		return err
-	}
-	credentials, stop, err := d.prepareCredentials()
-	if err != nil {
-		return err
-	}
-	defer stop()
-	chapters := slices.Concat([]chapter{
+// chapters are those about APIs.
+func (d *demo) chapters() []chapter {
+	return []chapter{
 		{"The platform team asks for the host api.example.com on all production clusters", d.run("public-api.yaml")},
 		{"Team A publishes two paths of its service orders under that host", d.run("orders.yaml")},
 		{"Team B publishes /users, a tenth of it served by a canary", d.run("users.yaml")},
@@ -80,16 +138,7 @@ func (d *demo) show(ctx context.Context) error {
 		{"Team A lets go of /orders: it leaves the clusters first, and is free in the run after that", d.runTwice("orders-moved.yaml")},
 		{"Team C was asked to reconcile, and takes it over", d.run("thief.yaml")},
 		{"Who publishes what now", d.routes},
-	}, credentials.chapters())
-	for _, chapter := range chapters {
-		d.chapter++
-		fmt.Fprintf(d.w, "\n%s\n", d.paint(term.Bold, fmt.Sprintf("%d. %s", d.chapter, chapter.title)))
-		if err := chapter.tell(ctx); err != nil {
-			return err
-		}
 	}
-	fmt.Fprintln(d.w)
-	return nil
 }
 
 // chapter is a part of the story.
@@ -99,13 +148,6 @@ type chapter struct {
 }
 
 func (d *demo) platform() string { return filepath.Join(d.dir, "platform") }
-
-func (d *demo) paint(style term.Style, text string) string {
-	if !d.colors {
-		return text
-	}
-	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
-}
 
 // carryOut runs a request of the demo's.
 func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error) {
@@ -121,8 +163,10 @@ func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, 
 			return kratix.Result{}, err
 		}
 	}
+	now := d.now
+	d.clock.Store(&now)
 	f := runFlags{
-		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: d.now.Format(time.RFC3339),
+		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: now.Format(time.RFC3339),
 		action: string(action), kratix: string(kratix.H),
 	}
 	_, result, err := f.carryOut(ctx, data, stderr)

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,85 +19,184 @@ import (
 	"github.com/nats-io/nats.go"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/term"
 )
 
+// natsProvider is who makes the users, and all in which the lives of their
+// credentials differ.
+type natsProvider struct {
+	name string
+	// offers is the title of the chapter in which the account is offered.
+	offers string
+	// secrets returns the Secrets that the account takes, by name, and what stands
+	// in the account's file for what is known only now.
+	secrets func(c *credentialsDemo) (secrets map[string]map[string]any, words []string, err error)
+}
+
+var providers = []natsProvider{
+	{"jwt", "The platform team offers the NATS account commerce, whose users teams may draw: Baleen verifies the keys on the servers", (*credentialsDemo).ofJWT},
+	{"synadia", "Now with Synadia Cloud (here a stand-in for its control plane): the platform team offers an account of it", (*credentialsDemo).ofSynadia},
+}
+
 // credentialsDemo tells the life of a credential: a NATS system in operator mode
 // runs in this process, and two clusters have keys to unseal with.
 type credentialsDemo struct {
 	*demo
-	system *natslocal.System
-	keys   map[string]*rsa.PrivateKey
+	provider natsProvider
+	system   *natslocal.System
+	// cloud stands in for Synadia's control plane, nil for provider jwt, and web
+	// serves it.
+	cloud *fakecloud.Cloud
+	web   *httptest.Server
+	keys  map[string]*rsa.PrivateKey
 	// held are the credentials that eu-1 has had, in order.
 	held [][]byte
 }
 
-// prepareCredentials starts the NATS server and adds what it takes to the platform.
-func (d *demo) prepareCredentials() (*credentialsDemo, func(), error) {
-	c := &credentialsDemo{demo: d, keys: map[string]*rsa.PrivateKey{}}
+func (d *demo) tellCredentials(ctx context.Context, provider natsProvider) error {
+	c := &credentialsDemo{demo: d, provider: provider, keys: map[string]*rsa.PrivateKey{}}
+	defer c.stop()
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	return d.show(ctx, c.chapters())
+}
+
+// prepare starts the NATS server and adds what it takes to the platform.
+func (c *credentialsDemo) prepare() error {
 	var err error
-	if c.system, err = natslocal.New(filepath.Join(d.dir, "nats")); err != nil {
-		return nil, nil, err
+	if c.system, err = natslocal.New(filepath.Join(c.dir, "nats")); err != nil {
+		return err
 	}
 	if err := c.system.Start(true); err != nil {
-		return nil, nil, err
+		return err
 	}
-	bundles := map[string]string{}
+	bundles := map[string]any{}
 	for _, name := range []string{"eu-1", "us-1"} {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		certificate, err := crypto.SignKey(rand.Reader, key, 10*365*24*time.Hour, "")
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		c.keys[name] = key
 		bundles[name] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 	}
-	objects := []map[string]any{
-		{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": seal.BundlesName, "namespace": "baleen-system"}, "data": bundles},
-		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "commerce-signing", "namespace": "baleen-system"},
-			"stringData": map[string]any{"seed": string(c.system.SigningKey)}},
-		{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "operator", "namespace": "baleen-system"},
-			"stringData": map[string]any{"seed": string(c.system.OperatorKey), "creds": string(c.system.SystemCredentials)}},
+	if err := c.object("ConfigMap", seal.BundlesName, "data", bundles); err != nil {
+		return err
 	}
-	for i, object := range objects {
-		data, err := yaml.Marshal(object)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := os.WriteFile(filepath.Join(d.platform(), fmt.Sprintf("nats-%d.yaml", i)), data, 0o600); err != nil {
-			return nil, nil, err
-		}
-	}
-	account, err := demoFiles.ReadFile("demo/account.yaml")
+	secrets, words, err := c.provider.secrets(c)
 	if err != nil {
-		return nil, nil, err
+		return err
+	}
+	for name, data := range secrets {
+		if err := c.object("Secret", name, "stringData", data); err != nil {
+			return err
+		}
+	}
+	account, err := demoFiles.ReadFile("demo/account-" + c.provider.name + ".yaml")
+	if err != nil {
+		return err
 	}
 	user, err := demoFiles.ReadFile("demo/user.yaml")
 	if err != nil {
+		return err
+	}
+	c.files["account.yaml"] = []byte(strings.NewReplacer(append(words, "SERVER", c.system.URL())...).Replace(string(account)))
+	c.files["user.yaml"] = user
+	c.files["user-rotated.yaml"] = bytes.Replace(user, []byte("ttl: 720h"), []byte(`rotate: "1", ttl: 720h`), 1)
+	return nil
+}
+
+func (c *credentialsDemo) stop() {
+	if c.web != nil {
+		c.web.Close()
+	}
+	if c.system != nil {
+		c.system.Stop()
+	}
+}
+
+// object adds an object to the platform.
+func (c *credentialsDemo) object(kind, name, key string, data map[string]any) error {
+	object, err := yaml.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "baleen-system"}, key: data,
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.platform(), name+".yaml"), object, 0o600)
+}
+
+func (c *credentialsDemo) ofJWT() (map[string]map[string]any, []string, error) {
+	return map[string]map[string]any{
+		"commerce-signing": {"seed": string(c.system.SigningKey)},
+		"operator":         {"seed": string(c.system.OperatorKey), "creds": string(c.system.SystemCredentials)},
+	}, []string{"ACCOUNT", c.system.AccountID}, nil
+}
+
+func (c *credentialsDemo) ofSynadia() (map[string]map[string]any, []string, error) {
+	token := rand.Text()
+	now := func() time.Time {
+		if at := c.clock.Load(); at != nil {
+			return *at
+		}
+		return time.Now()
+	}
+	var err error
+	if c.cloud, err = fakecloud.New(fakecloud.Options{NATS: c.system, Tokens: []string{token}, Now: now}); err != nil {
 		return nil, nil, err
 	}
-	d.files["account.yaml"] = []byte(strings.NewReplacer("ACCOUNT", c.system.AccountID, "SERVER", c.system.URL()).Replace(string(account)))
-	d.files["user.yaml"] = user
-	d.files["user-rotated.yaml"] = bytes.Replace(user, []byte("ttl: 720h"), []byte(`rotate: "1", ttl: 720h`), 1)
-	return c, c.system.Stop, nil
+	c.web = httptest.NewServer(c.cloud)
+	return map[string]map[string]any{"synadia": {"token": token}}, []string{"CLOUD", c.web.URL}, nil
 }
 
 func (c *credentialsDemo) chapters() []chapter {
 	return []chapter{
-		{"The platform team offers the NATS account commerce, whose users teams may draw: Baleen verifies the keys on the servers", c.account},
-		{"Team A asks for a credential for its workload orders", c.run("user.yaml")},
+		{c.provider.offers, c.asking(c.account)},
+		{"Team A asks for a credential for its workload orders", c.asking(c.run("user.yaml"))},
 		{"The cluster eu-1 unseals what Git has for it; the workload connects, and may do what was granted and nothing else", c.unseal},
-		{"Two weeks of reconciles, one every ten hours: no new credential, no restart", c.weeks},
-		{"Team A asks for a rotation: each cluster gets a new credential, and the former one still works", c.rotate},
-		{"A day after the new one was delivered the former one is revoked: it is refused, the new one is not", c.letGo},
+		{"Two weeks of reconciles, one every ten hours: no new credential, no restart", c.asking(c.weeks)},
+		{"Team A asks for a rotation: each cluster gets a new credential, and the former one still works", c.asking(c.rotate)},
+		{"A day after the new one was delivered the former one is revoked: it is refused, the new one is not", c.asking(c.letGo)},
 		{"Who has which credential: `baleen credentials`", c.list},
-		{"Team A deletes its request: the deletion ends when every credential is revoked", c.remove},
+		{"Team A deletes its request: the deletion ends when every credential is revoked", c.asking(c.remove)},
+	}
+}
+
+// asking shows after a chapter what it asked of the control plane, if there is one.
+func (c *credentialsDemo) asking(tell func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := tell(ctx); err != nil || c.cloud == nil {
+			return err
+		}
+		var order []string
+		times := map[string]int{}
+		for _, r := range c.cloud.Requests() {
+			line := r.Short().String()
+			if times[line]++; times[line] == 1 {
+				order = append(order, line)
+			}
+		}
+		c.cloud.ForgetRequests()
+		var rows [][]term.Cell
+		for _, line := range order {
+			if n := times[line]; n > 1 {
+				line += fmt.Sprintf(", %d times", n)
+			}
+			rows = append(rows, []term.Cell{{}, {Text: line}})
+		}
+		if len(rows) == 0 {
+			rows = [][]term.Cell{{{}, {Text: "none", Style: term.Green}}}
+		}
+		rows[0][0].Text = "  Requests to the control plane"
+		return term.Table(c.w, c.colors, rows...)
 	}
 }
 
@@ -286,6 +386,11 @@ func (c *credentialsDemo) remove(ctx context.Context) error {
 	}
 	if _, err := c.workflow(ctx, kratix.Delete, "user-rotated.yaml", c.stderr); err != nil {
 		return err
+	}
+	if c.cloud != nil {
+		if users := c.cloud.Users(c.cloud.Account); len(users) > 0 {
+			return fmt.Errorf("the control plane still has %d users", len(users))
+		}
 	}
 	return c.generations("refused", "refused")
 }

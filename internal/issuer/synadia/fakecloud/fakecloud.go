@@ -29,6 +29,9 @@ type Options struct {
 	DeleteRevokes bool
 	// Now is the cloud's clock; that of the process if it is nil.
 	Now func() time.Time
+	// Log is told of each request, in the order of the answers, if it is not nil.
+	// Else they are kept: see [Cloud.Requests].
+	Log func(Request)
 }
 
 // Cloud is a control plane. It serves what the Go SDK calls with the base URL of
@@ -99,6 +102,18 @@ type Request struct {
 	Fault bool
 }
 
+// Short is the request without the ids in its path.
+func (r Request) Short() Request {
+	parts := strings.Split(r.Path, "/")
+	for i, p := range parts {
+		if len(p) > 20 && strings.ToUpper(p) == p {
+			parts[i] = "…"
+		}
+	}
+	r.Path = strings.Join(parts, "/")
+	return r
+}
+
 func (r Request) String() string {
 	s := fmt.Sprintf("%s %s %d", r.Method, r.Path, r.Status)
 	if r.Fault {
@@ -124,6 +139,10 @@ func (c *Cloud) ForgetRequests() {
 func (c *Cloud) log(r Request) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
+	if c.options.Log != nil {
+		c.options.Log(r)
+		return
+	}
 	c.requests = append(c.requests, r)
 }
 
