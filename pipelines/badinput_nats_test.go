@@ -62,6 +62,9 @@ func signingKey(more string) string {
 // synadia is a NatsAccount with provider synadia, with fields beside its token's
 // reference.
 func synadia(fields string) string {
+	if !strings.Contains(fields, "platform:") {
+		fields = "platform: a, " + fields
+	}
 	return "{provider: synadia, jwt: null, synadia: {tokenSecretRef: {name: a}, " + fields + "}}"
 }
 
@@ -166,15 +169,15 @@ var (
 
 		{spec: synadia("accountID: a")},
 		{spec: "{provider: synadia, jwt: null}", want: "spec.provider synadia needs the field spec.synadia"},
-		{spec: "{provider: synadia, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.jwt goes with provider jwt only"},
-		{spec: "synadia: {accountID: a, tokenSecretRef: {name: a}}", want: "spec.synadia goes with provider synadia only"},
-		{spec: "{jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.provider jwt needs the field spec.jwt"},
-		{spec: "{provider: null, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}}}", want: "spec.provider"},
+		{spec: "{provider: synadia, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}}", want: "spec.jwt goes with provider jwt only"},
+		{spec: "synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}", want: "spec.synadia goes with provider synadia only"},
+		{spec: "{jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}}", want: "spec.provider jwt needs the field spec.jwt"},
+		{spec: "{provider: null, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}}", want: "spec.provider"},
 		{spec: "{provider: synadia, jwt: null, synadia: a}", want: "spec.synadia must be a map, not text"},
 		{spec: "{provider: synadia, jwt: null, synadia: {}}", want: "spec.synadia.tokenSecretRef.name is missing"},
-		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a}}", want: "spec.synadia.tokenSecretRef.name is missing"},
+		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a, platform: a}}", want: "spec.synadia.tokenSecretRef.name is missing"},
 		{spec: synadia("accountID: a, token: b"), want: `"spec.synadia.token"`},
-		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a, namespace: b}}}", want: `"spec.synadia.tokenSecretRef.namespace"`},
+		{spec: "{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a, namespace: b}}}", want: `"spec.synadia.tokenSecretRef.namespace"`},
 
 		{spec: synadia("system: NGS, account: My account")},
 		{spec: synadia(""), want: "spec.synadia needs accountID, or system and account in its place"},
@@ -210,7 +213,7 @@ var (
 		{spec: synadia("accountID: a, signingKeyGroup: " + x("é", 128))},
 		{spec: synadia("accountID: a, signingKeyGroup: " + x("é", 129)), want: "spec.synadia.signingKeyGroup has 129 characters"},
 
-		{spec: synadia("accountID: a, platform: ''"), want: "platform", only: crdAbsent},
+		{spec: synadia("accountID: a, platform: ''"), want: "spec.synadia.platform"},
 		{spec: synadia("accountID: a, platform: prod-1")},
 		{spec: synadia("accountID: a, platform: Prod"), want: "spec.synadia.platform"},
 		{spec: synadia("accountID: a, platform: -a"), want: "spec.synadia.platform"},
@@ -226,12 +229,12 @@ var (
 		{spec: synadia("accountID: a, verifyInterval: 1s")},
 		{spec: synadia("accountID: a, verifyInterval: 0h"), want: `spec.synadia.verifyInterval "0h" is too short: write at least 1s`},
 		{spec: synadia("accountID: a, verifyInterval: 999ms"), want: `spec.synadia.verifyInterval "999ms" is too short: write at least 1s`, only: binaryDays},
-		{spec: synadia("accountID: a, budget: 1s")},
-		{spec: synadia("accountID: a, budget: 10m")},
-		{spec: synadia("accountID: a, budget: 0s"), want: `spec.synadia.budget "0s" is too short: write at least 1s`},
-		{spec: synadia("accountID: a, budget: 999ms"), want: `spec.synadia.budget "999ms" is too short: write at least 1s`, only: binaryDays},
-		{spec: synadia("accountID: a, budget: 601s"), want: `spec.synadia.budget "601s" is too long: write at most 10m`, only: binaryDays},
-		{spec: synadia("accountID: a, budget: 1d"), want: `spec.synadia.budget "1d" is too long: write at most 10m`, only: binaryDays},
+		{spec: synadia("accountID: a, platform: a, budget: 1s")},
+		{spec: synadia("accountID: a, platform: a, budget: 10m")},
+		{spec: synadia("accountID: a, platform: a, budget: 0s"), want: `spec.synadia.budget "0s" is too short: write at least 1s`},
+		{spec: synadia("accountID: a, platform: a, budget: 999ms"), want: `spec.synadia.budget "999ms" is too short: write at least 1s`, only: binaryDays},
+		{spec: synadia("accountID: a, platform: a, budget: 601s"), want: `spec.synadia.budget "601s" is too long: write at most 10m`, only: binaryDays},
+		{spec: synadia("accountID: a, platform: a, budget: 1d"), want: `spec.synadia.budget "1d" is too long: write at most 10m`, only: binaryDays},
 
 		{spec: "policy: {}"},
 		{spec: "policy: {subscriptions: 1}", want: `"spec.policy.subscriptions"`},
@@ -307,12 +310,12 @@ var (
 		within(operatorWith("signingKeySecretRef: {name: b}, systemCredentialsSecretRef: {"), "}}}", "spec.jwt.operator.systemCredentialsSecretRef", refRows),
 		within("jwt: {accountID: "+accountID+", signingKey: {secretRef: {name: a}, scoped: true, requiredTags: [", "]}}", "spec.jwt.signingKey.requiredTags", requiredTagRows),
 		within("jwt: {accountID: "+accountID+", signingKey: {secretRef: {name: a}}, servers: [", "]}", "spec.jwt.servers", serverRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {", "}}}", "spec.synadia.tokenSecretRef", refRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, requiredTags: [", "]}}", "spec.synadia.requiredTags", requiredTagRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, servers: [", "]}}", "spec.synadia.servers", serverRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, baseURL: ", "}}", "spec.synadia.baseURL", baseURLRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, verifyInterval: ", "}}", "spec.synadia.verifyInterval", durationRows),
-		within("{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a}, budget: ", "}}", "spec.synadia.budget", noDurationRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {", "}}}", "spec.synadia.tokenSecretRef", refRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}, requiredTags: [", "]}}", "spec.synadia.requiredTags", requiredTagRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}, servers: [", "]}}", "spec.synadia.servers", serverRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}, baseURL: ", "}}", "spec.synadia.baseURL", baseURLRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}, verifyInterval: ", "}}", "spec.synadia.verifyInterval", durationRows),
+		within("{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}, budget: ", "}}", "spec.synadia.budget", noDurationRows),
 		within("policy: {publish: [", "]}", "spec.policy.publish", append(subjectRows, patternRows...)),
 		within("policy: {subscribe: [", "]}", "spec.policy.subscribe", append(subjectRows, patternRows...)),
 		within("policy: {minRenewBefore: 1s, maxTTL: ", "}", "spec.policy.maxTTL", durationRows),
@@ -1049,7 +1052,7 @@ func accountTroubles(t *testing.T) []trouble {
 }
 
 // nowhere is a NatsAccount with provider synadia whose control plane nobody is.
-const nowhere = `{provider: synadia, jwt: null, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, budget: 1s, tokenSecretRef: {name: synadia}}}`
+const nowhere = `{provider: synadia, jwt: null, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, platform: a, budget: 1s, tokenSecretRef: {name: synadia}}}`
 
 // synadiaTroubles are NatsAccounts with provider synadia that do not work. None of
 // them gets as far as a control plane.
@@ -1090,8 +1093,8 @@ func TestSeedsAreNotRepeated(t *testing.T) {
 		synadia("accountID: a, servers: ['nats://" + hidden + "@a']"),
 		synadia("accountID: a, baseURL: 'https://" + hidden + "@a'"),
 		synadia("accountID: a, baseURL: 'https://user:" + hidden + "@a'"),
-		"{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: uat_" + hidden + "}}}",
-		"{provider: synadia, jwt: null, synadia: {accountID: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}",
+		"{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: uat_" + hidden + "}}}",
+		"{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}",
 	} {
 		s := scenario.New(t, platformDir, stages)
 		o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, fields))
@@ -1303,9 +1306,9 @@ func TestHostileStringsInAccounts(t *testing.T) {
 		operator: {signingKeySecretRef: {name: a, key: b}, systemCredentialsSecretRef: {name: c, key: d}}},
 		policy: {namespaces: [team-a], publish: [orders.a], subscribe: [orders.b], maxTTL: 90d, minRenewBefore: 2d, connectionTypes: [STANDARD], tags: [team]},
 		placement: {allowed: [{matchLabels: {environment: prod}}]}}`
-		named = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, signingKeyGroup: Default, requiredTags: [team], tokenSecretRef: {name: synadia, key: token},
+		named = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", system: NGS, account: commerce, platform: a, signingKeyGroup: Default, requiredTags: [team], tokenSecretRef: {name: synadia, key: token},
 		servers: ["nats://127.0.0.1:1"], platform: prod, verifyInterval: 24h, driftPolicy: Report, budget: 1s}}`
-		byID = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", accountID: a, budget: 1s, tokenSecretRef: {name: synadia}}}`
+		byID = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", accountID: a, platform: a, budget: 1s, tokenSecretRef: {name: synadia}}}`
 	)
 	s := scenario.New(t, platformDir, stages)
 	s.Write(secretFile("synadia", "stringData: {token: "+hidden+"}"))

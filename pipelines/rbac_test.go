@@ -194,13 +194,14 @@ func liveSynadia(t *testing.T, s *scenario.Scenario) {
 	t.Cleanup(server.Close)
 	s.Write(secretFile("synadia", "stringData: {token: "+cloudToken+"}"))
 	account := "apiVersion: baleen.dev/v1alpha1\nkind: NatsAccount\nmetadata: {name: cloud, namespace: baleen-system}\nspec:\n  provider: synadia\n" +
-		"  synadia: {accountID: " + cloud.Account + ", baseURL: " + server.URL + ", tokenSecretRef: {name: synadia}}\n" +
+		"  synadia: {accountID: " + cloud.Account + ", baseURL: " + server.URL + ", platform: prod, tokenSecretRef: {name: synadia}}\n" +
 		"  policy: {namespaces: ['*'], publish: [orders.new]}\n"
 	s.Apply(account)
 	s.Apply("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: shop, namespace: team-s}\nspec:\n" +
 		"  accountRef: {name: cloud}\n  permissions: {publish: {allow: [orders.new]}}\n  secret: {name: nats}\n")
 	s.RemoveAll("team-s")
 	s.RemoveAll("baleen-state")
+	s.Now = s.Now.Add(31 * 24 * time.Hour)
 	for range 4 { // finds users of a request of which nothing else is left
 		s.Now = s.Now.Add(25 * time.Hour)
 		s.Apply(account)

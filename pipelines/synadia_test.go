@@ -50,6 +50,7 @@ spec:
     baseURL: ` + server.URL + `
     system: NGS
     account: commerce
+    platform: prod
     tokenSecretRef: {name: synadia}
     servers: ["` + system.URL() + `"]
   policy:

@@ -42,7 +42,7 @@ kind: NatsAccount
 metadata: {name: commerce, namespace: baleen-system}
 spec:
   provider: synadia
-  synadia: {baseURL: %q, accountID: %s, tokenSecretRef: {name: synadia}, servers: ["nats://127.0.0.1:1"]}
+  synadia: {baseURL: %q, accountID: %s, platform: prod, tokenSecretRef: {name: synadia}, servers: ["nats://127.0.0.1:1"]}
   policy: {namespaces: [team-a], publish: [orders.>], subscribe: [orders.>], connectionTypes: [STANDARD]}
 `, w.cloudURL, w.cloud.Account)
 }

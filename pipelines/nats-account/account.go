@@ -44,6 +44,7 @@ type world struct {
 	// is when all of them were read.
 	synadia  *synadia.Issuer
 	lastRead time.Time
+	unknown  int64
 	// operator signs accounts, and system are credentials of the system account;
 	// nil where the account has none.
 	operator    nkeys.KeyPair
@@ -266,6 +267,9 @@ func report(w world, found finding) workflow.Result {
 			"attentionNames": shown,
 			"revocations":    found.revocations,
 		},
+	}
+	if found.unknown > 0 {
+		result.Message += fmt.Sprintf("; %d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown)
 	}
 	if w.damaged != nil {
 		result.Ready, result.Reason = false, "LedgerDamaged"

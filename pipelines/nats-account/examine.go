@@ -31,10 +31,11 @@ type finding struct {
 	settled func(*ledger.Ledger, ledger.Row) settlement
 	// retired are the users of those that were retired, where the provider keeps
 	// them, and reading is what it has at all; nil if it was not read. lastRead is
-	// when it was.
+	// when it was, unknown how many users are in no ledger and may be in use.
 	retired  map[place][]issuer.Identity
 	reading  *reading
 	lastRead time.Time
+	unknown  int64
 	// refused tells which identities somebody else has revoked.
 	refused func(ledger.Row) bool
 }

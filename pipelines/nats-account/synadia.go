@@ -83,7 +83,7 @@ func (f *finding) retire(ctx context.Context, run *workflow.Run, w world) {
 			there := *w.synadia
 			there.ProviderID = r.Basis.KeptIn
 			who := issuer.Identity{Name: w.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID}
-			found, err := there.Retire(ctx, who, r.Expires)
+			found, err := there.Retire(ctx, who, r.Issued, r.Expires)
 			if err != nil {
 				f.failCloud(err)
 				if w.synadia.Cloud.Spent() || f.reason == "TokenRefused" {
@@ -120,7 +120,7 @@ func revocations(w world, now time.Time) int {
 
 // read reads the users of the account, if it is time for that.
 func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
-	f.lastRead = w.lastRead
+	f.lastRead, f.unknown = w.lastRead, w.unknown
 	if run.Now.Before(w.lastRead.Add(w.account.Spec.Synadia.VerifyInterval.Value())) {
 		return
 	}
@@ -130,11 +130,24 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 		return
 	}
 	found := &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, map[string]bool{}, w.account.KeptIn, w.account.ID, w.account.Name}
+	unknown := int64(0)
 	for _, u := range users {
 		found.users[u.ID] = u
-		if request, destination, generation, ok := w.account.NamedFor(u.Name); ok {
-			found.of[request] = append(found.of[request], seen{u, destination, generation})
+		request, destination, generation, ok := w.account.NamedFor(u.Name)
+		if !ok {
+			continue
 		}
+		s := seen{u, destination, generation, false}
+		if !slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+			if s.stray, err = w.isNobodys(ctx, u, run.Now); err != nil {
+				f.failCloud(err)
+				return
+			}
+			if !s.stray {
+				unknown++
+			}
+		}
+		found.of[request] = append(found.of[request], s)
 	}
 	// Of those written down before the list was made.
 	for _, l := range w.ledgers {
@@ -148,7 +161,18 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 			}
 		}
 	}
-	f.lastRead, f.reading = run.Now, found
+	f.lastRead, f.unknown, f.reading = run.Now, unknown, found
+}
+
+// isNobodys tells whether a user that is in no ledger can be removed: nobody can have
+// its credentials, or they have expired. Others may be in use: the ledger may be
+// lost, or another platform may have the same name.
+func (w world) isNobodys(ctx context.Context, u synadia.User, now time.Time) (bool, error) {
+	if u.Expires > 0 && now.Unix() >= u.Expires {
+		return true, nil
+	}
+	downloaded, err := w.synadia.Downloaded(ctx, u.ID)
+	return !downloaded, err
 }
 
 // reading is what the control plane has.
@@ -165,6 +189,20 @@ type seen struct {
 	synadia.User
 	destination string
 	generation  int64
+	// stray: no ledger had it, and nobody can use it.
+	stray bool
+}
+
+// row returns where a ledger has the user, nil if it has not. A row of which the
+// user is not known yet may be about to get it.
+func (s seen) row(l *ledger.Ledger) *ledger.Row {
+	i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool {
+		return r.ID == s.ID || r.User == s.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == s.destination && r.Generation == s.generation
+	})
+	if i < 0 {
+		return nil
+	}
+	return &l.Rows[i]
 }
 
 // compare writes down what the control plane has otherwise than the ledger, and
@@ -191,13 +229,11 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 		}
 	}
 	for _, u := range c.of[l.Request] {
-		i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool {
-			return r.ID == u.ID || r.User == u.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == u.destination && r.Generation == u.generation
-		})
-		if i >= 0 {
-			if r := &l.Rows[i]; r.ID == "" && r.User == u.PublicKey { // known from what was delivered alone
-				r.ID = u.ID
-			}
+		r := u.row(l)
+		if r != nil && r.ID == "" && r.User == u.PublicKey { // known from what was delivered alone
+			r.ID = u.ID
+		}
+		if r != nil || !u.stray {
 			continue
 		}
 		row := ledger.Row{
@@ -225,7 +261,10 @@ func expiry(u synadia.User, now time.Time) time.Time {
 // plane has users: nobody else would look for them.
 func (c *reading) orphans(w *world) []*ledger.Ledger {
 	var ledgers []*ledger.Ledger
-	for request := range c.of {
+	for request, users := range c.of {
+		if !slices.ContainsFunc(users, func(u seen) bool { return u.stray }) {
+			continue
+		}
 		known := slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })
 		alive := slices.ContainsFunc(w.all, func(u natsUser) bool { return u.Namespace == request.Namespace && u.Name == request.Name })
 		if !known && !alive {
@@ -243,7 +282,9 @@ func (w *world) openSynadia(run *workflow.Run) {
 	if w.synadia == nil || w.account.Unseen {
 		return
 	}
-	if last := account.LastStatus(run.Request).Account; last.Read != "" {
+	last := account.LastStatus(run.Request).Account
+	w.unknown = last.UnknownUsers
+	if last.Read != "" {
 		if at, err := time.Parse(time.RFC3339, last.Read); err == nil {
 			w.lastRead = at
 		}
@@ -253,6 +294,7 @@ func (w *world) openSynadia(run *workflow.Run) {
 // showSynadia adds to what the status says of an account what Synadia has of it.
 func showSynadia(w world, f finding, status v1alpha1.AccountStatus) v1alpha1.AccountStatus {
 	status.ProviderID, status.Scoped = w.account.KeptIn, w.account.KeptIn != "" && w.account.Scoped
+	status.UnknownUsers = f.unknown
 	if !f.lastRead.IsZero() {
 		status.Read = f.lastRead.UTC().Format(time.RFC3339)
 	}

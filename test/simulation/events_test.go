@@ -338,6 +338,7 @@ func (w *world) userOf(l *unstructured.Unstructured) *user {
 // has the data that it had: those that are not delivered, were not there then,
 // and do not stand in what is delivered as having come before it.
 func (w *world) forget(name string, then any) {
+	w.lost = true
 	for _, l := range w.ledgers() {
 		if "ledger-"+l.Request.LongHash() != name {
 			continue

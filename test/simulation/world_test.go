@@ -77,6 +77,8 @@ type world struct {
 	// forgotten are users' keys that nobody can know any more, because their ledger
 	// was lost.
 	forgotten map[string]bool
+	// lost: some ledger was, or is older than it was.
+	lost bool
 	// cutOff are users' keys that somebody has revoked while nothing could take
 	// their place, because their request was refused.
 	cutOff map[string]bool

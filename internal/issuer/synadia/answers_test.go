@@ -115,7 +115,7 @@ func TestOtherCredentials(t *testing.T) {
 				if strings.Contains(err.Error(), "eyJ") || errors.As(err, &large) != (test.name == "too many tags") {
 					w.Errorf("it says %v", err)
 				}
-				_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now.Add(life))
+				_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
 				w.gone(err)
 			})
 		})
@@ -146,7 +146,7 @@ func TestRedirects(t *testing.T) {
 				away = true
 				_, err = w.issue(issuer.Grant{})
 				w.fits(err)
-				_, retireErr := w.issuer.Retire(w.Context(), credential.Identity, credential.Expires)
+				_, retireErr := w.issuer.Retire(w.Context(), credential.Identity, w.issuer.Now, credential.Expires)
 				w.fits(retireErr)
 				_, lookErr := w.issuer.Cloud.Look(w.Context(), synadia.Named{AccountID: w.Account})
 				w.fits(lookErr)
@@ -199,7 +199,7 @@ func TestRevokedAtOnce(t *testing.T) {
 				credential, err := w.issue(issuer.Grant{})
 				w.must(err)
 				w.Fail(fakecloud.Fault{Method: revoke.method, Path: revoke.path, Nth: 1, Status: 400})
-				_, err = w.issuer.Retire(t.Context(), credential.Identity, credential.Expires)
+				_, err = w.issuer.Retire(t.Context(), credential.Identity, w.issuer.Now, credential.Expires)
 				w.fits(err)
 				w.gone(err)
 			})
@@ -244,7 +244,7 @@ func TestRetire(t *testing.T) {
 						time.Sleep(2 * life)
 					}
 					w.run()
-					found, err := w.issuer.Retire(t.Context(), s.who(credential.Identity), credential.Expires)
+					found, err := w.issuer.Retire(t.Context(), s.who(credential.Identity), credential.Expires.Add(-life), credential.Expires)
 					w.gone(err)
 					if len(found) != s.want || found[0].User != credential.User {
 						w.Errorf("there were %v", found)

@@ -193,7 +193,7 @@ func TestIssueFaults(t *testing.T) {
 			}
 
 			w.run()
-			_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now.Add(life))
+			_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
 			w.fits(err)
 			w.gone(err)
 		})
@@ -220,13 +220,13 @@ func TestRetireFaults(t *testing.T) {
 				who = issuer.Identity{Name: name}
 			}
 			if c == unrevoke {
-				_, err = w.issuer.Retire(w.Context(), who, expires)
+				_, err = w.issuer.Retire(w.Context(), who, w.issuer.Now, expires)
 				w.must(err)
 				time.Sleep(2 * life)
 			}
 			w.run()
 			w.Fail(y.Fault)
-			_, err = w.issuer.Retire(w.Context(), who, expires)
+			_, err = w.issuer.Retire(w.Context(), who, w.issuer.Now, expires)
 			w.outcome(y, err, y.harmless(c) || y.again && once)
 			w.Heal()
 			time.Sleep(slow)
@@ -238,7 +238,7 @@ func TestRetireFaults(t *testing.T) {
 				w.Errorf("the user is not named: %v", err)
 			}
 			w.run()
-			_, err = w.issuer.Retire(w.Context(), who, expires)
+			_, err = w.issuer.Retire(w.Context(), who, w.issuer.Now, expires)
 			w.gone(err)
 			if c == unrevoke && len(w.Revocations(w.Account)) > 0 {
 				w.Errorf("the revocations are %v", w.Revocations(w.Account))

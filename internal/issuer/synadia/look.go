@@ -184,6 +184,18 @@ func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
 	return false, err
 }
 
+// Downloaded tells whether credentials of a user were ever downloaded, by anybody.
+func (i *Issuer) Downloaded(ctx context.Context, id string) (bool, error) {
+	valid := func(l *syncp.NatsUserIssuancesListResponse) bool { return l != nil && l.Items != nil }
+	list, err := call(ctx, i.Cloud, "what was downloaded of a user cannot be listed", valid, func(ctx context.Context) (*syncp.NatsUserIssuancesListResponse, *http.Response, error) {
+		return i.Cloud.api.NatsUserAPI.ListNatsUserIssuances(ctx, id).Execute()
+	})
+	if IsStatus(err, http.StatusNotFound) {
+		return false, nil
+	}
+	return err == nil && len(list.Items) > 0, err
+}
+
 // Users lists the users of the account.
 func (i *Issuer) Users(ctx context.Context) ([]User, error) {
 	views, err := i.list(ctx)

@@ -112,13 +112,19 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 	for try := 1; ; try++ {
 		made, after, err := i.Cloud.once(ctx, what, try, func(ctx context.Context) (any, *http.Response, error) {
 			u, response, err := i.Cloud.api.AccountAPI.CreateUser(ctx, i.ProviderID).NatsUserCreateRequest(asked).Execute()
-			if err == nil && (u == nil || !whole(*u) || u.Name != name) {
+			if err == nil && (u == nil || !whole(*u)) {
 				err = errUnreadable
 			}
 			return u, response, err
 		})
 		if err == nil {
-			return made.(*syncp.NatsUserViewResponse), nil
+			u := made.(*syncp.NatsUserViewResponse)
+			if u.Name == name {
+				return u, nil
+			}
+			// It could not be found by its name, so it goes at once.
+			gone := i.retire(ctx, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id}, expires)
+			return nil, errors.Join(fmt.Errorf("%s: the control plane calls it %s: choose a shorter name for the request, or for the Destination", what, u.Name), gone)
 		}
 		if !err.again() || try == tries || !i.Cloud.wait(ctx, after) {
 			return nil, err
@@ -130,7 +136,7 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 		if listErr != nil {
 			return nil, fmt.Errorf("whether the user %s was made is not known: %w", name, listErr)
 		}
-		users = slices.DeleteFunc(users, func(u syncp.NatsUserViewResponse) bool { return u.Name != name })
+		users = slices.DeleteFunc(users, func(u syncp.NatsUserViewResponse) bool { return !madeFor(u, name, i.Now) })
 		switch len(users) {
 		case 0:
 			if err.slow { // it may still come, beside the one of another try
@@ -142,6 +148,12 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 			return nil, fmt.Errorf("%s: there are %d users of that name, which are let go of", what, len(users))
 		}
 	}
+}
+
+// madeFor tells whether a user was made for an identity of that name, of which that
+// was written down at some time. One that is older is that of another platform.
+func madeFor(u syncp.NatsUserViewResponse, name string, at time.Time) bool {
+	return u.Name == name && !u.Created.Before(at.Add(-tolerance))
 }
 
 // whole tells whether an answer about a user is there to its end.
@@ -245,9 +257,9 @@ func same[T comparable](a, b []T) bool {
 
 // Retire revokes an identity and has its user removed, or removes what is left of
 // one that has expired: then its revocation too. One that is not there is fine.
-// Where the id is not known, all users of its name or key are meant. It returns
-// those that there were.
-func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, expires time.Time) ([]issuer.Identity, error) {
+// Where the id is not known, all users of its name are meant that were made since
+// it was written down, and that of its key. It returns those that there were.
+func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, expires time.Time) ([]issuer.Identity, error) {
 	who := []issuer.Identity{identity}
 	if identity.ID == "" {
 		users, err := i.list(ctx)
@@ -256,7 +268,7 @@ func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, expires t
 		}
 		who = nil
 		for _, u := range users {
-			if u.Name == identity.Name || u.UserPublicKey == identity.User {
+			if madeFor(u, identity.Name, written) || u.UserPublicKey == identity.User {
 				who = append(who, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id})
 			}
 		}

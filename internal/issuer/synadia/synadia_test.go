@@ -171,7 +171,7 @@ func fixture(t *testing.T) issuertest.Fixture {
 	return issuertest.Fixture{
 		Issuer: &w.issuer, AccountID: w.issuer.AccountID, NATS: w.nats,
 		Retire: func(identity issuer.Identity, expires time.Time) error {
-			_, err := w.issuer.Retire(t.Context(), identity, expires)
+			_, err := w.issuer.Retire(t.Context(), identity, w.issuer.Now, expires)
 			return err
 		},
 		Outside: func() string { return fmt.Sprint(w.Requests(), w.Users(w.Account), w.Revocations(w.Account)) },

@@ -179,6 +179,15 @@ type Synadia struct {
 	// +optional
 	RequiredTags []string `json:"requiredTags,omitempty"`
 
+	// Platform is this platform's name among all that draw from the account: it is
+	// part of what tells their users apart. Each needs another one. Changing it makes
+	// the users that there are those of another platform.
+	//
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +required
+	Platform string `json:"platform"`
+
 	// TokenSecretRef names the Secret in baleen-system that holds a token of the
 	// control plane: of a service account that may manage the account's users.
 	//
@@ -194,15 +203,6 @@ type Synadia struct {
 	// +listType=set
 	// +optional
 	Servers []string `json:"servers,omitempty"`
-
-	// Platform tells the users of this platform from those of another one that
-	// draws from the same account: give each another name. Changing it makes the
-	// users that there are those of another platform.
-	//
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	// +optional
-	Platform string `json:"platform,omitempty"`
 
 	// VerifyInterval is how often the users are read, to notice what was deleted or
 	// changed in the console. It takes effect with a reconcile.
@@ -499,6 +499,8 @@ type AccountStatus struct {
 	ProviderID string `json:"providerID,omitempty"`
 	Scoped     bool   `json:"scoped,omitempty"`
 	Read       string `json:"read,omitempty"`
+	// UnknownUsers are called as this platform's users are, and it did not make them.
+	UnknownUsers int64 `json:"unknownUsers,omitempty"`
 	// Name is the account's name, where it could be looked up.
 	Name string `json:"name,omitempty"`
 	// Scope describes the role of a scoped signing key.

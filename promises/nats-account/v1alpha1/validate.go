@@ -164,7 +164,7 @@ func (y *Synadia) validate(p *field.Problems) {
 			p.Addf("spec.synadia.%s has %d characters, and at most 128 are allowed: %s", of.name, n, of.instead)
 		}
 	}
-	if y.Platform != "" && (len(y.Platform) > 63 || !platformName.MatchString(y.Platform)) {
+	if len(y.Platform) > 63 || !platformName.MatchString(y.Platform) {
 		p.Addf("spec.synadia.platform %s is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends", field.Quote(y.Platform))
 	}
 	requiredTags(p, "spec.synadia.requiredTags", y.RequiredTags)
