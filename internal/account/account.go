@@ -132,6 +132,12 @@ func Open(ctx context.Context, client platform.Client, object *unstructured.Unst
 	return opened, nil
 }
 
+// Source is the digest of what in the spec names Synadia's account.
+func (a *Account) Source() string {
+	s := a.Spec.Synadia
+	return identity.Hash(s.BaseURL, s.AccountID, s.System, s.Account, s.SigningKeyGroup)
+}
+
 // Found completes an account of Synadia's with what its control plane said.
 func (a *Account) Found(id, providerID, group string, scoped bool) {
 	a.ID, a.KeptIn, a.SigningKey, a.Scoped = id, providerID, group, scoped
@@ -178,7 +184,7 @@ func (a *Account) openSynadia(ctx context.Context, client platform.Client, statu
 			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
 	}
 	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}
-	a.Issuer, a.Unseen = made, status.Account == nil || status.ObservedGeneration != a.Generation || status.Account.ProviderID == ""
+	a.Issuer, a.Unseen = made, status.Account == nil || status.Account.Source != a.Source() || status.Account.ProviderID == ""
 	if !a.Unseen {
 		a.Found(status.Account.ID, status.Account.ProviderID, status.Account.SigningKey, status.Account.Scoped)
 	}

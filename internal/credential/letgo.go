@@ -159,7 +159,8 @@ func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
 			d.Generation = has.Generation
 			*has = d
 		case has == nil:
-			if l.Row(d.Destination, d.Generation) != nil {
+			// One without a key is the intent of just this.
+			if at := l.Row(d.Destination, d.Generation); at != nil && at.User != "" {
 				d.Generation = l.Next(d.Destination)
 			}
 			l.Add(d)

@@ -26,7 +26,7 @@ type Peer struct {
 }
 
 // mayHaveGoneAway are reasons of a failure that nobody mends in the request.
-var mayHaveGoneAway = []string{"PlatformUnavailable", "Failed", "RenderFailed", "OverlayFailed", "ConfigurationInvalid", "ClockOff"}
+var mayHaveGoneAway = []string{"PlatformUnavailable", "Failed", "RenderFailed", "OverlayFailed", "ConfigurationInvalid", "ClockOff", "IssueFailed"}
 
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {

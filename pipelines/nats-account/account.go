@@ -208,6 +208,9 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 	if slices.Contains(account.ReasonRefuted, found.reason) {
 		return nil // they would find the account wanting
 	}
+	if w.synadia != nil && w.account.KeptIn == "" {
+		return nil // nor can they be served before a run has seen it
+	}
 	for _, u := range w.users {
 		if found.err != nil && u.Terms == w.account.Terms() && !waits(w, u) {
 			continue // who waits for a revocation asks for it, and would be asked again without end

@@ -25,23 +25,42 @@ func (f *finding) visit(ctx context.Context, run *workflow.Run, w world) {
 	spec := w.account.Spec.Synadia
 	f.revocation, f.settled = "possible", func(*ledger.Ledger, ledger.Row) settlement { return pending }
 	f.verified = "the control plane was not asked"
-	found, err := w.synadia.Cloud.Look(ctx, synadia.Named{AccountID: spec.AccountID, System: spec.System, Account: spec.Account, Group: spec.SigningKeyGroup})
-	if err != nil {
+	found, err := w.synadia.Cloud.Look(ctx, synadia.Named{
+		AccountID: spec.AccountID, System: spec.System, Account: spec.Account, Group: spec.SigningKeyGroup, LastGroup: w.account.SigningKey,
+	})
+	if found == nil {
 		f.failCloud(err)
+		if f.reason == "AccountUnknown" { // what has expired there needs nobody any more
+			f.settled = func(_ *ledger.Ledger, r ledger.Row) settlement {
+				if run.Now.Before(r.Expires) {
+					return pending
+				}
+				return leftToExpire
+			}
+		}
 		return
 	}
-	if found.Scope != nil {
+	if off := run.Now.Sub(found.Time).Abs(); !found.Time.IsZero() && off > tolerance && !run.Simulated {
+		f.fail("ClockOff", fmt.Errorf("the clock says %s, and the control plane says %s: set the clock of the node that runs the pipeline; until then nothing is revoked, and no revocation is taken back",
+			run.Now.UTC().Format(time.RFC3339), found.Time.UTC().Format(time.RFC3339)))
+		return
+	}
+	f.name = found.Name
+	f.refused = func(r ledger.Row) bool { return revokedIn(found.Revocations, found.PublicKey, r) }
+	f.retire(ctx, run, w, found)
+	if err == nil && found.Scope != nil {
 		f.scope = found.Scope.Role
-		if err := needsTags(found.Scope, spec.RequiredTags, "spec.synadia.requiredTags"); err != nil {
-			f.fail("ScopeMismatch", err)
+		if tags := needsTags(found.Scope, spec.RequiredTags, "spec.synadia.requiredTags"); tags != nil {
+			f.fail("ScopeMismatch", tags)
 			return
 		}
 	}
+	if err != nil { // of the group: what is let go of has gone all the same
+		f.failCloud(err)
+		return
+	}
 	w.account.Found(found.PublicKey, found.ID, found.GroupID, found.Scope != nil)
-	f.name = found.Name
 	f.verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %q", found.GroupName)
-	f.refused = func(r ledger.Row) bool { return revokedIn(found.Revocations, found.PublicKey, r) }
-	f.retire(ctx, run, w)
 	if f.err == nil {
 		f.read(ctx, run, w)
 	}
@@ -71,37 +90,48 @@ func placeOf(l *ledger.Ledger, r ledger.Row) place {
 }
 
 // retire has the users retired that are queued, and those again whose revocation
-// somebody has undone. What the budget does not suffice for is left to the next run.
-func (f *finding) retire(ctx context.Context, run *workflow.Run, w world) {
+// somebody has undone: who could connect first, then what has expired. What the
+// budget does not suffice for is left to the next run.
+func (f *finding) retire(ctx context.Context, run *workflow.Run, w world, account *synadia.Account) {
 	f.retired = map[place][]issuer.Identity{}
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			undone := r.State == ledger.Retired && !r.Revoked.IsZero() && run.Now.Before(r.Expires) && r.User != "" && !f.refused(r)
-			if r.Basis.Account != w.account.Name || r.Basis.KeptIn == "" || r.State != ledger.Retiring && !undone || run.DryRun {
-				continue
-			}
-			there := *w.synadia
-			there.ProviderID = r.Basis.KeptIn
-			who := issuer.Identity{Name: w.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID}
-			found, err := there.Retire(ctx, who, r.Issued, r.Expires)
-			if err != nil {
-				f.failCloud(err)
-				if w.synadia.Cloud.Spent() || f.reason == "TokenRefused" {
-					return
-				}
-				continue
-			}
-			f.retired[placeOf(l, r)] = found
-		}
-	}
+	left := map[place]bool{}
 	f.settled = func(l *ledger.Ledger, r ledger.Row) settlement {
 		switch _, done := f.retired[placeOf(l, r)]; {
 		case done:
 			return revoked
-		case r.Basis.KeptIn == "": // of a provider that the account had before
+		case r.Basis.KeptIn == "", left[placeOf(l, r)]: // of a provider or an account that was there before
 			return leftToExpire
 		}
 		return pending
+	}
+	if run.DryRun {
+		return
+	}
+	for _, expired := range []bool{false, true} {
+		for _, l := range w.ledgers {
+			for _, r := range l.Rows {
+				undone := r.State == ledger.Retired && !r.Revoked.IsZero() && r.Basis.AccountID == account.PublicKey && !f.refused(r)
+				if r.Basis.Account != w.account.Name || r.Basis.KeptIn == "" || run.Now.Before(r.Expires) == expired || r.State != ledger.Retiring && (expired || !undone) {
+					continue
+				}
+				there := *w.synadia
+				there.ProviderID = r.Basis.KeptIn
+				who := issuer.Identity{Name: w.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID}
+				found, err := there.Retire(ctx, who, r.Issued, r.Expires)
+				switch {
+				case err == nil:
+					f.retired[placeOf(l, r)] = found
+				case r.Basis.KeptIn != account.ID && synadia.IsStatus(err, http.StatusForbidden, http.StatusNotFound):
+					run.Log.Warn("a user of an account that this one was before is out of the token's reach, and lives until it expires", "account", run.Identity.String(), "user", who.Name, "error", err)
+					left[placeOf(l, r)] = true
+				default:
+					f.failCloud(err)
+				}
+				if w.synadia.Cloud.Spent() || f.reason == "TokenRefused" {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -138,7 +168,12 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 			continue
 		}
 		s := seen{u, destination, generation, false}
-		if !slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+		known, err := w.knows(ctx, request, s)
+		if err != nil {
+			f.fail("LedgerDamaged", err)
+			return
+		}
+		if !known {
 			if s.stray, err = w.isNobodys(ctx, u, run.Now); err != nil {
 				f.failCloud(err)
 				return
@@ -162,6 +197,16 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 		}
 	}
 	f.lastRead, f.unknown, f.reading = run.Now, unknown, found
+}
+
+// knows tells whether a user is in the ledger of a request, be it one that draws
+// from another NatsAccount.
+func (w world) knows(ctx context.Context, request identity.Request, s seen) (bool, error) {
+	if slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+		return true, nil
+	}
+	l, err := w.book.Get(ctx, request) // or it has come since
+	return err == nil && s.row(l) != nil, err
 }
 
 // isNobodys tells whether a user that is in no ledger can be removed: nobody can have
@@ -294,7 +339,9 @@ func (w *world) openSynadia(run *workflow.Run) {
 // showSynadia adds to what the status says of an account what Synadia has of it.
 func showSynadia(w world, f finding, status v1alpha1.AccountStatus) v1alpha1.AccountStatus {
 	status.ProviderID, status.Scoped = w.account.KeptIn, w.account.KeptIn != "" && w.account.Scoped
-	status.UnknownUsers = f.unknown
+	if w.synadia != nil {
+		status.Source, status.UnknownUsers = w.account.Source(), f.unknown
+	}
 	if !f.lastRead.IsZero() {
 		status.Read = f.lastRead.UTC().Format(time.RFC3339)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -97,11 +99,13 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	if run.DryRun || len(names) == 0 {
 		return l, nil
 	}
-	var lasting, waiting []string
+	var lasting, waiting, lost []string
 	for _, name := range names {
 		_, a, err := account.Get(ctx, run.Platform, name)
 		var gone *account.NotFoundError
 		switch {
+		case errors.As(err, &gone) && abandoned(l, name, revoke, run.Now):
+			lost = append(lost, name)
 		case errors.As(err, &gone):
 			return nil, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
 		case platform.IsTransient(err):
@@ -115,6 +119,17 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	if len(lasting) > 0 {
 		run.Log.Warn("credentials live until they expire, because the account has no operator key to revoke them with", "request", run.Identity.String(), "accounts", lasting)
 		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error { l.Expire(lasting); return nil }); err != nil {
+			return nil, err
+		}
+	}
+	if len(lost) > 0 {
+		run.Log.Warn("users of accounts that are gone stay at the provider", "request", run.Identity.String(), "accounts", lost)
+		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+			for _, name := range lost {
+				abandon(l, name, run.Now)
+			}
+			return nil
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -137,6 +152,40 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 		return nil, fmt.Errorf("%d credentials of NatsUser %s are not revoked yet: NatsAccount %s was asked to and has not done so; see its status, the deletion is tried again when it has", n, run.Identity, strings.Join(waiting, ", "))
 	}
 	return l, nil
+}
+
+// abandoned tells whether nothing of an account that is gone could connect any more,
+// or need not be kept from it.
+func abandoned(l *ledger.Ledger, account string, revoke bool, now time.Time) bool {
+	return !revoke || !slices.ContainsFunc(l.Rows, func(r ledger.Row) bool {
+		return r.Basis.Account == account && r.State == ledger.Retiring && now.Before(r.Expires)
+	})
+}
+
+// abandon settles what an account that is gone would have removed.
+func abandon(l *ledger.Ledger, account string, now time.Time) {
+	for i := range l.Rows {
+		if r := &l.Rows[i]; r.Basis.Account == account && r.State == ledger.Retiring {
+			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
+		}
+	}
+}
+
+// abandonGone settles what has expired of accounts that the request drew from before
+// and that are gone.
+func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
+	for _, name := range retiringAt(l) {
+		if name == w.account.Name || !abandoned(l, name, true, run.Now) {
+			continue
+		}
+		var gone *account.NotFoundError
+		if _, _, err := account.Get(ctx, run.Platform, name); errors.As(err, &gone) {
+			abandon(l, name, run.Now)
+		} else if platform.IsTransient(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // policy is what the request says of its deletion. A spec that is wrong does not

@@ -181,6 +181,9 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 		}
 	}
 	credential.Tend(l, terms(w), run.Now)
+	if err := abandonGone(ctx, run, w, l); err != nil {
+		return err
+	}
 	return ledgers.Save(ctx, l)
 }
 
@@ -341,9 +344,26 @@ func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
 	return map[string][]byte{d.Key: c.File}
 }
 
+// patience is how many attempts may fail in a day with the account asked to clear up
+// after each, which then has it tried again: else the two would ask each other without
+// end. Afterwards all takes its course.
+const patience = 3
+
 // askAccounts has those accounts reconcile that are to revoke something.
 func askAccounts(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	for _, name := range retiringAt(l) {
+	failed := 0
+	for _, r := range l.Rows {
+		if r.User == "" {
+			failed++
+		}
+	}
+	asked := map[string]bool{}
+	for _, r := range l.Rows {
+		if r.State == ledger.Retiring && (r.User != "" || failed <= patience) {
+			asked[r.Basis.Account] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
 		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
 			return err
 		}

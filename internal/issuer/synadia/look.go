@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -14,8 +16,8 @@ import (
 
 // Named is an account as people name it: by its id, or by the names of its system
 // and of itself; and a group of signing keys by id or name, empty for the one that
-// there is.
-type Named struct{ AccountID, System, Account, Group string }
+// there is: the one that was used last, as long as it is there.
+type Named struct{ AccountID, System, Account, Group, LastGroup string }
 
 // Account is an account as the control plane has it.
 type Account struct {
@@ -27,6 +29,8 @@ type Account struct {
 	Scope *natsjwt.UserScope
 	// Revocations are up to when each key is revoked, in seconds since 1970.
 	Revocations natsjwt.RevocationList
+	// Time is the control plane's, zero if it does not tell.
+	Time time.Time
 }
 
 // UnknownError tells what is not there, or cannot be used as it is.
@@ -42,7 +46,8 @@ func unknown(reason, format string, args ...any) error {
 	return &UnknownError{reason, fmt.Sprintf(format, args...)}
 }
 
-// Look finds an account and its group, and makes sure that the group can sign.
+// Look finds an account and its group, and makes sure that the group can sign. With
+// an error that is about the group alone it returns the account too.
 func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 	id := named.AccountID
 	if id == "" {
@@ -52,8 +57,15 @@ func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 		}
 	}
 	valid := func(a *syncp.AccountViewResponse) bool { return a != nil && a.Id == id && a.AccountPublicKey != nil }
+	var now time.Time
 	view, err := call(ctx, c, "the account cannot be read", valid, func(ctx context.Context) (*syncp.AccountViewResponse, *http.Response, error) {
-		return c.api.AccountAPI.GetAccount(ctx, id).Execute()
+		a, response, err := c.api.AccountAPI.GetAccount(ctx, id).Execute()
+		if response != nil {
+			if at, unknown := http.ParseTime(response.Header.Get("Date")); unknown == nil {
+				now = at
+			}
+		}
+		return a, response, err
 	})
 	if IsStatus(err, http.StatusNotFound) {
 		return nil, unknown("AccountUnknown", "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
@@ -64,7 +76,7 @@ func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 	if !nkeys.IsValidPublicAccountKey(*view.AccountPublicKey) {
 		return nil, unknown("AccountUnknown", "the account %s has no public key that is one: correct spec.synadia", id)
 	}
-	a := &Account{ID: id, PublicKey: *view.AccountPublicKey, Name: view.Name}
+	a := &Account{ID: id, PublicKey: *view.AccountPublicKey, Name: view.Name, Time: now}
 	if view.Claims != nil && view.Claims.Nats != nil {
 		var claims natsjwt.Account
 		if err := convert(view.Claims.Nats, &claims); err != nil {
@@ -72,7 +84,7 @@ func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 		}
 		a.Revocations = claims.Revocations
 	}
-	return a, c.chooseGroup(ctx, a, named.Group)
+	return a, c.chooseGroup(ctx, a, named)
 }
 
 // find returns the id of the account of a name in the system of a name.
@@ -121,13 +133,17 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 }
 
 // chooseGroup finds the group of signing keys, and tells if it cannot sign.
-func (c *Cloud) chooseGroup(ctx context.Context, a *Account, named string) error {
+func (c *Cloud) chooseGroup(ctx context.Context, a *Account, n Named) error {
 	list, err := call(ctx, c, "the signing key groups cannot be listed", func(l *syncp.SigningKeyGroupListResponse) bool { return l != nil && l.Items != nil },
 		func(ctx context.Context) (*syncp.SigningKeyGroupListResponse, *http.Response, error) {
 			return c.api.AccountAPI.ListAccountSkGroup(ctx, a.ID).Execute()
 		})
 	if err != nil {
 		return err
+	}
+	named := n.Group
+	if named == "" && slices.ContainsFunc(list.Items, func(g syncp.SigningKeyGroupViewResponse) bool { return g.Id == n.LastGroup }) {
+		named = n.LastGroup // another that is made must not change who signs
 	}
 	var names []string
 	var found []syncp.SigningKeyGroupViewResponse

@@ -257,8 +257,9 @@ func same[T comparable](a, b []T) bool {
 
 // Retire revokes an identity and has its user removed, or removes what is left of
 // one that has expired: then its revocation too. One that is not there is fine.
-// Where the id is not known, all users of its name are meant that were made since
-// it was written down, and that of its key. It returns those that there were.
+// Where the id is not known that of its key is meant, and where that is not known
+// either, all of its name that were made since it was written down. It returns those
+// that there were.
 func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, expires time.Time) ([]issuer.Identity, error) {
 	who := []issuer.Identity{identity}
 	if identity.ID == "" {
@@ -268,7 +269,7 @@ func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, 
 		}
 		who = nil
 		for _, u := range users {
-			if madeFor(u, identity.Name, written) || u.UserPublicKey == identity.User {
+			if u.UserPublicKey == identity.User || identity.User == "" && madeFor(u, identity.Name, written) {
 				who = append(who, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id})
 			}
 		}

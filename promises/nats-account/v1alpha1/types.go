@@ -499,6 +499,8 @@ type AccountStatus struct {
 	ProviderID string `json:"providerID,omitempty"`
 	Scoped     bool   `json:"scoped,omitempty"`
 	Read       string `json:"read,omitempty"`
+	// Source is the digest of what in the spec names Synadia's account.
+	Source string `json:"source,omitempty"`
 	// UnknownUsers are called as this platform's users are, and it did not make them.
 	UnknownUsers int64 `json:"unknownUsers,omitempty"`
 	// Name is the account's name, where it could be looked up.
