@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -343,5 +344,169 @@ func (c *cloudy) inConsole(method, path string) {
 	answer := httptest.NewRecorder()
 	if c.ServeHTTP(answer, r); answer.Code >= 300 {
 		c.Fatalf("the console: %s %s: %d %s", method, path, answer.Code, answer.Body)
+	}
+}
+
+func (c *cloudy) isAsked(kind platform.Kind, namespace, name string) bool {
+	c.Helper()
+	stored, err := c.Client.Get(c.Context(), kind, namespace, name)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return stored.GetLabels()["kratix.io/manual-reconciliation"] == "true"
+}
+
+// While the control plane cannot be asked, an account that nothing is known of and
+// its requests do not ask each other without end.
+func TestSynadiaIsAwayFromTheStart(t *testing.T) {
+	c := newCloudy(t)
+	c.RevokeToken(cloudToken)
+	c.wantReason("TokenRefused", "")
+	user := onOneCluster(t)
+	o := c.Apply(user)
+	if _, reason, _ := o.Ready(); reason != "AccountUnverified" || !c.isAsked(platform.NatsAccount, "baleen-system", "commerce") {
+		t.Errorf("the request is %s", reason)
+	}
+	c.wantReason("TokenRefused", "")
+	if c.isAsked(platform.NatsUser, "team-a", "orders") {
+		t.Error("the request is asked to run, and would ask in turn")
+	}
+	c.AllowToken(cloudToken)
+	c.wantReason("Verified", "")
+	if !c.isAsked(platform.NatsUser, "team-a", "orders") {
+		t.Error("the request is not told that it can be served now")
+	}
+	if _, reason, message := c.Apply(user).Ready(); reason != "Delivered" {
+		t.Error(reason, message)
+	}
+	// A policy can be changed at any time.
+	c.RevokeToken(cloudToken)
+	c.account = strings.Replace(c.account, "maxTTL", "#", 1) + "    maxTTL: 2000h\n"
+	c.wantReason("TokenRefused", "")
+	if _, reason, message := c.Apply(user).Ready(); reason != "Delivered" {
+		t.Errorf("after a change of the policy: %s: %s", reason, message)
+	}
+}
+
+// Attempts that fail do not go on without end, nor does the ledger grow with them.
+func TestSynadiaRefusesAgainAndAgain(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	c.Fail(fakecloud.Fault{Method: "POST", Path: "/accounts/*/nats-users", Status: 403})
+	user := onOneCluster(t)
+	rounds := 0
+	c.Apply(user)
+	for c.isAsked(platform.NatsAccount, "baleen-system", "commerce") && rounds < 10 {
+		rounds++
+		c.wantReason("Verified", "")
+		if c.isAsked(platform.NatsUser, "team-a", "orders") {
+			c.Apply(user)
+		}
+	}
+	if rounds == 0 || rounds > 4 {
+		t.Errorf("%d rounds", rounds)
+	}
+	c.Heal()
+	c.Now = c.Now.Add(10 * time.Hour)
+	c.wantReason("Verified", "")
+	if !c.isAsked(platform.NatsUser, "team-a", "orders") {
+		t.Error("the request is not asked to try again")
+	}
+	if _, reason, message := c.Apply(user).Ready(); reason != "Delivered" {
+		t.Error(reason, message)
+	}
+	c.Now = c.Now.Add(26 * time.Hour)
+	c.wantReason("Verified", "")
+	c.Apply(user)
+	if n := len(c.ledger().Rows); n != 1 {
+		t.Errorf("the ledger has %d rows: %+v", n, c.ledger().Rows)
+	}
+}
+
+// What is to be revoked and takes longer than a run may is revoked in several.
+func TestSynadiaBudget(t *testing.T) {
+	c := newCloudy(t)
+	c.account = strings.Replace(c.account, "    system:", "    budget: 1s\n    system:", 1)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	for i := range 6 {
+		c.Apply(strings.Replace(user, "credentials: {", fmt.Sprintf(`credentials: {rotate: "%d", revokePrevious: Immediately, `, i), 1))
+	}
+	c.Fail(fakecloud.Fault{Method: "PUT", Delay: 350 * time.Millisecond})
+	before, runs := c.ledger().Count(ledger.Retiring), 0
+	for left := before; left > 0 && runs < before; runs++ {
+		c.Apply(c.account)
+		if now := c.ledger().Count(ledger.Retiring); now >= left {
+			t.Fatalf("%d are to be revoked after a run, and %d before", now, left)
+		} else {
+			left = now
+		}
+	}
+	if before != 5 || runs < 2 {
+		t.Errorf("%d were revoked in %d runs", before, runs)
+	}
+}
+
+// Who signs does not change because somebody makes another group, and one that is
+// disabled keeps nothing from being revoked.
+func TestSynadiaGroups(t *testing.T) {
+	c := newCloudy(t)
+	team, err := c.AddGroup(c.Account, fakecloud.Group{Name: "team"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.account = strings.Replace(c.account, "    system:", "    signingKeyGroup: team\n    system:", 1)
+	c.wantReason("Verified", `group "team"`)
+	user := onOneCluster(t)
+	first := c.Apply(user)
+	if _, err := c.AddGroup(c.Account, fakecloud.Group{Name: "more"}); err != nil {
+		t.Fatal(err)
+	}
+	c.wantReason("Verified", "")
+	if o := c.Apply(user); o.Documents() != first.Documents() {
+		t.Error("another group changes what is delivered")
+	}
+	if err := c.DisableGroup(team); err != nil {
+		t.Fatal(err)
+	}
+	c.Delete(user)
+	c.wantReason("SigningKeyUnusable", "")
+	if o := c.Delete(user); o.Err != nil || len(c.Users(c.Account)) > 0 {
+		t.Errorf("%v %s, the users %v", o.Err, o.Stderr, c.Users(c.Account))
+	}
+}
+
+// A request whose account is gone can be deleted once nothing is left to revoke, or
+// if that is wanted.
+func TestSynadiaAccountIsGone(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Apply(user)
+	if o := c.Delete(c.account); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	if o := c.Delete(user); o.Err == nil || !strings.Contains(o.Stderr, "NatsAccount commerce of NatsUser team-a/orders is gone") {
+		t.Error(o.Err, o.Stderr)
+	}
+	c.Now = c.Now.Add(31 * 24 * time.Hour)
+	if o := c.Delete(user); o.Err != nil {
+		t.Error(o.Err, o.Stderr)
+	}
+}
+
+// Two NatsAccounts with policies of their own may draw from one account.
+func TestSynadiaTwoAccountsInOne(t *testing.T) {
+	c := newCloudy(t)
+	other := strings.Replace(c.account, "name: commerce, namespace", "name: payments, namespace", 1)
+	c.wantReason("Verified", "")
+	c.Apply(other)
+	c.Apply(onOneCluster(t))
+	c.Now = c.Now.Add(25 * time.Hour)
+	if _, reason, message := c.Apply(other).Ready(); reason != "Verified" || strings.Contains(message, "did not make") {
+		t.Errorf("%s: %s", reason, message)
+	}
+	if users := c.Users(c.Account); len(users) != 1 {
+		t.Errorf("the cloud has %v", users)
 	}
 }

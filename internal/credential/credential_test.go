@@ -227,6 +227,14 @@ func TestImport(t *testing.T) {
 			t.Errorf("%s: a second time gives %s", test.name, states(test.ledger))
 		}
 	}
+	// An intent of which the key is not known yet is that of what is delivered.
+	intent := row(2, ledger.Intended, RotationRequested, 1)
+	intent.User = ""
+	if l := book(one, intent); true {
+		if Import(l, delivered, start.Add(2*day)); states(l) != "1 Active+, 2 Active+" {
+			t.Error(states(l))
+		}
+	}
 	// Two histories of one generation: both are known from then on, and numbers grow.
 	other := row(2, ledger.Active, RenewalDue, 3)
 	other.User = "U9"
