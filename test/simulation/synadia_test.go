@@ -196,7 +196,9 @@ func (w *world) checkCloud() {
 	known := map[string]bool{}
 	for _, l := range w.ledgers() {
 		for _, r := range l.Rows {
-			if r.State == ledger.Active && r.Lost.IsZero() {
+			// One that is known from what is delivered alone, and was deleted meanwhile,
+			// never gets an id.
+			if r.State == ledger.Active && r.Lost.IsZero() && r.ID != "" {
 				known[r.ID] = true
 			}
 		}
