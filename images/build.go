@@ -103,9 +103,19 @@ func (b builder) build(ctx context.Context, names []string) ([]image, error) {
 	return images, nil
 }
 
+// generated are modules of generated code, most of which never runs: without
+// inlining it takes 2 MiB less.
+var generated = []string{
+	"k8s.io/api", "k8s.io/client-go", "k8s.io/kube-openapi", "k8s.io/apiextensions-apiserver", "github.com/google/gnostic-models",
+	"google.golang.org", "github.com/synadia-io", "github.com/itchyny",
+}
+
 // compile builds the binaries into a folder.
 func (b builder) compile(ctx context.Context, names []string, arch, folder string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", folder + string(filepath.Separator)}
+	for _, packages := range generated {
+		args = append(args, "-gcflags="+packages+"/...=-l")
+	}
 	for _, name := range names {
 		args = append(args, "./cmd/"+name)
 	}
