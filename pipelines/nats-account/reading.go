@@ -1,0 +1,188 @@
+package natsaccount
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+// read reads the users of the account, if it is time for that.
+func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
+	if run.Now.Before(w.lastRead.Add(w.account.Spec.Synadia.VerifyInterval.Value())) {
+		return
+	}
+	users, err := w.synadia.Users(ctx)
+	if err != nil {
+		f.failCloud(err)
+		return
+	}
+	found := &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, map[string]bool{}, w.account.KeptIn, w.account.ID, w.account.Name}
+	unknown := int64(0)
+	for _, u := range users {
+		found.users[u.ID] = u
+		request, destination, generation, ok := w.account.NamedFor(u.Name)
+		if !ok {
+			continue
+		}
+		s := seen{u, destination, generation, false}
+		known, err := w.knows(ctx, request, s)
+		if err != nil {
+			f.fail("PlatformUnavailable", err)
+			return
+		}
+		if !known {
+			if s.stray, err = w.isNobodys(ctx, u, run.Now); err != nil {
+				f.failCloud(err)
+				return
+			}
+			if !s.stray {
+				unknown++
+			}
+		}
+		found.of[request] = append(found.of[request], s)
+	}
+	// Of those written down before the list was made.
+	for _, l := range w.ledgers {
+		for _, r := range l.Rows {
+			if _, there := found.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.KeptIn != w.account.KeptIn || !r.Lost.IsZero() {
+				continue
+			}
+			if found.gone[r.ID], err = w.synadia.Gone(ctx, r.ID); err != nil {
+				f.failCloud(err)
+				return
+			}
+		}
+	}
+	f.lastRead, f.unknown, f.reading = run.Now, unknown, found
+}
+
+// knows tells whether a user is in the ledger of a request, be it one that draws
+// from another NatsAccount.
+func (w world) knows(ctx context.Context, request identity.Request, s seen) (bool, error) {
+	if slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+		return true, nil
+	}
+	l, err := w.book.Get(ctx, request) // or it has come since
+	if err != nil && !platform.IsTransient(err) {
+		return true, nil // who cannot be read may have it
+	}
+	return err == nil && s.row(l) != nil, err
+}
+
+// isNobodys tells whether a user that is in no ledger can be removed: nobody can have
+// its credentials, or they have expired. Others may be in use: the ledger may be
+// lost, or another platform may have the same name.
+func (w world) isNobodys(ctx context.Context, u synadia.User, now time.Time) (bool, error) {
+	if u.Expires > 0 && now.Unix() >= u.Expires {
+		return true, nil
+	}
+	downloaded, err := w.synadia.Downloaded(ctx, u.ID)
+	return !downloaded, err
+}
+
+// reading is what the control plane has.
+type reading struct {
+	of    map[identity.Request][]seen
+	users map[string]synadia.User // by id
+	gone  map[string]bool         // ids that were written down, and are of none
+	// keptIn, accountID and account name the account.
+	keptIn, accountID, account string
+}
+
+// seen is a user that was made for a generation.
+type seen struct {
+	synadia.User
+	destination string
+	generation  int64
+	// stray: no ledger had it, and nobody can use it.
+	stray bool
+}
+
+// row returns where a ledger has the user, nil if it has not. A row of which the
+// user is not known yet may be about to get it.
+func (s seen) row(l *ledger.Ledger) *ledger.Row {
+	i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool {
+		return r.ID == s.ID || r.User == s.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == s.destination && r.Generation == s.generation
+	})
+	if i < 0 {
+		return nil
+	}
+	return &l.Rows[i]
+}
+
+// compare writes down what the control plane has otherwise than the ledger, and
+// tells whether that is news. Pure.
+func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
+	note := func(at *time.Time, is bool) {
+		switch {
+		case is && at.IsZero():
+			*at, news = now, true
+		case !is && !at.IsZero():
+			*at, news = time.Time{}, true
+		}
+	}
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		if r.State != ledger.Active || r.Basis.KeptIn != c.keptIn {
+			continue
+		}
+		if c.gone[r.ID] && r.Lost.IsZero() {
+			r.Lost, news = now, true
+		}
+		if u, there := c.users[r.ID]; there && r.Settings != "" {
+			note(&r.Drifted, u.Settings != r.Settings)
+		}
+	}
+	for _, u := range c.of[l.Request] {
+		r := u.row(l)
+		if r != nil && r.ID == "" && r.User == u.PublicKey { // known from what was delivered alone
+			r.ID = u.ID
+		}
+		if r != nil || !u.stray {
+			continue
+		}
+		row := ledger.Row{
+			Destination: u.destination, Generation: u.generation, State: ledger.Active, Stray: true, User: u.PublicKey, ID: u.ID,
+			Issued: now, Expires: expiry(u.User, now), Basis: ledger.Basis{Account: c.account, AccountID: c.accountID, KeptIn: c.keptIn},
+		}
+		if l.Row(u.destination, u.generation) != nil {
+			row.Generation = l.Next(u.destination)
+		}
+		l.Add(row)
+		news = true
+	}
+	return news
+}
+
+// expiry is by when a user that was found has nothing left that could connect.
+func expiry(u synadia.User, now time.Time) time.Time {
+	if u.Expires > 0 {
+		return time.Unix(u.Expires, 0).UTC()
+	}
+	return now.AddDate(10, 0, 0) // never
+}
+
+// orphans returns ledgers for requests that are not there, but of which the control
+// plane has users: nobody else would look for them.
+func (c *reading) orphans(w *world) []*ledger.Ledger {
+	var ledgers []*ledger.Ledger
+	for request, users := range c.of {
+		if !slices.ContainsFunc(users, func(u seen) bool { return u.stray }) {
+			continue
+		}
+		known := slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })
+		alive := slices.ContainsFunc(w.all, func(u natsUser) bool { return u.Namespace == request.Namespace && u.Name == request.Name })
+		if !known && !alive {
+			ledgers = append(ledgers, &ledger.Ledger{Request: request})
+		}
+	}
+	slices.SortFunc(ledgers, func(a, b *ledger.Ledger) int { return cmp.Compare(a.Request.String(), b.Request.String()) })
+	return ledgers
+}
