@@ -161,6 +161,8 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		}
 		switch {
 		case row.retired:
+		case r.User == "" && r.State != ledger.Intended:
+			row.Attention = fmt.Sprintf("the attempt to issue it failed: NatsAccount %s has not cleared up after it yet", row.Account)
 		case r.Unrevoked(now):
 			row.State, row.Attention = "Unrevoked", "it was let go of, and can connect until it expires: nobody has revoked it"
 		case r.State == ledger.Intended:

@@ -387,6 +387,9 @@ func (c *credentialsDemo) remove(ctx context.Context) error {
 	if _, err := c.workflow(ctx, kratix.Delete, "user-rotated.yaml", c.stderr); err != nil {
 		return err
 	}
+	if err := term.Table(c.w, c.colors, []term.Cell{{Text: "  Asked again: NatsUser team-a/orders is deleted", Style: term.Green}}); err != nil {
+		return err
+	}
 	if c.cloud != nil {
 		if users := c.cloud.Users(c.cloud.Account); len(users) > 0 {
 			return fmt.Errorf("the control plane still has %d users", len(users))

@@ -76,13 +76,20 @@ type Credential struct {
 	Settings string
 }
 
+// NotMadeError is a refusal after which it is certain that nothing was made.
+type NotMadeError struct{ Err error }
+
+func (e *NotMadeError) Error() string { return e.Err.Error() }
+func (e *NotMadeError) Unwrap() error { return e.Err }
+
 // Issuer makes identities.
 type Issuer interface {
 	// Propose makes up an identity without any effect outside, so that it can be
 	// written down before it is issued.
 	Propose(name string) (Identity, error)
 	// Issue makes the identity, which may then do what is granted until it expires.
-	// After an error the identity may be there or not: it is to be let go of.
+	// After an error the identity may be there or not, and is to be let go of, but for
+	// a [NotMadeError].
 	Issue(ctx context.Context, identity Identity, grant Grant, expires time.Time) (Credential, error)
 	// Sample returns what Issue would, as far as one can tell without any effect
 	// outside: of the same form and size, and it connects nowhere. Its error says

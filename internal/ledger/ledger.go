@@ -151,7 +151,7 @@ type Row struct {
 // Unrevoked tells whether an identity that was let go of can still connect, until
 // it expires: there was nothing to revoke it with, or it was to be left alone.
 func (r Row) Unrevoked(now time.Time) bool {
-	return r.State == Retired && r.Revoked.IsZero() && now.Before(r.Expires)
+	return r.State == Retired && r.User != "" && r.Revoked.IsZero() && now.Before(r.Expires)
 }
 
 // Tombstone marks a request that is being deleted.
@@ -199,6 +199,11 @@ func (l *Ledger) Add(row Row) {
 	slices.SortFunc(l.Rows, func(a, b Row) int {
 		return cmp.Or(strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
 	})
+}
+
+// Remove takes a row out.
+func (l *Ledger) Remove(destination string, generation int64) {
+	l.Rows = slices.DeleteFunc(l.Rows, func(r Row) bool { return r.Destination == destination && r.Generation == generation })
 }
 
 // Current returns what a destination has now: its newest active row of which there

@@ -299,7 +299,7 @@ func queued(w world) int {
 	n := 0
 	for _, l := range w.ledgers {
 		for _, r := range l.Rows {
-			if r.State == ledger.Retiring && r.Basis.Account == w.account.Name {
+			if r.State == ledger.Retiring && r.User != "" && r.Basis.Account == w.account.Name {
 				n++
 			}
 		}

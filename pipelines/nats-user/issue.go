@@ -290,6 +290,10 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 		rows[i] = row
 		return err
 	})
+	var nothing *issuer.NotMadeError
+	if errors.As(err, &nothing) && len(names) == 1 { // nobody need look for it
+		l.Remove(names[0], made[names[0]].Generation)
+	}
 	if err != nil {
 		return err
 	}

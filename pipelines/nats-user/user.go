@@ -146,7 +146,7 @@ func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.
 		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
 			return nil, err
 		}
-		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has another signing key than its last run saw, or has not run yet: it was asked to look at it, and to tell this request", name))
+		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", name))
 	case opened.Refuted != "":
 		return nil, workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", name, opened.Refuted))
 	}
@@ -216,7 +216,7 @@ func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
 func alive(l *ledger.Ledger, destination string, now time.Time) int {
 	n := 0
 	for _, r := range l.Rows {
-		if r.Destination == destination && now.Before(r.Expires) {
+		if r.Destination == destination && r.User != "" && now.Before(r.Expires) {
 			n++
 		}
 	}
@@ -339,10 +339,21 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 	if names := drifted(l); len(names) > 0 {
 		result.Message += fmt.Sprintf("; the user was changed at the provider, which what is delivered does not show: %s", strings.Join(names, ", "))
 	}
-	if n := l.Count(ledger.Retiring); n > 0 {
+	if n := leaving(l); n > 0 {
 		result.Message += fmt.Sprintf("; waiting for NatsAccount %s to revoke %d former credentials", strings.Join(retiringAt(l), ", "), n)
 	}
 	return result
+}
+
+// leaving counts the credentials that are to be revoked: what was never made is none.
+func leaving(l *ledger.Ledger) int {
+	n := 0
+	for _, r := range l.Rows {
+		if r.State == ledger.Retiring && r.User != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // drifted are the clusters whose user was changed by somebody else.

@@ -36,7 +36,7 @@ func main() {
 	defer stop()
 	c := config{
 		token: os.Getenv("SYNADIA_TOKEN"), account: os.Getenv("SYNADIA_ACCOUNT"), group: os.Getenv("SYNADIA_GROUP"),
-		url: cmp.Or(os.Getenv("SYNADIA_URL"), "https://cloud.synadia.com"), nats: os.Getenv("SYNADIA_NATS"), patience: 15 * time.Second,
+		url: strings.TrimRight(cmp.Or(os.Getenv("SYNADIA_URL"), "https://cloud.synadia.com"), "/"), nats: os.Getenv("SYNADIA_NATS"), patience: 15 * time.Second,
 	}
 	if c.token == "" || c.account == "" {
 		fmt.Fprintln(os.Stderr, "live: set SYNADIA_TOKEN, and SYNADIA_ACCOUNT to the id of an account that nothing depends on; SYNADIA_URL, SYNADIA_GROUP and SYNADIA_NATS (a server's URL) have defaults")
@@ -101,7 +101,7 @@ func (a *asker) RoundTrip(r *http.Request) (*http.Response, error) {
 func ask(ctx context.Context, c config) (answers []answer, err error) {
 	found, err := synadia.Open(c.url, c.token, time.Minute).Look(ctx, synadia.Named{AccountID: c.account, Group: c.group})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w (here these are SYNADIA_URL, SYNADIA_TOKEN, SYNADIA_ACCOUNT, which is an id, and SYNADIA_GROUP)", err)
 	}
 	a := &asker{config: c, found: found, prefix: "baleen-live-" + strings.ToLower(rand.Text()[:8]), made: map[string]string{}, headers: map[string]string{}}
 	settings := syncp.NewConfiguration()

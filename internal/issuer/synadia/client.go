@@ -125,7 +125,7 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	e := &Error{What: what}
 	e.slow = errors.Is(err, context.DeadlineExceeded)
 	if response == nil {
-		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, and that Pods may connect there", c.plain(err))
+		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, that Pods may connect there, and that they trust its certificate (HTTPS_PROXY, SSL_CERT_FILE)", c.plain(err))
 		return nil, after, e
 	}
 	e.Status = response.StatusCode

@@ -109,6 +109,7 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 		asked.JwtSettings.Permissions = syncp.Permissions{}
 	}
 	what := fmt.Sprintf("the user %s cannot be made", name)
+	lost := false // some answer was
 	for try := 1; ; try++ {
 		made, after, err := i.Cloud.once(ctx, what, try, func(ctx context.Context) (any, *http.Response, error) {
 			u, response, err := i.Cloud.api.AccountAPI.CreateUser(ctx, i.ProviderID).NatsUserCreateRequest(asked).Execute()
@@ -126,7 +127,11 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 			gone := i.retire(ctx, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id}, expires)
 			return nil, errors.Join(fmt.Errorf("%s: the control plane calls it %s: choose a shorter name for the request, or for the Destination", what, u.Name), gone)
 		}
+		lost = lost || err.Lost
 		if !err.again() || try == tries || !i.Cloud.wait(ctx, after) {
+			if !lost {
+				return nil, &issuer.NotMadeError{Err: err}
+			}
 			return nil, err
 		}
 		if !err.Lost { // it was refused, and had no effect
