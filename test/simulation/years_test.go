@@ -49,7 +49,7 @@ var totals struct{ events, runs, generations, connections atomic.Int64 }
 // and every request to it may go wrong too.
 func TestYearsInCloud(t *testing.T) {
 	synadia.Transport = clouds
-	years(t, (*seeds+1)/2, true)
+	years(t, (*seeds+4)/5, true)
 }
 
 func years(t *testing.T, n int, inCloud bool) {
