@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -36,14 +37,7 @@ type live struct {
 
 func newLive(t *testing.T) *live {
 	t.Helper()
-	system, err := natslocal.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := system.Start(true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(system.Stop)
+	system := natstest.Start(t)
 	l := &live{T: t, Scenario: scenario.New(t, platformDir, stages), system: system}
 	l.Now = time.Now().UTC().Truncate(time.Second) // servers have a clock of their own
 	l.account = fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1

@@ -11,7 +11,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 )
@@ -27,16 +27,10 @@ type cloudy struct {
 
 func newCloudy(t *testing.T) *cloudy {
 	t.Helper()
-	system, err := natslocal.New(t.TempDir())
-	if err == nil {
-		err = system.Start(true)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(system.Stop)
+	system := natstest.Start(t)
 	c := &cloudy{live: live{T: t, Scenario: scenario.New(t, platformDir, stages), system: system}}
 	c.Now = time.Now().UTC().Truncate(time.Second) // the cloud has a clock of its own
+	var err error
 	if c.Cloud, err = fakecloud.New(fakecloud.Options{NATS: system, Tokens: []string{cloudToken}, Now: func() time.Time { return c.Now }}); err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +375,7 @@ func TestSynadiaIsAwayFromTheStart(t *testing.T) {
 	}
 	// A policy can be changed at any time.
 	c.RevokeToken(cloudToken)
-	c.account = strings.Replace(c.account, "maxTTL", "#", 1) + "    maxTTL: 2000h\n"
+	c.account += "    maxTTL: 2000h\n"
 	c.wantReason("TokenRefused", "")
 	if _, reason, message := c.Apply(user).Ready(); reason != "Delivered" {
 		t.Errorf("after a change of the policy: %s: %s", reason, message)
@@ -451,16 +445,22 @@ func TestSynadiaBudget(t *testing.T) {
 // disabled keeps nothing from being revoked.
 func TestSynadiaGroups(t *testing.T) {
 	c := newCloudy(t)
-	team, err := c.AddGroup(c.Account, fakecloud.Group{Name: "team"})
+	account, err := c.AddAccount(c.System, "of a team")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.account = strings.Replace(c.account, "    system:", "    signingKeyGroup: team\n    system:", 1)
+	team, err := c.AddGroup(account, fakecloud.Group{Name: "team"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.account = strings.Replace(c.account, "account: commerce", "account: of a team", 1) // and no group is named
 	c.wantReason("Verified", `group "team"`)
 	user := onOneCluster(t)
 	first := c.Apply(user)
-	if _, err := c.AddGroup(c.Account, fakecloud.Group{Name: "more"}); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"more", "Default"} {
+		if _, err := c.AddGroup(account, fakecloud.Group{Name: name}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c.wantReason("Verified", "")
 	if o := c.Apply(user); o.Documents() != first.Documents() {
@@ -471,8 +471,8 @@ func TestSynadiaGroups(t *testing.T) {
 	}
 	c.Delete(user)
 	c.wantReason("SigningKeyUnusable", "")
-	if o := c.Delete(user); o.Err != nil || len(c.Users(c.Account)) > 0 {
-		t.Errorf("%v %s, the users %v", o.Err, o.Stderr, c.Users(c.Account))
+	if o := c.Delete(user); o.Err != nil || len(c.Users(account)) > 0 {
+		t.Errorf("%v %s, the users %v", o.Err, o.Stderr, c.Users(account))
 	}
 }
 
@@ -492,6 +492,122 @@ func TestSynadiaAccountIsGone(t *testing.T) {
 	c.Now = c.Now.Add(31 * 24 * time.Hour)
 	if o := c.Delete(user); o.Err != nil {
 		t.Error(o.Err, o.Stderr)
+	}
+	// With Retain it can be deleted at once, also with a generation that has expired.
+	c.wantReason("Verified", "")
+	retained := user + "  deletionPolicy: Retain\n"
+	c.Apply(retained)
+	c.Now = c.Now.Add(21 * 24 * time.Hour)
+	c.Apply(retained)
+	c.Now = c.Now.Add(10 * 24 * time.Hour)
+	if o := c.Delete(c.account); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	if o := c.Delete(retained); o.Err != nil {
+		t.Error(o.Err, o.Stderr)
+	}
+}
+
+// An account may be changed for another. What is left in the former one goes too,
+// and where the token does not reach it any more keeps nothing else from going.
+func TestSynadiaFormerAccount(t *testing.T) {
+	for _, reached := range []bool{true, false} {
+		c := newCloudy(t)
+		c.wantReason("Verified", "")
+		user := onOneCluster(t)
+		c.Apply(user)
+		former := c.ledger().Current("eu-1").User
+		other, err := c.AddAccount(c.System, "other")
+		if err == nil {
+			_, err = c.AddGroup(other, fakecloud.Group{Name: "Default"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.account = strings.Replace(c.account, "account: commerce", "account: other", 1)
+		c.wantReason("Verified", "")
+		rotated := func(rotate string) string {
+			return strings.Replace(user, "credentials: {", `credentials: {rotate: "`+rotate+`", revokePrevious: Immediately, `, 1)
+		}
+		c.Apply(rotated("1"))
+		c.Apply(rotated("2"))
+		if l := c.ledger(); l.Current("eu-1").Basis.KeptIn != other || l.Count(ledger.Retiring) != 2 {
+			t.Fatalf("the ledger has %+v", l.Rows)
+		}
+		if !reached {
+			c.Fail(fakecloud.Fault{Path: "/accounts/" + c.Account + "/*/*", Status: 403})
+		}
+		c.wantReason("Verified", "")
+		for _, r := range c.ledger().Rows {
+			if r.State == ledger.Retiring || r.State == ledger.Retired && r.Revoked.IsZero() != (r.User == former && !reached) {
+				t.Errorf("reached: %t, generation %d is %s, revoked %s", reached, r.Generation, r.State, r.Revoked)
+			}
+		}
+		c.asked()
+		c.wantReason("Verified", "")
+		if asked := c.asked(); strings.Contains(asked, "PUT") || strings.Contains(asked, "DELETE") {
+			t.Errorf("reached: %t, with nothing to do it asks\n%s", reached, asked)
+		}
+		for range 3 { // expires, is cleared up after, and is forgotten
+			c.Now = c.Now.Add(20 * 24 * time.Hour)
+			c.Apply(rotated("2"))
+			c.wantReason("Verified", "")
+		}
+		c.Apply(rotated("2"))
+		if rows := c.ledger().Rows; rows[0].User == former {
+			t.Errorf("reached: %t, the former account's is never forgotten: %+v", reached, rows[0])
+		}
+	}
+}
+
+// What is left of an account that the request drew from before, and that is gone, is
+// not waited for without end.
+func TestSynadiaFormerAccountIsGone(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Apply(user)
+	c.Apply(strings.Replace(c.account, "name: commerce, namespace", "name: payments, namespace", 1))
+	moved := strings.Replace(user, "accountRef: {name: commerce}", "accountRef: {name: payments}", 1)
+	c.Apply(moved)
+	if o := c.Delete(c.account); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	c.Now = c.Now.Add(31 * 24 * time.Hour)
+	c.Apply(moved)
+	if _, _, message := c.Apply(moved).Ready(); strings.Contains(message, "NatsAccount commerce") {
+		t.Error(message)
+	}
+	c.Now = c.Now.Add(25 * time.Hour)
+	c.Apply(moved)
+	for _, r := range c.ledger().Rows {
+		if r.Basis.Account == "commerce" {
+			t.Errorf("it is never forgotten: %+v", r)
+		}
+	}
+}
+
+// A request that had its effect twice, with its answer lost, leaves nothing: neither
+// of the users, and once they would have expired no revocation.
+func TestSynadiaTwoOfOneName(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	user := onOneCluster(t)
+	c.Fail(fakecloud.Fault{Method: "POST", Path: "/accounts/*/nats-users", Nth: 1, Twice: true, Late: true, Status: 502})
+	if _, reason, message := c.Apply(user).Ready(); reason != "IssueFailed" || !strings.Contains(message, "there are 2 users of that name, which are let go of") {
+		t.Errorf("%s: %s", reason, message)
+	}
+	c.Heal()
+	c.wantReason("Verified", "")
+	if users, revoked := c.Users(c.Account), c.Revocations(c.Account); len(users) != 0 || len(revoked) != 2 {
+		t.Errorf("the cloud has the users %v and the revocations %v", users, revoked)
+	}
+	c.Apply(user)
+	c.Now = c.Now.Add(31 * 24 * time.Hour)
+	c.Apply(user)
+	c.wantReason("Verified", "")
+	if users, revoked := c.Users(c.Account), c.Revocations(c.Account); len(users) != 1 || len(revoked) != 0 {
+		t.Errorf("later the cloud has the users %v and the revocations %v", users, revoked)
 	}
 }
 

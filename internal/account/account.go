@@ -55,6 +55,11 @@ type Account struct {
 	Refuted string
 }
 
+// CorrectsDrift tells whether a user that was changed at the provider is replaced.
+func (a *Account) CorrectsDrift() bool {
+	return a.Spec.Synadia != nil && a.Spec.Synadia.DriftPolicy == v1alpha1.DriftCorrect
+}
+
 // UserName returns how the user of a generation is called in the account: readable,
 // and where the provider finds it by its name, unique.
 func (a *Account) UserName(request identity.Request, destination string, generation int64) string {

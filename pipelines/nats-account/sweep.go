@@ -201,47 +201,54 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 }
 
 func update(l *ledger.Ledger, run *workflow.Run, name string, found finding) {
+	now := run.Now.UTC().Truncate(time.Second)
+	var others []ledger.Row
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		now := run.Now.UTC().Truncate(time.Second)
 		switch {
 		case r.Basis.Account != name:
 		case r.State == ledger.Active && r.Revoked.IsZero() && found.refused(*r):
 			r.Revoked = now
-		case r.State != ledger.Retiring:
-		case found.settled(l, *r) == revoked && r.Basis.KeptIn != "":
-			removed(l, r, found.retired[placeOf(l, *r)], now)
-		case found.settled(l, *r) == revoked:
-			r.State, r.Revoked = ledger.Retired, now
-		case found.settled(l, *r) == leftToExpire:
-			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
+		case r.State == ledger.Retiring:
+			others = append(others, settleRow(r, found.settled(l, *r), found.retired[placeOf(l, *r)], now)...)
 		}
+	}
+	for _, other := range others {
+		other.Generation = l.Next(other.Destination)
+		l.Add(other)
 	}
 }
 
-// removed writes down that the provider keeps no user of an identity any more, and
-// perhaps a revocation until it expires. What was never committed may turn out to
-// be no user, or several.
-func removed(l *ledger.Ledger, r *ledger.Row, found []issuer.Identity, now time.Time) {
+// settleRow writes down what became of an identity. Where the provider keeps users,
+// one that was never committed may turn out to be none, or several: it returns rows
+// for the others. Pure.
+func settleRow(r *ledger.Row, became settlement, users []issuer.Identity, now time.Time) (others []ledger.Row) {
+	if became == pending {
+		return nil
+	}
 	r.State = ledger.Retired
-	if r.User == "" && len(found) > 0 {
-		r.User, r.ID = found[0].User, found[0].ID
-	}
+	expired := !now.Before(r.Expires)
 	switch {
-	case r.User == "": // there never was one
-		r.Removed, r.Expires = true, now
-	case now.Before(r.Expires):
+	case r.Basis.KeptIn == "" && became == revoked:
 		r.Revoked = now
+	case r.Basis.KeptIn == "":
+	case became == leftToExpire:
+		r.Removed = expired
+	case r.User == "" && len(users) == 0: // there never was one
+		r.Removed, r.Expires = true, now
 	default:
-		r.Removed = true
-	}
-	row := *r // of which the slice may move
-	for _, other := range found {
-		if other.User != row.User {
-			l.Add(ledger.Row{
-				Destination: row.Destination, Generation: l.Next(row.Destination), State: row.State, User: other.User, ID: other.ID, Issued: row.Issued,
-				Expires: row.Expires, Revoked: row.Revoked, Removed: row.Removed, Basis: row.Basis,
-			})
+		if r.User == "" {
+			r.User, r.ID = users[0].User, users[0].ID
+		}
+		if r.Removed = expired; !expired { // the revocation stays until then
+			r.Revoked = now
 		}
 	}
+	for _, u := range users {
+		if other := *r; u.User != r.User {
+			other.User, other.ID = u.User, u.ID
+			others = append(others, other)
+		}
+	}
+	return others
 }

@@ -104,7 +104,7 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 		_, a, err := account.Get(ctx, run.Platform, name)
 		var gone *account.NotFoundError
 		switch {
-		case errors.As(err, &gone) && abandoned(l, name, revoke, run.Now):
+		case errors.As(err, &gone) && abandoned(l, name, run.Now):
 			lost = append(lost, name)
 		case errors.As(err, &gone):
 			return nil, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
@@ -154,10 +154,10 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	return l, nil
 }
 
-// abandoned tells whether nothing of an account that is gone could connect any more,
-// or need not be kept from it.
-func abandoned(l *ledger.Ledger, account string, revoke bool, now time.Time) bool {
-	return !revoke || !slices.ContainsFunc(l.Rows, func(r ledger.Row) bool {
+// abandoned tells whether nothing that an account, which is gone, was to revoke could
+// connect any more.
+func abandoned(l *ledger.Ledger, account string, now time.Time) bool {
+	return !slices.ContainsFunc(l.Rows, func(r ledger.Row) bool {
 		return r.Basis.Account == account && r.State == ledger.Retiring && now.Before(r.Expires)
 	})
 }
@@ -175,7 +175,7 @@ func abandon(l *ledger.Ledger, account string, now time.Time) {
 // and that are gone.
 func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
 	for _, name := range retiringAt(l) {
-		if name == w.account.Name || !abandoned(l, name, true, run.Now) {
+		if name == w.account.Name || !abandoned(l, name, run.Now) {
 			continue
 		}
 		var gone *account.NotFoundError

@@ -23,7 +23,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
-	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
@@ -242,7 +241,7 @@ func want(w world, name string) credential.Want {
 	return credential.Want{
 		Destination:  name,
 		RenewBefore:  spec.Credentials.RenewalWindow(),
-		CorrectDrift: w.account.Spec.Synadia != nil && w.account.Spec.Synadia.DriftPolicy == accountv1alpha1.DriftCorrect,
+		CorrectDrift: w.account.CorrectsDrift(),
 		Basis: ledger.Basis{
 			Account:    w.account.Name,
 			AccountID:  w.account.ID,

@@ -6,20 +6,13 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 )
 
 // The stand-in is asked, of which the answers are known; nothing is left.
 func TestAskTheStandIn(t *testing.T) {
 	for _, revokes := range []bool{false, true} {
-		system, err := natslocal.New(t.TempDir())
-		if err == nil {
-			err = system.Start(true)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(system.Stop)
+		system := natstest.Start(t)
 		cloud, err := fakecloud.New(fakecloud.Options{NATS: system, Tokens: []string{"token"}, DeleteRevokes: revokes})
 		if err != nil {
 			t.Fatal(err)

@@ -177,9 +177,8 @@ func (w *world) someCloudFault() fault {
 	case 5:
 		f.ContentType, f.Late = "text/html", false
 	case 6:
-		f.Twice, f.Late = true, false
+		f.Twice, f.Late = true, true
 		f.Method, f.Status = "POST", http.StatusBadGateway
-		f.Late = true
 	case 7:
 		f.Status, f.Late = http.StatusNotFound, false
 		f.Method = "GET"

@@ -60,20 +60,6 @@ func Run(t *testing.T, make func(*testing.T) Fixture) {
 	}
 }
 
-// Start returns servers that run until the test ends.
-func Start(t *testing.T) *natslocal.System {
-	t.Helper()
-	system, err := natslocal.New(t.TempDir())
-	if err == nil {
-		err = system.Start(true)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(system.Stop)
-	return system
-}
-
 type suite struct {
 	*testing.T
 	Fixture

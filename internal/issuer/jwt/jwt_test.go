@@ -12,11 +12,12 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 )
 
 // fixture is an issuer for the account of servers, which revoke by the account.
 func fixture(t *testing.T) issuertest.Fixture {
-	system := issuertest.Start(t)
+	system := natstest.Start(t)
 	account := func() *natsjwt.AccountClaims {
 		claims, err := system.Account(system.AccountID)
 		if err != nil {

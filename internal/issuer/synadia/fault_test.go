@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	// Test fixtures: a seed and a JWT of a user that exists nowhere.
 	secretSeed = "SUADVQJWLKOFTQUNHXZWDBGEQPTJP5TIGEQCJSAAXTOYZ2SY6HXYKQ7FZI"
 	secretJWT  = "eyJ0eXAiOiJKV1QifQ.eyJqdGkiOiJBIn0.c2lnbmF0dXJl"
 	slow       = 20 * time.Second // longer than a request may take

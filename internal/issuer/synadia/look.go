@@ -96,7 +96,7 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var ids, sees []string
+	var ids []string
 	for _, team := range teams.Items {
 		systems, err := call(ctx, c, "the systems cannot be listed", func(l *syncp.SystemListResponse) bool { return l != nil && l.Items != nil },
 			func(ctx context.Context) (*syncp.SystemListResponse, *http.Response, error) {
@@ -106,7 +106,6 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 			return "", err
 		}
 		for _, system := range systems.Items {
-			sees = append(sees, "the system "+system.Name)
 			if system.Name != named.System {
 				continue
 			}
@@ -118,7 +117,6 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 				return "", err
 			}
 			for _, account := range accounts.Items {
-				sees = append(sees, "its account "+account.Name)
 				if account.Name == named.Account {
 					ids = append(ids, account.Id)
 				}
@@ -127,7 +125,7 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 	}
 	switch len(ids) {
 	case 0:
-		return "", unknown("AccountUnknown", "the token sees no account %q in a system %q, and of others %q: correct spec.synadia", named.Account, named.System, sees[:min(len(sees), 10)])
+		return "", unknown("AccountUnknown", "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
 	case 1:
 		return ids[0], nil
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 )
 
 const (
@@ -167,7 +168,7 @@ func (w *world) fits(err error) {
 
 // fixture is an issuer whose requests reach the control plane within the process.
 func fixture(t *testing.T) issuertest.Fixture {
-	w := newWorld(t, issuertest.Start(t), fakecloud.Options{}, nil)
+	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
 	return issuertest.Fixture{
 		Issuer: &w.issuer, AccountID: w.issuer.AccountID, NATS: w.nats,
 		Retire: func(identity issuer.Identity, expires time.Time) error {

@@ -102,13 +102,8 @@ type JWT struct {
 	// Servers are the URLs at which the system is reached: by Baleen to verify the
 	// account, and by workloads as NATS_URL.
 	//
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
-	// +listType=set
 	// +optional
-	Servers []string `json:"servers,omitempty"`
+	Servers Servers `json:"servers,omitempty"`
 
 	// CACertificates is a PEM bundle that the servers' certificates are checked
 	// with. Default: the public authorities.
@@ -172,12 +167,8 @@ type Synadia struct {
 	// RequiredTags are the names of the tags that the subjects of the group's scope
 	// are made of, as in {{tag(team)}}: a user without them could not connect.
 	//
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
-	// +listType=set
 	// +optional
-	RequiredTags []string `json:"requiredTags,omitempty"`
+	RequiredTags TagNames `json:"requiredTags,omitempty"`
 
 	// Platform is this platform's name among all that draw from the account: it is
 	// part of what tells their users apart. Each needs another one. Changing it makes
@@ -196,13 +187,8 @@ type Synadia struct {
 
 	// Servers are the URLs at which workloads reach NATS, as NATS_URL.
 	//
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
-	// +listType=set
 	// +optional
-	Servers []string `json:"servers,omitempty"`
+	Servers Servers `json:"servers,omitempty"`
 
 	// VerifyInterval is how often the users are read, to notice what was deleted or
 	// changed in the console. It takes effect with a reconcile.
@@ -277,13 +263,26 @@ type SigningKey struct {
 	// RequiredTags are the names of the tags that the scope's subjects are made
 	// of, as in {{tag(team)}}: a user without them could not connect.
 	//
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
-	// +listType=set
 	// +optional
-	RequiredTags []string `json:"requiredTags,omitempty"`
+	RequiredTags TagNames `json:"requiredTags,omitempty"`
 }
+
+// Servers are URLs of NATS servers.
+//
+// +kubebuilder:validation:MaxItems=16
+// +kubebuilder:validation:items:MaxLength=256
+// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+// +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
+// +listType=set
+type Servers []string
+
+// TagNames are names of tags, without their values.
+//
+// +kubebuilder:validation:MaxItems=32
+// +kubebuilder:validation:items:MaxLength=64
+// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
+// +listType=set
+type TagNames []string
 
 // SecretRef names a seed in a Secret in baleen-system.
 type SecretRef struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 )
 
 const token = "uat_test"
@@ -32,15 +33,8 @@ type world struct {
 
 func start(t *testing.T, options fakecloud.Options) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, nats: natstest.Start(t)}
 	var err error
-	if w.nats, err = natslocal.New(t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.nats.Start(true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.nats.Stop)
 	options.NATS, options.Tokens = w.nats, []string{token}
 	if w.Cloud, err = fakecloud.New(options); err != nil {
 		t.Fatal(err)
