@@ -5,6 +5,7 @@ package natslocal
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type System struct {
 	SigningKey []byte
 
 	operator  *jwt.OperatorClaims
+	token     string // the operator's JWT
 	systemID  string
 	mutex     sync.Mutex
 	server    *server.Server
@@ -79,7 +81,8 @@ func New(dir string) (*System, error) {
 	s.operator.SigningKeys.Add(signing.public)
 	s.operator.SystemAccount = keys["system"].public
 	// Encoding fills in the issuer, which the server asks for.
-	if _, err := s.operator.Encode(operator); err != nil {
+	var err error
+	if s.token, err = s.operator.Encode(operator); err != nil {
 		return nil, err
 	}
 	system := jwt.NewAccountClaims(keys["system"].public)
@@ -201,6 +204,19 @@ func (s *System) URL() string {
 		return s.server.ClientURL()
 	}
 	return "nats://" + strings.ToLower(s.AccountID) + ".local:4222"
+}
+
+// Config is the configuration with which the program nats-server serves the
+// system, with JetStream, in a process of its own.
+func (s *System) Config(host string, port int, jetstream string) string {
+	return fmt.Sprintf(`server_name: local
+host: %q
+port: %d
+operator: %q
+system_account: %q
+resolver: {type: full, dir: %q, allow_delete: false, interval: "2m"}
+jetstream: {store_dir: %q}
+`, host, port, s.token, s.systemID, s.Dir, jetstream)
 }
 
 // While runs the server for as long as do takes, for connections of this process.

@@ -1,0 +1,124 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Addresses are those of the machine that are not loopback, for servers that pods
+// must reach. They are on its loopback interface, so nothing outside can.
+type Addresses []string
+
+// Init is the machine's first process: it sets up mounts and the network, runs
+// this binary with args, and waits for whatever loses its parent. It returns when
+// that process has ended; the kernel then ends all others.
+func (m Machine) Init(addresses Addresses, hosts map[string]string, args []string) (code int, err error) {
+	if err := m.mounts(hosts); err != nil {
+		return 1, fmt.Errorf("mounts: %w", err)
+	}
+	if err := m.makeCgroups(); err != nil {
+		return 1, err
+	}
+	commands := []string{"link set lo up"}
+	for _, a := range addresses {
+		commands = append(commands, "addr add "+a+"/32 dev lo")
+	}
+	for _, c := range commands {
+		if out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("ip %s: %s", c, out)
+		}
+	}
+	if err := syscall.Sethostname([]byte("platform")); err != nil {
+		return 1, err
+	}
+	// From here on not os/exec: its Wait and the one below would take each other's.
+	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0]}, args...), &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2},
+	})
+	if err != nil {
+		return 1, err
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	go func() {
+		for range stop {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}()
+	for {
+		var status syscall.WaitStatus
+		ended, err := syscall.Wait4(-1, &status, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return 1, err
+		}
+		if ended == pid {
+			return status.ExitStatus(), nil
+		}
+	}
+}
+
+// mounts gives the machine what programs expect at fixed places, without their
+// traces on the host: Kratix for one removes the parent of its temporary folder.
+func (m Machine) mounts(hosts map[string]string) error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	// The kubelet wants mounts that reach its pods.
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""); err != nil {
+		return err
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return err
+	}
+	// Held open, because the folder may lie below one of those that are hidden.
+	dir, err := os.Open(m.Dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, hidden := range []string{"/tmp", "/run", "/var/lib"} {
+		if err := syscall.Mount("tmpfs", hidden, "tmpfs", 0, "mode=1777"); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(m.Dir); err != nil {
+		if err := os.MkdirAll(m.Dir, 0o755); err != nil {
+			return err
+		}
+		if err := syscall.Mount(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), m.Dir, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	var lines strings.Builder
+	lines.WriteString("127.0.0.1 localhost platform\n")
+	for name, address := range hosts {
+		fmt.Fprintln(&lines, address, name)
+	}
+	names := filepath.Join(m.Dir, "hosts")
+	if err := os.WriteFile(names, []byte(lines.String()), 0o644); err != nil {
+		return err
+	}
+	if err := syscall.Mount(names, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	for folder, at := range map[string]string{"kubelet": "/var/lib/kubelet", "log": "/var/log"} {
+		source := filepath.Join(m.Dir, folder)
+		for _, d := range []string{source, at} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := syscall.Mount(source, at, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
