@@ -38,7 +38,7 @@ func (m Machine) Init(addresses Addresses, hosts map[string]string, args []strin
 	}
 	// From here on not os/exec: its Wait and the one below would take each other's.
 	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0]}, args...), &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2},
+		Env: append(os.Environ(), "TMPDIR=/run/tmp"), Files: []uintptr{0, 1, 2},
 	})
 	if err != nil {
 		return 1, err
@@ -66,7 +66,7 @@ func (m Machine) Init(addresses Addresses, hosts map[string]string, args []strin
 }
 
 // mounts gives the machine what programs expect at fixed places, without their
-// traces on the host: Kratix for one removes the parent of its temporary folder.
+// traces on the host.
 func (m Machine) mounts(hosts map[string]string) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
@@ -78,22 +78,11 @@ func (m Machine) mounts(hosts map[string]string) error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
 	}
-	// Held open, because the folder may lie below one of those that are hidden.
-	dir, err := os.Open(m.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for _, hidden := range []string{"/tmp", "/run", "/var/lib"} {
-		if err := syscall.Mount("tmpfs", hidden, "tmpfs", 0, "mode=1777"); err != nil {
-			return err
+	for _, hidden := range []string{"/run", "/var/lib"} {
+		if strings.HasPrefix(m.Dir, hidden+"/") {
+			return fmt.Errorf("%s is hidden in the machine: choose a folder that is not below %s", m.Dir, hidden)
 		}
-	}
-	if _, err := os.Stat(m.Dir); err != nil {
-		if err := os.MkdirAll(m.Dir, 0o755); err != nil {
-			return err
-		}
-		if err := syscall.Mount(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), m.Dir, "", syscall.MS_BIND, ""); err != nil {
+		if err := syscall.Mount("tmpfs", hidden, "tmpfs", 0, "mode=755"); err != nil {
 			return err
 		}
 	}
@@ -109,7 +98,8 @@ func (m Machine) mounts(hosts map[string]string) error {
 	if err := syscall.Mount(names, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {
 		return err
 	}
-	for folder, at := range map[string]string{"kubelet": "/var/lib/kubelet", "log": "/var/log"} {
+	// With a temporary folder of its own, since one of the programs might remove it.
+	for folder, at := range map[string]string{"kubelet": "/var/lib/kubelet", "log": "/var/log", "tmp": "/run/tmp"} {
 		source := filepath.Join(m.Dir, folder)
 		for _, d := range []string{source, at} {
 			if err := os.MkdirAll(d, 0o755); err != nil {

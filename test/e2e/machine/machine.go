@@ -115,11 +115,14 @@ func (m Machine) Command(name string, args ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	enter := []string{"--target", strconv.Itoa(p.pid), "--mount", "--pid", "--net", "--uts", "--ipc"}
-	if dir, err := os.Getwd(); err == nil {
-		enter = append(enter, "--wd="+dir)
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
 	}
-	cmd := exec.Command("nsenter", append(append(enter, "--", name), args...)...)
+	// nsenter's own --wd leads out of the machine's mounts again.
+	enter := []string{"--target", strconv.Itoa(p.pid), "--mount", "--pid", "--net", "--uts", "--ipc", "--",
+		"/bin/sh", "-c", `cd "$1" && shift && exec "$@"`, "sh", dir, name}
+	cmd := exec.Command("nsenter", append(enter, args...)...)
 	return cmd, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alicebob/miniredis/v2"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // startArgo runs Argo CD's application controller and repo server against the
@@ -77,8 +78,17 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 	if err := os.WriteFile(filepath.Join(dir, "ssh", "ssh_known_hosts"), nil, 0o644); err != nil {
 		return err
 	}
+	config, err := clientcmd.LoadFromFile(hub.kubeconfig())
+	if err != nil {
+		return err
+	}
+	config.Contexts[config.CurrentContext].Namespace = "argocd" // where the repo server looks for its own
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		return err
+	}
 	env := []string{
-		"KUBECONFIG=" + hub.kubeconfig(), "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false",
+		"KUBECONFIG=" + kubeconfig, "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false",
 		"ARGOCD_TLS_DATA_PATH=" + filepath.Join(dir, "tls"), "ARGOCD_SSH_DATA_PATH=" + filepath.Join(dir, "ssh"),
 		"ARGOCD_GNUPGHOME=" + filepath.Join(dir, "gpg"), "ARGOCD_PLUGINSOCKFILEPATH=" + filepath.Join(dir, "plugins"),
 		"HOME=" + dir, "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"),
@@ -86,12 +96,12 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		"ARGOCD_RECONCILIATION_TIMEOUT=5s", "ARGOCD_RECONCILIATION_JITTER=0s", "ARGOCD_APPLICATION_CONTROLLER_REPO_SERVER_TIMEOUT_SECONDS=60",
 	}
 	if err := p.supervisor.start(process{name: "argocd-repo-server", path: p.programs["argocd"],
-		args: []string{"--disable-tls", "--redis=127.0.0.1:6379", "--address=127.0.0.1", "--metrics-address=127.0.0.1", "--revision-cache-expiration=5s", "--namespace=argocd"},
+		args: []string{"--redis=127.0.0.1:6379", "--address=127.0.0.1", "--metrics-address=127.0.0.1", "--revision-cache-expiration=5s"},
 		env:  append(env, "ARGOCD_BINARY_NAME=argocd-repo-server")}); err != nil {
 		return err
 	}
 	return p.supervisor.start(process{name: "argocd-controller", path: p.programs["argocd"],
-		args: []string{"--repo-server=127.0.0.1:8081", "--repo-server-plaintext", "--redis=127.0.0.1:6379", "--namespace=argocd",
+		args: []string{"--repo-server=127.0.0.1:8081", "--redis=127.0.0.1:6379", "--namespace=argocd",
 			"--app-resync=5", "--app-resync-jitter=0", "--self-heal-timeout-seconds=2", "--status-processors=2", "--operation-processors=2", "--metrics-port=8082"},
 		env: append(env, "ARGOCD_BINARY_NAME=argocd-application-controller")})
 }

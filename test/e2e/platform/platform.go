@@ -32,7 +32,7 @@ type Platform struct {
 const (
 	nodeAddress    = "10.99.0.1"
 	gitAddr        = "10.99.0.2:3000"
-	registryAddr   = "10.99.0.3:5000"
+	registryAddr   = "127.0.0.1:5000" // containerd pulls from there, and only loopback may do without TLS
 	natsAddress    = "10.99.0.4"
 	traefikAddress = "10.99.0.6"
 	backendAddress = "10.99.0.7"
@@ -42,7 +42,7 @@ var workloadAddresses = map[string]string{"eu-1": "10.99.0.11", "us-1": "10.99.0
 
 // Addresses are all that the machine has.
 func Addresses() machine.Addresses {
-	all := machine.Addresses{nodeAddress, "10.99.0.2", "10.99.0.3", natsAddress, "10.99.0.5", traefikAddress, backendAddress}
+	all := machine.Addresses{nodeAddress, "10.99.0.2", natsAddress, "10.99.0.5", traefikAddress, backendAddress}
 	for _, a := range workloadAddresses {
 		all = append(all, a)
 	}
@@ -145,7 +145,10 @@ func (p *Platform) Run(ctx context.Context) error {
 		},
 		func() error {
 			for _, w := range workloads {
-				if err := p.step(progress, "Sealed Secrets on "+w.name, func() error {
+				if err := p.step(progress, "Gateway API, Sealed Secrets on "+w.name, func() error {
+					if err := p.addGatewayAPI(ctx, w); err != nil {
+						return err
+					}
 					if err := p.startSealedSecrets(ctx, w); err != nil {
 						return err
 					}
@@ -263,6 +266,9 @@ func (p *Platform) rebuild(ctx context.Context, c *cluster) error {
 		return err
 	}
 	if _, err := p.kubectl(ctx, c, keys, "create", "-f", "-"); err != nil {
+		return err
+	}
+	if err := p.addGatewayAPI(ctx, c); err != nil {
 		return err
 	}
 	if err := p.startSealedSecrets(ctx, c); err != nil {

@@ -31,13 +31,24 @@ kind: Service
 metadata: {name: sealed-secrets-controller, namespace: kube-system}
 spec: {ports: [{name: http, port: 8080}]}
 ---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: sealed-secrets-controller, namespace: kube-system, labels: {kubernetes.io/service-name: sealed-secrets-controller}}
-addressType: IPv4
-ports: [{name: http, port: 8080}]
-endpoints: [{addresses: [%s], conditions: {ready: true}}]
+apiVersion: v1
+kind: Pod
+metadata: {name: sealed-secrets-controller, namespace: kube-system}
+spec: {containers: [{name: controller, image: sealed-secrets-controller}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: sealed-secrets-controller, namespace: kube-system}
+subsets:
+- addresses: [{ip: %s, targetRef: {kind: Pod, namespace: kube-system, name: sealed-secrets-controller}}]
+  ports: [{name: http, port: 8080}]
 `, address)); err != nil {
+		return err
+	}
+	// The API server's proxy to Services, which kubeseal and baleen use, goes to Pods
+	// only and knows no EndpointSlices. This Pod stands for the process.
+	if _, err := p.kubectl(ctx, c, "", "-n", "kube-system", "patch", "pod", "sealed-secrets-controller", "--subresource=status", "--type=merge",
+		"-p", fmt.Sprintf(`{"status": {"podIP": %[1]q, "podIPs": [{"ip": %[1]q}]}}`, address)); err != nil {
 		return err
 	}
 	account := c.file("sealed-secrets")
@@ -65,9 +76,8 @@ endpoints: [{addresses: [%s], conditions: {ready: true}}]
 	})
 }
 
-// startTraefik runs the data plane of a workload cluster, and the certificate
-// that cert-manager would issue for its host.
-func (p *Platform) startTraefik(ctx context.Context, c *cluster) error {
+// addGatewayAPI installs what Gateways and routes are made of.
+func (p *Platform) addGatewayAPI(ctx context.Context, c *cluster) error {
 	for _, path := range []string{
 		filepath.Join(p.sources["gateway-api"], "config", "crd", "standard"),
 		filepath.Join(p.sources["traefik"], "docs", "content", "reference", "dynamic-configuration", "kubernetes-crd-definition-v1.yml"),
@@ -76,6 +86,11 @@ func (p *Platform) startTraefik(ctx context.Context, c *cluster) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// startTraefik runs the data plane of a workload cluster.
+func (p *Platform) startTraefik(ctx context.Context, c *cluster) error {
 	if err := p.apply(ctx, c, `apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
 metadata: {name: traefik}

@@ -38,11 +38,13 @@ var modules = []module{
 		"manager":          "github.com/syntasso/kratix/cmd",
 		"pipeline-adapter": "github.com/syntasso/kratix/work-creator",
 	}},
-	{name: "others", folder: "..", always: true, programs: map[string]string{
+	{name: "others", folder: "..", programs: map[string]string{
 		"nats-server":               "github.com/nats-io/nats-server/v2",
 		"sealed-secrets-controller": "github.com/bitnami-labs/sealed-secrets/cmd/controller",
-		"pause":                     "github.com/baleen-platform/baleen/test/e2e/pause",
-		"empty-pipeline":            "github.com/baleen-platform/baleen/test/e2e/emptypipeline",
+	}},
+	{name: "own", folder: "..", always: true, programs: map[string]string{
+		"pause":          "github.com/baleen-platform/baleen/test/e2e/pause",
+		"empty-pipeline": "github.com/baleen-platform/baleen/test/e2e/emptypipeline",
 	}},
 	{name: "argocd", programs: map[string]string{"argocd": "github.com/argoproj/argo-cd/v3/cmd"}},
 	{name: "traefik", programs: map[string]string{"traefik": "github.com/traefik/traefik/v3/cmd/traefik"}},

@@ -47,7 +47,7 @@ func main() {
 		&cobra.Command{Use: "exec COMMAND [ARG...]", Short: "Run a command where the platform is", Args: cobra.MinimumNArgs(1), DisableFlagParsing: false,
 			RunE: func(_ *cobra.Command, args []string) error { return execute(*dir, args) }},
 		&cobra.Command{Use: "init", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {
-			code, err := here(*dir).Init(platform.Addresses(), nil, args)
+			code, err := machine.Machine{Dir: *dir}.Init(platform.Addresses(), nil, args)
 			if err != nil {
 				return err
 			}

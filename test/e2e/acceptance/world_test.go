@@ -1,0 +1,316 @@
+// Package acceptance tells what Baleen is for, as stories on a real platform.
+package acceptance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/baleen-platform/baleen/test/e2e/platform"
+)
+
+// world is the platform that the stories happen on.
+var world platform.Environment
+
+// clusters by name: "platform", "eu-1" and "us-1".
+var clusters = map[string]*cluster{}
+
+type cluster struct {
+	name    string
+	config  *rest.Config
+	objects dynamic.Interface
+	core    kubernetes.Interface
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir := os.Getenv("BALEEN_E2E_RUN")
+	if dir == "" {
+		return 1, errors.New("these tests run where a platform is: use make e2e, or `platform exec`")
+	}
+	var err error
+	if world, err = platform.ReadEnvironment(dir); err != nil {
+		return 1, err
+	}
+	for name, file := range world.Kubeconfigs {
+		config, err := clientcmd.BuildConfigFromFlags("", file)
+		if err != nil {
+			return 1, err
+		}
+		config.QPS, config.Burst = 200, 400
+		c := &cluster{name: name, config: config}
+		if c.objects, err = dynamic.NewForConfig(config); err != nil {
+			return 1, err
+		}
+		if c.core, err = kubernetes.NewForConfig(config); err != nil {
+			return 1, err
+		}
+		clusters[name] = c
+	}
+	if err := install(context.Background()); err != nil {
+		return 1, err
+	}
+	code := m.Run()
+	return code, writeReport()
+}
+
+func hub() *cluster { return clusters["platform"] }
+func eu() *cluster  { return clusters["eu-1"] }
+func us() *cluster  { return clusters["us-1"] }
+
+var (
+	apiAggregators = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregators"}
+	apiTargets     = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregatortargets"}
+	natsAccounts   = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsaccounts"}
+	natsUsers      = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsusers"}
+	promises       = schema.GroupVersionResource{Group: "platform.kratix.io", Version: "v1alpha1", Resource: "promises"}
+	works          = schema.GroupVersionResource{Group: "platform.kratix.io", Version: "v1alpha1", Resource: "works"}
+	configMaps     = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets        = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	sealedSecrets  = schema.GroupVersionResource{Group: "bitnami.com", Version: "v1alpha1", Resource: "sealedsecrets"}
+	httpRoutes     = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	gateways       = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
+)
+
+// kubectl runs kubectl as a cluster's administrator, as the reader would.
+func (c *cluster) kubectl(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	out, err := c.tryKubectl(t.Context(), stdin, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (c *cluster) tryKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, world.Kubectl, append([]string{"--kubeconfig", world.Kubeconfigs[c.name]}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(world.Kubeconfigs[c.name]))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s on %s: %s", strings.Join(args, " "), c.name, out)
+	}
+	return string(out), nil
+}
+
+func (c *cluster) apply(t testing.TB, documents string) {
+	t.Helper()
+	c.kubectl(t, documents, "apply", "--server-side", "--force-conflicts", "-f", "-")
+}
+
+// get reads an object; nil is one that is not there.
+func (c *cluster) get(t testing.TB, what schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
+	t.Helper()
+	object, err := c.objects.Resource(what).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+func (c *cluster) delete(t testing.TB, what schema.GroupVersionResource, namespace, name string) {
+	t.Helper()
+	if err := c.objects.Resource(what).Namespace(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) patch(t testing.TB, what schema.GroupVersionResource, namespace, name, merge string) {
+	t.Helper()
+	if _, err := c.objects.Resource(what).Namespace(namespace).Patch(t.Context(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *cluster) list(t testing.TB, what schema.GroupVersionResource, namespace string) []unstructured.Unstructured {
+	t.Helper()
+	list, err := c.objects.Resource(what).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
+// within asks until there is no error, and returns how long that took.
+func within(t testing.TB, limit time.Duration, ask func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for {
+		err := ask()
+		if err == nil {
+			return time.Since(began)
+		}
+		if time.Since(began) > limit {
+			t.Fatalf("not within %s: %v", limit, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// condition says what a request's condition is, as Status/Reason, and its message.
+func condition(object *unstructured.Unstructured, kind string) (state, message string) {
+	if object == nil {
+		return "", "it is not there"
+	}
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == kind {
+			return fmt.Sprint(c["status"], "/", c["reason"]), fmt.Sprint(c["message"])
+		}
+	}
+	return "", "it has no condition " + kind
+}
+
+// becomes waits until a request's Ready is so.
+func becomes(t testing.TB, what schema.GroupVersionResource, namespace, name, want string) time.Duration {
+	t.Helper()
+	return within(t, 3*time.Minute, func() error {
+		is, message := condition(hub().get(t, what, namespace, name), "Ready")
+		if is != want {
+			return fmt.Errorf("%s %s/%s is %q and not %q: %s", what.Resource, namespace, name, is, want, message)
+		}
+		return nil
+	})
+}
+
+// jobs are the runs of a request's pipelines, the oldest first.
+func jobs(t testing.TB, promise, namespace, name, action string) []batchv1.Job {
+	t.Helper()
+	list, err := hub().core.BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "kratix.io/promise-name=" + promise +
+		",kratix.io/resource-name=" + name + ",kratix.io/workflow-action=" + action})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(list.Items, func(a, b batchv1.Job) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return list.Items
+}
+
+var promiseOf = map[string]string{
+	"apiaggregators": "api-aggregator", "apiaggregatortargets": "api-aggregator-target", "natsaccounts": "nats-account", "natsusers": "nats-user",
+	"empties": "empty",
+}
+
+// reconcile has Kratix run a request's pipeline once more and waits until that
+// run has succeeded.
+func reconcile(t testing.TB, what schema.GroupVersionResource, namespace, name string) {
+	t.Helper()
+	promise := promiseOf[what.Resource]
+	known := map[types.UID]bool{}
+	for _, j := range jobs(t, promise, namespace, name, "configure") {
+		known[j.UID] = true
+	}
+	hub().patch(t, what, namespace, name, `{"metadata": {"labels": {"kratix.io/manual-reconciliation": "true"}}}`)
+	within(t, 2*time.Minute, func() error {
+		for _, j := range jobs(t, promise, namespace, name, "configure") {
+			if !known[j.UID] && j.Status.Succeeded > 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("no new run of %s %s/%s has succeeded", promise, namespace, name)
+	})
+}
+
+// quiet waits until no pipeline of any request runs.
+func quiet(t testing.TB) {
+	t.Helper()
+	since := time.Now()
+	within(t, 4*time.Minute, func() error {
+		pods, err := hub().core.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{LabelSelector: "kratix.io/promise-name"})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			if p.Status.Phase == corev1.PodPending || p.Status.Phase == corev1.PodRunning {
+				since = time.Now()
+				return fmt.Errorf("%s/%s is %s", p.Namespace, p.Name, p.Status.Phase)
+			}
+		}
+		if time.Since(since) < 5*time.Second {
+			return errors.New("it may go on")
+		}
+		return nil
+	})
+}
+
+// commits counts what the state store was told.
+func commits(t testing.TB) string {
+	t.Helper()
+	return strings.TrimSpace(git(t, "rev-list", "--count", "main"))
+}
+
+func git(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("git", append([]string{"-c", "safe.directory=*", "-C", world.Git}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %s: %s", strings.Join(args, " "), out)
+	}
+	return string(out)
+}
+
+// control has the supervisor do something to a process.
+func control(t testing.TB, verb, name string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", world.Control)
+	}}}
+	answer, err := client.Post("http://control/"+verb+"/"+name, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(answer.Body)
+		t.Fatalf("%s %s: %s", verb, name, body)
+	}
+}
+
+// refresh has Argo CD look into Git now.
+func refresh(t testing.TB) {
+	t.Helper()
+	for _, name := range []string{"eu-1", "us-1"} {
+		hub().patch(t, schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, "argocd", name,
+			`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`)
+	}
+}
+
+func toJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
