@@ -35,6 +35,8 @@ import (
 // world is the platform that the stories happen on.
 var world platform.Environment
 
+type gvr = schema.GroupVersionResource
+
 // clusters by name: "platform", "eu-1" and "us-1".
 var clusters = map[string]*cluster{}
 

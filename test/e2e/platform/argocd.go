@@ -91,7 +91,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		"KUBECONFIG=" + kubeconfig, "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false",
 		"ARGOCD_TLS_DATA_PATH=" + filepath.Join(dir, "tls"), "ARGOCD_SSH_DATA_PATH=" + filepath.Join(dir, "ssh"),
 		"ARGOCD_GNUPGHOME=" + filepath.Join(dir, "gpg"), "ARGOCD_PLUGINSOCKFILEPATH=" + filepath.Join(dir, "plugins"),
-		"HOME=" + dir, "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"),
+		"HOME=" + dir, "PATH=" + filepath.Join(dir, "bin") + ":" + filepath.Dir(p.programs["argocd"]) + ":" + os.Getenv("PATH"),
 		// It asks Git every few seconds here, where others have webhooks.
 		"ARGOCD_RECONCILIATION_TIMEOUT=5s", "ARGOCD_RECONCILIATION_JITTER=0s", "ARGOCD_APPLICATION_CONTROLLER_REPO_SERVER_TIMEOUT_SECONDS=60",
 	}
