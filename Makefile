@@ -3,12 +3,13 @@
 SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build generate test soak lint vuln demo live bench images promises
+.PHONY: help build generate test soak lint vuln demo live bench images promises \
+  platform-deps platform-up platform-down e2e e2e-smoke bin/platform
 
 VERSION ?= 0.1.0
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build all binaries into bin/.
 	@mkdir -p bin
@@ -63,3 +64,22 @@ bench: build ## Measure, in ratios to the command lines of ytt, nsc and kubeseal
 	  carvel.dev/ytt/cmd/ytt github.com/nats-io/nsc/v2 github.com/bitnami-labs/sealed-secrets/cmd/kubeseal
 	@go build -trimpath -ldflags='-s -w' -o bin/ ./test/bench/measured
 	@go run ./test/bench
+
+bin/platform:
+	@go -C test/e2e build -o $(CURDIR)/bin/platform ./cmd/platform
+
+platform-deps: bin/platform ## Install what the platform of the acceptance tests needs, with apt.
+	@bin/platform deps
+
+platform-up: bin/platform ## Bring up a real platform on this machine: three clusters, Kratix, Argo CD, NATS, Traefik.
+	@bin/platform up
+
+platform-down: bin/platform ## Take it down, and remove all but its programs.
+	@bin/platform down
+
+e2e: bin/platform ## Run all acceptance tests on a real platform; KEEP=1 keeps one on which they fail.
+	@bin/platform check && test/e2e/run
+
+e2e-smoke: bin/platform ## One API and one credential on a real platform; skipped where that cannot run.
+	@if why=$$(bin/platform check 2>&1); then test/e2e/run -test.short -test.run Smoke; \
+	else printf 'e2e-smoke: SKIPPED, and so not passed. %s\n' "$$why"; fi

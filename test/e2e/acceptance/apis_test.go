@@ -150,14 +150,17 @@ func TestSmokeAPI(t *testing.T) {
 	served(t, "/orders", "team-a/orders")
 	s.holds("it is served by Traefik over HTTPS")
 
-	redirect, err := tryAsk(t.Context(), http.MethodGet, "http://api.example.com/orders?x=1", nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if to := redirect.header.Get("Location"); redirect.code/100 != 3 || to != "https://api.example.com/orders?x=1" {
-		t.Errorf("http is answered with %d to %q", redirect.code, to)
-	}
-	s.holds("http is redirected to https (%d)", redirect.code)
+	within(t, 30*time.Second, func() error {
+		redirect, err := tryAsk(t.Context(), http.MethodGet, "http://api.example.com/orders?x=1", nil, false)
+		if err != nil {
+			return err
+		}
+		if to := redirect.header.Get("Location"); redirect.code != http.StatusMovedPermanently || to != "https://api.example.com/orders?x=1" {
+			return fmt.Errorf("http is answered with %d to %q", redirect.code, to)
+		}
+		return nil
+	})
+	s.holds("http is redirected to https")
 	for _, row := range []struct {
 		method, path string
 		code         int

@@ -44,6 +44,8 @@ func main() {
 			RunE: func(*cobra.Command, []string) error { return check() }},
 		&cobra.Command{Use: "deps", Short: "Install what is missing, with apt", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return install() }},
+		&cobra.Command{Use: "logs", Short: "Show the last lines of each log", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return logs(*dir, cmd.OutOrStdout()) }},
 		&cobra.Command{Use: "exec COMMAND [ARG...]", Short: "Run a command where the platform is", Args: cobra.MinimumNArgs(1), DisableFlagParsing: false,
 			RunE: func(_ *cobra.Command, args []string) error { return execute(*dir, args) }},
 		&cobra.Command{Use: "init", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {
@@ -186,6 +188,26 @@ func execute(dir string, args []string) error {
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.Kubeconfigs["platform"], "PATH="+filepath.Dir(e.Kubectl)+":"+os.Getenv("PATH"),
 		"BALEEN_E2E_RUN="+here(dir).Dir)
 	return cmd.Run()
+}
+
+// logs shows how each log ends: enough to see what failed where nobody can look.
+func logs(dir string, w io.Writer) error {
+	files, err := filepath.Glob(filepath.Join(here(dir).Dir, "log", "*.log"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		fmt.Fprintf(w, "\n== %s\n", filepath.Base(file))
+		for _, line := range lines[max(0, len(lines)-8):] {
+			fmt.Fprintln(w, line[:min(len(line), 300)])
+		}
+	}
+	return nil
 }
 
 // needed are programs and the Debian packages that have them.
