@@ -13,8 +13,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // backend is a service of a team: it answers with what it was asked.
@@ -137,8 +140,8 @@ spec:
 `, namespace, name, service, strings.Join(paths, "\n  - "))
 }
 
-func TestSmokeAPI(t *testing.T) {
-	s := tell(t)
+func smokeAPI(s *story) {
+	t := s.T
 	backend(t, "team-a", "orders")
 	becomes(t, apiAggregators, "platform", "public-api", "True/Published")
 	hub().apply(t, target("team-a", "orders", "orders",
@@ -182,8 +185,8 @@ func TestSmokeAPI(t *testing.T) {
 	s.holds("prefixes end at a slash, exact beats prefix, prefixes are rewritten, methods are kept")
 }
 
-func TestBodies(t *testing.T) {
-	s := tell(t)
+func bodies(s *story) {
+	t := s.T
 	backend(t, "team-a", "uploads")
 	const mebi = 1 << 20
 	hub().apply(t, target("team-a", "uploads", "uploads", "{path: /uploads, maxRequestBodySize: 1Mi}"))
@@ -229,8 +232,8 @@ func TestBodies(t *testing.T) {
 	s.holds("deleting the target leaves nothing on the cluster or on the platform")
 }
 
-func TestStolenPath(t *testing.T) {
-	s := tell(t)
+func stolenPath(s *story) {
+	t := s.T
 	backend(t, "team-a", "shop")
 	backend(t, "team-b", "thief")
 	hub().apply(t, target("team-a", "shop", "shop", "{path: /shop}"))
@@ -239,16 +242,23 @@ func TestStolenPath(t *testing.T) {
 	becomes(t, apiTargets, "team-b", "thief", "False/PathsRefused")
 	refresh(t)
 	served(t, "/shop", "team-a/shop")
-	quiet(t)
-	before := commits(t)
+	quiet(t, apiTargets, "team-a", "shop")
+	quiet(t, apiTargets, "team-b", "thief")
+	count := func() string {
+		return commits(t, apiTargets, "team-a", "shop") + " and " + commits(t, apiTargets, "team-b", "thief")
+	}
+	before := count()
 	for range reconciles(t, 20) {
-		reconcile(t, apiTargets, "team-b", "thief")
+		var both sync.WaitGroup
+		both.Go(func() { reconcile(t, apiTargets, "team-b", "thief") })
 		reconcile(t, apiTargets, "team-a", "shop")
+		both.Wait()
 		served(t, "/shop", "team-a/shop")
 	}
-	quiet(t)
-	if is := commits(t); is != before {
-		t.Errorf("Git had %s commits and has %s", before, is)
+	quiet(t, apiTargets, "team-a", "shop")
+	quiet(t, apiTargets, "team-b", "thief")
+	if is := count(); is != before {
+		t.Errorf("Git had %s commits of them and has %s", before, is)
 	}
 	s.holds("the incumbent keeps its path through %d reconciles of both", reconciles(t, 20))
 	hub().delete(t, apiTargets, "team-a", "shop")
@@ -262,8 +272,8 @@ func TestStolenPath(t *testing.T) {
 	nothingLeft(t, "team-b", "thief")
 }
 
-func TestFortyPaths(t *testing.T) {
-	s := tell(t)
+func fortyPaths(s *story) {
+	t := s.T
 	backend(t, "team-b", "many")
 	var paths []string
 	for i := range 40 {
@@ -294,9 +304,10 @@ func refreshUntil(t testing.TB, ask func() error) {
 }
 
 // nothingLeft waits until nothing refers to a deleted target: on the clusters, in
-// Git, among the Works and the claims.
+// Git, among the Works and, once the aggregator has run, the claims.
 func nothingLeft(t testing.TB, namespace, name string) {
 	t.Helper()
+	reconcile(t, apiAggregators, "platform", "public-api")
 	refresh(t)
 	within(t, 2*time.Minute, func() error {
 		for _, c := range []*cluster{eu(), us()} {
@@ -317,8 +328,9 @@ func nothingLeft(t testing.TB, namespace, name string) {
 			}
 		}
 		for _, claim := range hub().list(t, configMaps, "baleen-state") {
-			if text := toJSON(claim.Object["data"]); strings.Contains(text, namespace+"/"+name) {
-				return fmt.Errorf("the ConfigMap %s names it: %s", claim.GetName(), text)
+			owner, _, _ := unstructured.NestedString(claim.Object, "data", "owner")
+			if strings.Contains(owner, fmt.Sprintf(`"namespace":%q,"name":%q`, namespace, name)) {
+				return fmt.Errorf("the claim %s is its: %s", claim.GetName(), owner)
 			}
 		}
 		return nil

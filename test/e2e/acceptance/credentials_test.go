@@ -57,6 +57,7 @@ func (c *cluster) delivered(t testing.TB, namespace, name string, before []byte)
 		creds = decoded
 		return nil
 	})
+	seen.add(creds)
 	return creds
 }
 
@@ -81,7 +82,7 @@ func login(creds []byte) error {
 	return conn.FlushTimeout(5 * time.Second)
 }
 
-// works fails unless a credential lets in.
+// lets fails unless a credential lets in.
 func lets(t testing.TB, creds []byte) {
 	t.Helper()
 	within(t, 10*time.Second, func() error { return login(creds) })
@@ -108,8 +109,8 @@ func rotate(t testing.TB, request string) {
 	}
 }
 
-func TestSmokeCredential(t *testing.T) {
-	s := tell(t)
+func smokeCredential(s *story) {
+	t := s.T
 	hub().apply(t, natsUser("team-a", "orders"))
 	took := becomes(t, natsUsers, "team-a", "orders", "True/Delivered")
 	s.holds("a NatsUser is delivered into Git %.1f s after it was asked for", took.Seconds())
@@ -128,20 +129,20 @@ func TestSmokeCredential(t *testing.T) {
 	refused(t, creds["eu-1"])
 	s.holds("it is refused what it was not granted")
 
-	quiet(t)
-	before := commits(t)
+	quiet(t, natsUsers, "team-a", "orders")
+	before := commits(t, natsUsers, "team-a", "orders")
 	for range reconciles(t, 50) {
 		reconcile(t, natsUsers, "team-a", "orders")
 	}
-	quiet(t)
+	quiet(t, natsUsers, "team-a", "orders")
 	refresh(t)
 	for _, c := range []*cluster{eu(), us()} {
 		if is := c.resourceVersion(t, "team-a", "orders"); is != versions[c.name] {
 			t.Errorf("the Secret on %s was %s and is %s", c.name, versions[c.name], is)
 		}
 	}
-	if is := commits(t); is != before {
-		t.Errorf("Git had %s commits and has %s:\n%s", before, is, git(t, "log", "--stat", "-3", "main"))
+	if is := commits(t, natsUsers, "team-a", "orders"); is != before {
+		t.Errorf("Git had %s commits of it and has %s:\n%s", before, is, git(t, "log", "--stat", "-3", "main"))
 	}
 	s.holds("%d forced reconciles: no Secret changed, Git has no new commit", reconciles(t, 50))
 }
@@ -181,10 +182,10 @@ func refused(t testing.TB, creds []byte) {
 	}
 }
 
-// TestRotationWhileConnected has a client publish to JetStream without a pause
+// rotationWhileConnected has a client publish to JetStream without a pause
 // while its credential is rotated and the former one is revoked.
-func TestRotationWhileConnected(t *testing.T) {
-	s := tell(t)
+func rotationWhileConnected(s *story) {
+	t := s.T
 	hub().apply(t, natsUser("team-a", "stream", "credentials: {overlap: 20s}"))
 	becomes(t, natsUsers, "team-a", "stream", "True/Delivered")
 	refresh(t)
@@ -312,9 +313,9 @@ func TestRotationWhileConnected(t *testing.T) {
 	s.holds("the Secret is gone from both clusters")
 }
 
-// TestRetainNothing keeps no ciphertext in Git's newest commit.
-func TestRetainNothing(t *testing.T) {
-	s := tell(t)
+// retainNothing keeps no ciphertext in Git's newest commit.
+func retainNothing(s *story) {
+	t := s.T
 	hub().apply(t, natsUser("team-a", "bare", "credentials: {overlap: 1s}", "retain: Nothing"))
 	becomes(t, natsUsers, "team-a", "bare", "True/Delivered")
 	refresh(t)
@@ -330,18 +331,18 @@ func TestRetainNothing(t *testing.T) {
 		return nil
 	})
 	s.holds("the sealed secret in Git is empty")
-	quiet(t)
-	before := commits(t)
+	quiet(t, natsUsers, "team-a", "bare")
+	before := commits(t, natsUsers, "team-a", "bare")
 	for range reconciles(t, 20) {
 		reconcile(t, natsUsers, "team-a", "bare")
 	}
 	refresh(t)
-	quiet(t)
+	quiet(t, natsUsers, "team-a", "bare")
 	if is := eu().resourceVersion(t, "team-a", "bare"); is != version {
 		t.Errorf("the Secret was %s and is %s", version, is)
 	}
-	if is := commits(t); is != before {
-		t.Errorf("Git had %s commits and has %s", before, is)
+	if is := commits(t, natsUsers, "team-a", "bare"); is != before {
+		t.Errorf("Git had %s commits of it and has %s", before, is)
 	}
 	lets(t, creds)
 	s.holds("the Secret on the cluster is untouched through %d reconciles, and lets in", reconciles(t, 20))
@@ -350,16 +351,16 @@ func TestRetainNothing(t *testing.T) {
 	gone(t, natsUsers, "team-a", "bare")
 }
 
-// TestWorkloadClusterIsBuiltAnew wipes a cluster: all it gets is its components
+// workloadClusterIsBuiltAnew wipes a cluster: all it gets is its components
 // and the backup of its sealing keys.
-func TestWorkloadClusterIsBuiltAnew(t *testing.T) {
-	s := tell(t)
+func workloadClusterIsBuiltAnew(s *story) {
+	t := s.T
 	hub().apply(t, natsUser("team-a", "phoenix"))
 	becomes(t, natsUsers, "team-a", "phoenix", "True/Delivered")
 	refresh(t)
 	creds := us().delivered(t, "team-a", "phoenix", nil)
-	quiet(t)
-	before, runs := commits(t), len(jobs(t, "nats-user", "team-a", "phoenix", "configure"))
+	quiet(t, natsUsers, "team-a", "phoenix")
+	before, runs := commits(t, natsUsers, "team-a", "phoenix"), len(jobs(t, "nats-user", "team-a", "phoenix", "configure"))
 	control(t, "rebuild", "us-1")
 	us().apply(t, namespaces("team-a", "team-b", "gateways"))
 	refresh(t)
@@ -367,7 +368,7 @@ func TestWorkloadClusterIsBuiltAnew(t *testing.T) {
 		t.Error("the cluster has another credential")
 	}
 	lets(t, creds)
-	if is := commits(t); is != before || len(jobs(t, "nats-user", "team-a", "phoenix", "configure")) != runs {
+	if is := commits(t, natsUsers, "team-a", "phoenix"); is != before || len(jobs(t, "nats-user", "team-a", "phoenix", "configure")) != runs {
 		t.Errorf("Git has %s commits and had %s, or a pipeline ran", is, before)
 	}
 	s.holds("a wiped cluster has its Secret back, the same one, from Git alone")

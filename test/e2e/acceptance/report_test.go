@@ -32,7 +32,20 @@ type story struct {
 	claims []string
 }
 
-func tell(t *testing.T) *story {
+// tell runs one story.
+func tell(t *testing.T, name string, do func(*story)) {
+	t.Run(name, func(t *testing.T) { telling(t, name, do) })
+}
+
+// tellAtOnce has a story go on beside the others of its group.
+func tellAtOnce(t *testing.T, name string, do func(*story)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		telling(t, name, do)
+	})
+}
+
+func telling(t *testing.T, name string, do func(*story)) {
 	s := &story{T: t, began: time.Now()}
 	t.Cleanup(func() {
 		result := "ok"
@@ -43,9 +56,9 @@ func tell(t *testing.T) *story {
 		}
 		report.Lock()
 		defer report.Unlock()
-		report.stories = append(report.stories, told{name: t.Name(), result: result, took: time.Since(s.began), claims: s.claims})
+		report.stories = append(report.stories, told{name: name, result: result, took: time.Since(s.began), claims: s.claims})
 	})
-	return s
+	do(s)
 }
 
 // holds notes what was seen.
@@ -72,7 +85,7 @@ func writeReport() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Baleen on a real platform\n\n%s\n\n| Story | Result | Took |\n|---|---|---|\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
 	for _, s := range report.stories {
-		fmt.Fprintf(&b, "| %s | %s | %.0f s |\n", strings.TrimPrefix(s.name, "Test"), s.result, s.took.Seconds())
+		fmt.Fprintf(&b, "| %s | %s | %.0f s |\n", s.name, s.result, s.took.Seconds())
 	}
 	if len(report.measures) > 0 {
 		b.WriteString("\n| Measured | |\n|---|---|\n")
@@ -82,7 +95,7 @@ func writeReport() error {
 	}
 	b.WriteString("\n## What was seen\n")
 	for _, s := range report.stories {
-		fmt.Fprintf(&b, "\n**%s**: %s\n\n", strings.TrimPrefix(s.name, "Test"), s.result)
+		fmt.Fprintf(&b, "\n**%s**: %s\n\n", s.name, s.result)
 		for _, c := range s.claims {
 			fmt.Fprintf(&b, "- %s\n", c)
 		}

@@ -3,7 +3,6 @@ package acceptance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -246,32 +245,35 @@ func reconcile(t testing.TB, what schema.GroupVersionResource, namespace, name s
 	})
 }
 
-// quiet waits until no pipeline of any request runs.
-func quiet(t testing.TB) {
+// quiet waits until no pipeline of a request runs.
+func quiet(t testing.TB, what gvr, namespace, name string) {
 	t.Helper()
-	since := time.Now()
+	idle := time.Now()
 	within(t, 4*time.Minute, func() error {
-		pods, err := hub().core.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{LabelSelector: "kratix.io/promise-name"})
+		pods, err := hub().core.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{
+			LabelSelector: "kratix.io/promise-name=" + promiseOf[what.Resource] + ",kratix.io/resource-name=" + name,
+		})
 		if err != nil {
 			return err
 		}
 		for _, p := range pods.Items {
 			if p.Status.Phase == corev1.PodPending || p.Status.Phase == corev1.PodRunning {
-				since = time.Now()
+				idle = time.Now()
 				return fmt.Errorf("%s/%s is %s", p.Namespace, p.Name, p.Status.Phase)
 			}
 		}
-		if time.Since(since) < 5*time.Second {
+		if time.Since(idle) < 4*time.Second {
 			return errors.New("it may go on")
 		}
 		return nil
 	})
 }
 
-// commits counts what the state store was told.
-func commits(t testing.TB) string {
+// commits counts what the state store was told of a request.
+func commits(t testing.TB, what gvr, namespace, name string) string {
 	t.Helper()
-	return strings.TrimSpace(git(t, "rev-list", "--count", "main"))
+	path := fmt.Sprintf(":(glob)*/resources/%s/%s/%s/**", namespace, promiseOf[what.Resource], name)
+	return strings.TrimSpace(git(t, "rev-list", "--count", "main", "--", path))
 }
 
 func git(t testing.TB, args ...string) string {
@@ -307,12 +309,4 @@ func refresh(t testing.TB) {
 		hub().patch(t, schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, "argocd", name,
 			`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`)
 	}
-}
-
-func toJSON(v any) string {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return string(data)
 }

@@ -224,8 +224,8 @@ func ReadEnvironment(dir string) (Environment, error) {
 	return e, err
 }
 
-// serveControl lets tests do to processes what happens to them: POST
-// /kill/<process> (it comes back), /stop/<process>.
+// serveControl lets tests do what happens to platforms: POST /kill/<process>,
+// which comes back; /rebuild/<cluster>; /renew-sealing-key/<cluster>.
 func (p *Platform) serveControl(all []*cluster) error {
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, err error) {
@@ -234,15 +234,10 @@ func (p *Platform) serveControl(all []*cluster) error {
 		}
 	}
 	mux.HandleFunc("POST /kill/{name}", func(w http.ResponseWriter, r *http.Request) { answer(w, p.supervisor.kill(r.PathValue("name"))) })
-	mux.HandleFunc("POST /rebuild/{cluster}", func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range all[1:] {
-			if c.name == r.PathValue("cluster") {
-				answer(w, p.rebuild(r.Context(), c))
-				return
-			}
-		}
-		http.Error(w, "there is no such workload cluster", http.StatusNotFound)
-	})
+	for _, c := range all[1:] {
+		mux.HandleFunc("POST /rebuild/"+c.name, func(w http.ResponseWriter, r *http.Request) { answer(w, p.rebuild(r.Context(), c)) })
+		mux.HandleFunc("POST /renew-sealing-key/"+c.name, func(w http.ResponseWriter, r *http.Request) { answer(w, p.renewSealing(r.Context(), c)) })
+	}
 	return serveUnix(filepath.Join("/run", "baleen-control.sock"), mux)
 }
 

@@ -68,12 +68,30 @@ subsets:
 			return err
 		}
 	}
+	return p.runSealedSecrets(c)
+}
+
+// runSealedSecrets starts the process; more are further flags of it.
+func (p *Platform) runSealedSecrets(c *cluster, more ...string) error {
+	account, address := c.file("sealed-secrets"), workloadAddresses[c.name]
 	return p.supervisor.start(process{
 		name: c.name + "-sealed-secrets", path: "/bin/sh", mountNamespace: true,
-		args: []string{"-c", `at=/var/run/secrets/kubernetes.io/serviceaccount; mount --make-rprivate / && mkdir -p $at && mount --bind "$1" $at && shift && exec "$@"`, "sh",
-			account, p.programs["sealed-secrets-controller"], "--key-renew-period=0", "--listen-addr=" + address + ":8080", "--listen-metrics-addr=" + address + ":8081", "--update-status"},
+		args: append([]string{"-c", `at=/var/run/secrets/kubernetes.io/serviceaccount; mount --make-rprivate / && mkdir -p $at && mount --bind "$1" $at && shift && exec "$@"`, "sh",
+			account, p.programs["sealed-secrets-controller"], "--key-renew-period=0", "--listen-addr=" + address + ":8080", "--listen-metrics-addr=" + address + ":8081", "--update-status"}, more...),
 		env: []string{"KUBERNETES_SERVICE_HOST=" + c.address, "KUBERNETES_SERVICE_PORT=443"},
 	})
+}
+
+// renewSealing has the controller make a new key beside those it has, as it does
+// by itself every 30 days.
+func (p *Platform) renewSealing(ctx context.Context, c *cluster) error {
+	if err := p.supervisor.stop(c.name + "-sealed-secrets"); err != nil {
+		return err
+	}
+	if err := p.runSealedSecrets(c, "--key-cutoff-time="+time.Now().Format(time.RFC1123Z)); err != nil {
+		return err
+	}
+	return p.waitSealing(ctx, c)
 }
 
 // addGatewayAPI installs what Gateways and routes are made of.

@@ -1,0 +1,290 @@
+package acceptance
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var empties = schema.GroupVersionResource{Group: "baleen.test", Version: "v1", Resource: "empties"}
+
+// emptyPromise is as little as a Promise can be.
+const emptyPromise = `apiVersion: platform.kratix.io/v1alpha1
+kind: Promise
+metadata: {name: empty}
+spec:
+  destinationSelectors: [{matchLabels: {environment: prod}}]
+  api:
+    apiVersion: apiextensions.k8s.io/v1
+    kind: CustomResourceDefinition
+    metadata: {name: empties.baleen.test}
+    spec:
+      group: baleen.test
+      scope: Namespaced
+      names: {kind: Empty, plural: empties, singular: empty}
+      versions:
+      - name: v1
+        served: true
+        storage: true
+        schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+  workflows:
+    resource:
+      configure:
+      - apiVersion: platform.kratix.io/v1alpha1
+        kind: Pipeline
+        metadata: {name: configure}
+        spec: {containers: [{name: empty, image: "%s"}]}
+`
+
+// latency measures from apply to the state store, each Promise in turn with an
+// empty one.
+func latency(s *story) {
+	t := s.T
+	hub().apply(t, fmt.Sprintf(emptyPromise, strings.Replace(world.Registry, "/baleen", "/empty-pipeline:1", 1)))
+	within(t, 2*time.Minute, func() error {
+		_, err := hub().tryKubectl(t.Context(), "", "get", "empties", "-A")
+		return err
+	})
+	rows := []struct {
+		promise  string
+		what     gvr
+		document func(name string) string
+	}{
+		{"empty", empties, func(name string) string {
+			return fmt.Sprintf("apiVersion: baleen.test/v1\nkind: Empty\nmetadata: {name: %s, namespace: team-a}\nspec: {}\n", name)
+		}},
+		{"nats-user", natsUsers, func(name string) string { return natsUser("team-a", name) }},
+		{"api-aggregator-target", apiTargets, func(name string) string { return target("team-a", name, "orders", "{path: /"+name+"}") }},
+		{"api-aggregator", apiAggregators, func(name string) string {
+			return fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1
+kind: ApiAggregator
+metadata: {name: %[1]s, namespace: team-a}
+spec:
+  hostname: %[1]s.example.com
+  tls: {clusterIssuer: letsencrypt}
+  gateway: {className: traefik, implementation: Traefik, namespace: gateways, ports: {https: 8443, http: 8000}}
+  placement: {matchLabels: {environment: prod}}
+`, name)
+		}},
+	}
+	rounds := 10
+	if testing.Short() {
+		rounds = 2
+	}
+	took := map[string][]time.Duration{}
+	once := func(promise string, what gvr, document string, name string) time.Duration {
+		began := time.Now()
+		hub().apply(t, document)
+		within(t, 2*time.Minute, func() error {
+			if files := git(t, "ls-tree", "-r", "--name-only", "main"); !strings.Contains(files, "/team-a/"+promise+"/"+name+"/") {
+				return fmt.Errorf("Git has nothing of %s", name)
+			}
+			return nil
+		})
+		is := time.Since(began)
+		quiet(t, what, "team-a", name)
+		return is
+	}
+	once("empty", empties, rows[0].document("warm"), "warm") // Kratix may restart after a new Promise
+	for i := range rounds {
+		for _, row := range rows {
+			name := fmt.Sprint("quick", i)
+			took[row.promise] = append(took[row.promise], once(row.promise, row.what, row.document(name), name))
+		}
+		// An account emits nothing: what counts is when Kratix is done with it.
+		for promise, run := range map[string]func(name string){
+			"nats-account": func(name string) {
+				account := hub().get(t, natsAccounts, "baleen-system", "commerce").DeepCopy()
+				account.Object = map[string]any{"apiVersion": "baleen.dev/v1alpha1", "kind": "NatsAccount",
+					"metadata": map[string]any{"name": name, "namespace": "baleen-system"}, "spec": account.Object["spec"]}
+				data, err := account.MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				hub().apply(t, string(data))
+				completed(t, natsAccounts, "baleen-system", name)
+			},
+			"empty, until it is completed": func(name string) {
+				hub().apply(t, fmt.Sprintf("apiVersion: baleen.test/v1\nkind: Empty\nmetadata: {name: c%s, namespace: team-a}\nspec: {}\n", name))
+				completed(t, empties, "team-a", "c"+name)
+			},
+		} {
+			began := time.Now()
+			run(fmt.Sprint("quick", i))
+			took[promise] = append(took[promise], time.Since(began))
+		}
+	}
+	for _, row := range []struct{ promise, against string }{
+		{"api-aggregator", "empty"}, {"api-aggregator-target", "empty"}, {"nats-user", "empty"}, {"nats-account", "empty, until it is completed"},
+	} {
+		is, floor := median(took[row.promise]), median(took[row.against])
+		ratio := is.Seconds() / floor.Seconds()
+		measured(row.promise+": from apply to the state store, median of "+fmt.Sprint(rounds), "%.1f s, %.2f times an empty pipeline's %.1f s", is.Seconds(), ratio, floor.Seconds())
+		if !testing.Short() && ratio > 1.25 {
+			t.Errorf("%s takes %.2f times an empty pipeline", row.promise, ratio)
+		}
+	}
+	s.holds("each Promise is as quick as an empty pipeline, within a quarter")
+	for i := range rounds {
+		for _, row := range rows[1:] {
+			hub().delete(t, row.what, "team-a", fmt.Sprint("quick", i))
+		}
+		hub().delete(t, natsAccounts, "baleen-system", fmt.Sprint("quick", i))
+	}
+}
+
+// completed waits until Kratix is done with a request's first run.
+func completed(t testing.TB, what gvr, namespace, name string) {
+	t.Helper()
+	within(t, 2*time.Minute, func() error {
+		if is, message := condition(hub().get(t, what, namespace, name), "ConfigureWorkflowCompleted"); !strings.HasPrefix(is, "True/") {
+			return fmt.Errorf("%s is %q: %s", name, is, message)
+		}
+		return nil
+	})
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// burst asks for a hundred NatsUsers at once.
+func burst(s *story) {
+	t := s.T
+	n := 100
+	if testing.Short() {
+		n = 10
+	}
+	var documents []string
+	for i := range n {
+		documents = append(documents, natsUser("team-b", fmt.Sprint("crowd", i)))
+	}
+	began := time.Now()
+	hub().apply(t, strings.Join(documents, "---\n"))
+	var first time.Duration
+	within(t, 30*time.Minute, func() error {
+		ready := 0
+		for _, user := range hub().list(t, natsUsers, "team-b") {
+			if is, _ := condition(&user, "Ready"); strings.HasPrefix(user.GetName(), "crowd") && is == "True/Delivered" {
+				ready++
+			}
+		}
+		if ready > 0 && first == 0 {
+			first = time.Since(began)
+		}
+		if ready < n {
+			return fmt.Errorf("%d of %d are delivered", ready, n)
+		}
+		return nil
+	})
+	is := time.Since(began)
+	within(t, 15*time.Minute, func() error {
+		files := git(t, "ls-tree", "-r", "--name-only", "main")
+		for i := range n {
+			if !strings.Contains(files, fmt.Sprintf("eu-1/resources/team-b/nats-user/crowd%d/", i)) || !strings.Contains(files, fmt.Sprintf("us-1/resources/team-b/nats-user/crowd%d/", i)) {
+				return fmt.Errorf("Git has not all of crowd%d", i)
+			}
+		}
+		return nil
+	})
+	inGit := time.Since(began)
+	measured(fmt.Sprint("a burst of ", n, " NatsUsers"), "first ready after %.0f s, all after %.0f s, all in Git after %.0f s", first.Seconds(), is.Seconds(), inGit.Seconds())
+	s.holds("%d NatsUsers asked for at once are all delivered", n)
+}
+
+// upgrade applies the Promises with images of the next version while a route is
+// asked without a pause.
+func upgrade(s *story) {
+	t := s.T
+	next := filepath.Join(root, "dist", "upgrade")
+	files, err := filepath.Glob(filepath.Join(next, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Skip("there is no next version in dist/upgrade")
+	}
+	backend(t, "team-a", "steady")
+	c := issue(t, "team-a", "steady")
+	hub().apply(t, target("team-a", "steady", "steady", "{path: /steady}"))
+	becomes(t, apiTargets, "team-a", "steady", "True/Published")
+	c.arrives(t)
+	served(t, "/steady", "team-a/steady")
+	quiet(t, natsUsers, "team-a", "steady")
+	version := eu().resourceVersion(t, "team-a", "steady")
+	routes := routeVersions(t)
+
+	stop := make(chan struct{})
+	var asked, failed int
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			asked++
+			if a, err := tryAsk(t.Context(), "GET", "https://api.example.com/steady", nil, false); err != nil || a.code != 200 {
+				failed++
+			}
+		}
+	})
+	runs := func() int { return len(jobs(t, "nats-user", "team-a", "steady", "configure")) }
+	newest := func() string {
+		all := jobs(t, "nats-user", "team-a", "steady", "configure")
+		if len(all) == 0 || all[len(all)-1].Status.Succeeded == 0 {
+			return ""
+		}
+		for _, container := range all[len(all)-1].Spec.Template.Spec.InitContainers {
+			if container.Name == "nats-user" {
+				return container.Image
+			}
+		}
+		return ""
+	}
+	before, old := runs(), newest()
+	hub().kubectl(t, "", "apply", "-f", next)
+	within(t, 5*time.Minute, func() error {
+		if is := newest(); is == old || is == "" {
+			return fmt.Errorf("after %d runs and %d before, the newest still has the image %s", runs(), before, old)
+		}
+		return nil
+	})
+	quiet(t, natsUsers, "team-a", "steady")
+	quiet(t, apiTargets, "team-a", "steady")
+	refresh(t)
+	time.Sleep(10 * time.Second)
+	close(stop)
+	asking.Wait()
+	c.stays(t)
+	if is := eu().resourceVersion(t, "team-a", "steady"); is != version {
+		t.Errorf("the Secret was %s and is %s", version, is)
+	}
+	if is := routeVersions(t); is != routes {
+		t.Errorf("routes were\n%s\nand are\n%s", routes, is)
+	}
+	if failed > 0 {
+		t.Errorf("%d of %d requests failed", failed, asked)
+	}
+	s.holds("all Promises are upgraded: no Secret and no route changed, and none of %d requests meanwhile failed", asked)
+	c.ends(t)
+	hub().delete(t, apiTargets, "team-a", "steady")
+}
+
+// routeVersions are the generations of all routes, which change with their spec.
+func routeVersions(t testing.TB) string {
+	t.Helper()
+	var all []string
+	for _, namespace := range []string{"team-a", "team-b", "gateways"} {
+		for _, route := range eu().list(t, httpRoutes, namespace) {
+			all = append(all, fmt.Sprintf("%s/%s %s %d", namespace, route.GetName(), route.GetUID(), route.GetGeneration()))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
