@@ -499,6 +499,7 @@ var (
 		{spec: "secret: {name: s, key: ''}", want: "key", only: crdAbsent},
 		{spec: "secret: {name: s, key: .}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: ..}", want: "spec.secret.key"},
+		{spec: "secret: {name: s, key: .baleen}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: ..data}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: a/b}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: a b}", want: "spec.secret.key"},

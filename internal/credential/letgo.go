@@ -74,7 +74,7 @@ func age(l *ledger.Ledger, terms Terms, now time.Time) {
 			}
 		}
 		if isCurrent && r.Basis.Delivery.Retain == ledger.RetainNothing && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
-			r.Ciphertext = nil
+			r.ForgetCredential()
 		}
 	}
 	l.Rows = slices.DeleteFunc(l.Rows, func(r ledger.Row) bool { return forgettable(r, now) })
@@ -123,7 +123,7 @@ func Awaited(l *ledger.Ledger, row *ledger.Row) bool {
 	awaits := func(r ledger.Row) bool {
 		return r.Destination == row.Destination && r.State == ledger.Active && supersededBy(l, &r, row.Generation)
 	}
-	return slices.ContainsFunc(l.Rows, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && len(row.Ciphertext) > 0
+	return slices.ContainsFunc(l.Rows, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && row.HoldsCredential()
 }
 
 // supersededBy tells whether a generation up to a later one takes the place of a row.

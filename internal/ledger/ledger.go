@@ -64,8 +64,16 @@ type Delivery struct {
 	Retain string `json:"retain"`
 }
 
-// RetainNothing keeps no ciphertext once it was delivered.
+// RetainNothing keeps no ciphertext once it was delivered, but for that of
+// [KeepKey].
 const RetainNothing = "Nothing"
+
+// KeepKey is the key of a Secret under which a harmless value stays when the
+// ciphertext of the credential is forgotten. An applier that lets the server merge
+// (Flux does, Argo CD may) cannot take the last key out of spec.encryptedData: the
+// API server makes null of it, which the CRD of SealedSecrets refuses, and with it
+// everything else that is applied at once.
+const KeepKey = ".baleen"
 
 // Rotate holds what was asked for to rotate: in the spec, by annotation for all
 // clusters, and by annotation for this one.
@@ -216,6 +224,21 @@ func (l *Ledger) Current(destination string) *Row {
 		}
 	}
 	return nil
+}
+
+// HoldsCredential tells whether the row has more than the ciphertext of [KeepKey].
+func (r Row) HoldsCredential() bool {
+	_, keeps := r.Ciphertext[KeepKey]
+	return len(r.Ciphertext) > 1 || len(r.Ciphertext) == 1 && !keeps
+}
+
+// ForgetCredential drops all ciphertext but that of [KeepKey].
+func (r *Row) ForgetCredential() {
+	if kept, ok := r.Ciphertext[KeepKey]; ok {
+		r.Ciphertext = map[string]string{KeepKey: kept}
+	} else {
+		r.Ciphertext = nil
+	}
 }
 
 // Next returns the number of a destination's next generation.

@@ -339,13 +339,19 @@ func concurrently(n int, do func(i int) error) error {
 
 // contents are the keys of the Secret.
 func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
+	all := map[string][]byte{}
 	switch v1alpha1.Format(d.Format) {
 	case v1alpha1.JWTAndSeed:
-		return map[string][]byte{"jwt": []byte(c.JWT), "seed": c.Seed}
+		all["jwt"], all["seed"] = []byte(c.JWT), c.Seed
 	case v1alpha1.Env:
-		return map[string][]byte{"NATS_URL": []byte(d.Servers), "NATS_CREDS": c.File, "NATS_JWT": []byte(c.JWT), "NATS_SEED": c.Seed}
+		all["NATS_URL"], all["NATS_CREDS"], all["NATS_JWT"], all["NATS_SEED"] = []byte(d.Servers), c.File, []byte(c.JWT), c.Seed
+	default:
+		all[d.Key] = c.File
 	}
-	return map[string][]byte{d.Key: c.File}
+	if d.Retain == ledger.RetainNothing {
+		all[ledger.KeepKey] = []byte("retain: Nothing")
+	}
+	return all
 }
 
 // patience is how many attempts may fail in a day with the account asked to clear up

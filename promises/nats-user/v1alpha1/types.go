@@ -308,12 +308,12 @@ type Secret struct {
 	// +required
 	Name string `json:"name"`
 
-	// Key of the .creds file in the Secret. Default: nats.creds.
+	// Key of the .creds file in the Secret; .baleen is not free. Default: nats.creds.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
-	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
+	// +kubebuilder:validation:XValidation:rule="self != '.' && self != '.baleen' && !self.startsWith('..')",message="key must be a key that a Secret can have, other than .baleen"
 	// +optional
 	Key string `json:"key,omitempty"`
 

@@ -201,6 +201,8 @@ func (s *Secret) validate(p *field.Problems) {
 	switch {
 	case s.Format == Creds && len(validation.IsConfigMapKey(s.Key)) > 0:
 		p.Addf("spec.secret.key %s is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and .", field.Quote(s.Key))
+	case s.Key == ".baleen":
+		p.Addf("spec.secret.key .baleen is not free: with retain: Nothing it is Baleen's own; choose another")
 	case s.Format != Creds && s.Key != "":
 		p.Addf("spec.secret.key goes with format: Creds only; the other formats have keys of their own")
 	}

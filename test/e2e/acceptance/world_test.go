@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -302,11 +303,23 @@ func control(t testing.TB, verb, name string) {
 	}
 }
 
-// refresh has Argo CD look into Git now.
+var refreshed struct {
+	sync.Mutex
+	at time.Time
+}
+
+// refresh has Argo CD look into Git now. Stories that go on at once do not have it
+// do so all the time.
 func refresh(t testing.TB) {
 	t.Helper()
+	refreshed.Lock()
+	defer refreshed.Unlock()
+	if time.Since(refreshed.at) < 5*time.Second {
+		return // it looks by itself as often
+	}
+	refreshed.at = time.Now()
 	for _, name := range []string{"eu-1", "us-1"} {
-		hub().patch(t, schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, "argocd", name,
+		hub().patch(t, gvr{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, "argocd", name,
 			`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`)
 	}
 }
