@@ -35,9 +35,26 @@ func glob(t *testing.T, patterns ...string) []string {
 	return all
 }
 
+// kubectl shows a column of type date as an age, and <invalid> for a time to come.
+func TestColumns(t *testing.T) {
+	column := regexp.MustCompile(`printcolumn:name=(\w+),type=date,JSONPath=(\S+)`)
+	found := 0
+	for _, file := range glob(t, "*/v1alpha1/types.go") {
+		for _, m := range column.FindAllStringSubmatch(read(t, file), -1) {
+			found++
+			if m[2] != "`.metadata.creationTimestamp`" {
+				t.Errorf("%s: the column %s is a date and shows %s: use a string", file, m[1], m[2])
+			}
+		}
+	}
+	if found < len(Names) {
+		t.Errorf("only %d columns of type date were found", found)
+	}
+}
+
 // Every link from one document to another leads somewhere.
 func TestLinks(t *testing.T) {
-	for _, file := range glob(t, "../README.md", "*/*.md") {
+	for _, file := range glob(t, "../README.md", "../test/e2e/README.md", "*/*.md") {
 		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
 				t.Errorf("%s links to %s: %v", file, m[1], err)

@@ -23,6 +23,7 @@ import (
 // backend is a service of a team: it answers with what it was asked.
 func backend(t testing.TB, namespace, name string) {
 	t.Helper()
+	needsGateway(t)
 	listener, err := net.Listen("tcp", net.JoinHostPort(world.Backend, "0"))
 	if err != nil {
 		t.Fatal(err)

@@ -355,6 +355,7 @@ func retainNothing(s *story) {
 // and the backup of its sealing keys.
 func workloadClusterIsBuiltAnew(s *story) {
 	t := s.T
+	needsControl(t)
 	hub().apply(t, natsUser("team-a", "phoenix"))
 	becomes(t, natsUsers, "team-a", "phoenix", "True/Delivered")
 	refresh(t)

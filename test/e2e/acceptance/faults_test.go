@@ -208,6 +208,7 @@ func killPod(t testing.TB, promise, namespace, name string) bool {
 
 func kratixKilled(s *story) {
 	t := s.T
+	needsControl(t)
 	for i := range 3 {
 		c := issue(t, "team-a", fmt.Sprint("orphan", i))
 		time.Sleep(time.Duration(rand.IntN(6000)) * time.Millisecond)
@@ -224,6 +225,7 @@ func kratixKilled(s *story) {
 
 func apiServerKilled(s *story) {
 	t := s.T
+	needsControl(t)
 	for i := range 3 {
 		c := issue(t, "team-a", fmt.Sprint("silence", i))
 		time.Sleep(time.Duration(rand.IntN(6000)) * time.Millisecond)
@@ -241,6 +243,7 @@ func apiServerKilled(s *story) {
 // gitAway rotates while the state store is away: the overlap must not begin.
 func gitAway(s *story) {
 	t := s.T
+	needsControl(t)
 	c := issue(t, "team-a", "patient", "credentials: {overlap: 5s}")
 	c.arrives(t)
 	quiet(t, natsUsers, "team-a", "patient")
@@ -279,6 +282,7 @@ func gitAway(s *story) {
 // trace on the clusters, and restores it from a backup, with new UIDs.
 func restored(s *story) {
 	t := s.T
+	needsControl(t)
 	c := issue(t, "team-a", "lazarus")
 	c.arrives(t)
 	quiet(t, natsUsers, "team-a", "lazarus")
@@ -329,6 +333,7 @@ func restored(s *story) {
 // former one stays, what is sealed from now on is sealed with the new one.
 func sealingKeyRenewed(s *story) {
 	t := s.T
+	needsControl(t)
 	c := issue(t, "team-a", "sealed")
 	c.arrives(t)
 	quiet(t, natsUsers, "team-a", "sealed")

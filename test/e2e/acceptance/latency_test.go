@@ -46,6 +46,7 @@ spec:
 // empty one.
 func latency(s *story) {
 	t := s.T
+	needsControl(t) // the empty pipeline is in its registry
 	hub().apply(t, fmt.Sprintf(emptyPromise, strings.Replace(world.Registry, "/baleen", "/empty-pipeline:1", 1)))
 	within(t, 2*time.Minute, func() error {
 		_, err := hub().tryKubectl(t.Context(), "", "get", "empties", "-A")
@@ -88,7 +89,7 @@ spec:
 			return nil
 		})
 		is := time.Since(began)
-		quiet(t, what, "team-a", name)
+		completed(t, what, "team-a", name)
 		return is
 	}
 	once("empty", empties, rows[0].document("warm"), "warm") // Kratix may restart after a new Promise

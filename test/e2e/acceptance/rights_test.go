@@ -13,6 +13,7 @@ const pipelineAccount = "nats-user-resource-configure-configure"
 // impersonate, which admission cannot stop.
 func whoMayDoWhat(s *story) {
 	t := s.T
+	needsControl(t)
 	hub().apply(t, `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: everything, namespace: team-a}

@@ -57,12 +57,18 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
-	dir := os.Getenv("BALEEN_E2E_RUN")
-	if dir == "" {
-		return 1, errors.New("these tests run where a platform is: use make e2e, or `platform exec`")
-	}
 	var err error
-	if world, err = platform.ReadEnvironment(dir); err != nil {
+	switch dir := os.Getenv("BALEEN_E2E_RUN"); {
+	case os.Getenv("PLATFORM_KUBECONFIG") != "":
+		if world, err = elsewhere(os.Getenv); err == nil {
+			defer os.RemoveAll(world.Git)
+		}
+	case dir == "":
+		err = errors.New("these tests run where a platform is: use make e2e, or `platform exec`")
+	default:
+		world, err = platform.ReadEnvironment(dir)
+	}
+	if err != nil {
 		return 1, err
 	}
 	for name, file := range world.Kubeconfigs {
@@ -279,6 +285,11 @@ func commits(t testing.TB, what gvr, namespace, name string) string {
 
 func git(t testing.TB, args ...string) string {
 	t.Helper()
+	if os.Getenv("STATE_STORE") != "" {
+		if out, err := exec.Command("git", "-C", world.Git, "fetch", "--quiet", "--prune", "origin").CombinedOutput(); err != nil {
+			t.Fatalf("git fetch: %s", out)
+		}
+	}
 	out, err := exec.Command("git", append([]string{"-c", "safe.directory=*", "-C", world.Git}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %s: %s", strings.Join(args, " "), out)
@@ -318,8 +329,11 @@ func refresh(t testing.TB) {
 		return // it looks by itself as often
 	}
 	refreshed.at = time.Now()
-	for _, name := range []string{"eu-1", "us-1"} {
-		hub().patch(t, gvr{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}, "argocd", name,
-			`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`)
+	for _, name := range []string{"eu-1", "us-1"} { // where these are not there, somebody else applies
+		_, err := hub().objects.Resource(gvr{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}).Namespace("argocd").Patch(t.Context(), name,
+			types.MergePatchType, []byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`), metav1.PatchOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
 	}
 }
