@@ -16,7 +16,7 @@ func TestStories(t *testing.T) {
 		tellAtOnce(t, "TwoOfOneName", twoOfOneName)
 		tellAtOnce(t, "DeletedWhileConfiguring", deletedWhileConfiguring)
 		tellAtOnce(t, "StatusAndLedgerLost", statusAndLedgerLost)
-		tellAtOnce(t, "PodsKilled", podsKilled)
+		tellAtOnce(t, "PodsKilled", podsKilled) // the longest, with SmokeCredential
 		tellAtOnce(t, "Conformance", conformance)
 	})
 	t.Run("OneByOne", func(t *testing.T) {
