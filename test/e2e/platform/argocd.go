@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"k8s.io/client-go/tools/clientcmd"
@@ -16,9 +17,15 @@ import (
 // startArgo runs Argo CD's application controller and repo server against the
 // platform cluster: a hub that syncs each Destination's folder to its cluster.
 func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*cluster) error {
-	if err := miniredis.NewMiniRedis().StartAddr("127.0.0.1:6379"); err != nil {
+	redis := miniredis.NewMiniRedis()
+	if err := redis.StartAddr("127.0.0.1:6379"); err != nil {
 		return err
 	}
+	go func() { // its clock stands still, and so Argo CD would never look into Git again
+		for range time.Tick(time.Second) {
+			redis.FastForward(time.Second)
+		}
+	}()
 	for _, name := range []string{"application-crd.yaml", "appproject-crd.yaml", "applicationset-crd.yaml"} {
 		if _, err := p.kubectl(ctx, hub, "", "apply", "--server-side", "-f", filepath.Join(p.sources["argocd"], "manifests", "crds", name)); err != nil {
 			return err

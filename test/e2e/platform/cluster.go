@@ -113,6 +113,7 @@ func (p *Platform) startCluster(ctx context.Context, c *cluster) error {
 		"--service-cluster-ip-range=" + c.services, "--authorization-mode=Node,RBAC", "--allow-privileged",
 		"--enable-admission-plugins=NodeRestriction",
 		"--client-ca-file=" + c.file("ca.crt"), "--tls-cert-file=" + c.file("apiserver.crt"), "--tls-private-key-file=" + c.file("apiserver.key"),
+		"--kubelet-preferred-address-types=InternalIP",
 		"--kubelet-client-certificate=" + c.file("admin.crt"), "--kubelet-client-key=" + c.file("admin.key"),
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.file("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.file("service-accounts.key"),

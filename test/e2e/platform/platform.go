@@ -274,5 +274,10 @@ func (p *Platform) rebuild(ctx context.Context, c *cluster) error {
 			return err
 		}
 	}
-	return p.waitSealing(ctx, c)
+	if err := p.waitSealing(ctx, c); err != nil {
+		return err
+	}
+	// As when the new cluster is registered: it must not go by what it knew of the
+	// former one.
+	return p.supervisor.kill("argocd-controller")
 }
