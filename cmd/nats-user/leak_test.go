@@ -90,7 +90,7 @@ func (h *hoard) learn(c credential) {
 	h.users[c.user] = true
 	h.keepCreds("of "+c.user, c.creds)
 	for key, value := range c.values {
-		if key != "NATS_URL" && key != ledger.KeepKey {
+		if key != "NATS_URL" {
 			h.keep(key+" of "+c.user, value)
 		}
 	}

@@ -437,6 +437,9 @@ func (w *world) open(cluster, label string, sealed map[string]string) (credentia
 		}
 		c.values[name] = string(plain)
 	}
+	if delete(c.values, ledger.KeepKey); len(c.values) == 0 {
+		return c, false // the credential is forgotten
+	}
 	c.creds = []byte(c.values["nats.creds"] + c.values["NATS_CREDS"])
 	if c.values["jwt"] != "" {
 		var err error

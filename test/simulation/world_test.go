@@ -599,6 +599,7 @@ func (w *world) sync(c *cluster) {
 			if failed {
 				continue
 			}
+			delete(plain, ledger.KeepKey) // harmless, and of no use to a workload
 			s := c.secrets[name]
 			patch := sealed.Spec.Template.Metadata.Annotations["sealedsecrets.bitnami.com/patch"] == "true"
 			if s == nil {
