@@ -41,7 +41,7 @@ func main() {
 				return err
 			}},
 		&cobra.Command{Use: "check", Short: "Say whether this machine can run the platform", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return check() }},
+			RunE: func(*cobra.Command, []string) error { return check(*dir) }},
 		&cobra.Command{Use: "deps", Short: "Install what is missing, with apt", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return install() }},
 		&cobra.Command{Use: "logs", Short: "Show the last lines of each log", Args: cobra.NoArgs,
@@ -93,7 +93,7 @@ func here(dir string) machine.Machine { return machine.Machine{Dir: filepath.Joi
 type built struct{ Programs, Sources map[string]string }
 
 func up(ctx context.Context, dir string) error {
-	if err := check(); err != nil {
+	if err := check(dir); err != nil {
 		return err
 	}
 	m := here(dir)
@@ -216,9 +216,22 @@ var needed = []struct{ file, pkg string }{
 	{"/usr/lib/cni/bridge", "containernetworking-plugins"},
 }
 
+// room is what the programs, what they are built from, and images take on a disk.
+const room = 15 << 30
+
 // check says why this machine cannot run the platform, if so.
-func check() error {
+func check(dir string) error {
 	var missing []string
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	disk := syscall.Statfs_t{}
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return err
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < room {
+		missing = append(missing, fmt.Sprintf("%d GiB of disk below %s, of which %d are free (BALEEN_E2E_DIR moves it)", room>>30, dir, free>>30))
+	}
 	if os.Geteuid() != 0 {
 		missing = append(missing, "root, because it makes namespaces, mounts and control groups")
 	}
