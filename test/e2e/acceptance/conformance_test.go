@@ -12,8 +12,10 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 )
 
-// runConformance runs the suite, which expects an empty store each time.
-func runConformance(t *testing.T) {
+// conformance holds the client that pipelines use to its contract on a real API
+// server. The suite expects an empty store each time.
+func conformance(s *story) {
+	t := s.T
 	for _, definition := range platformtest.Definitions() {
 		data, err := definition.MarshalJSON()
 		if err != nil {
@@ -22,7 +24,7 @@ func runConformance(t *testing.T) {
 		hub().apply(t, string(data))
 	}
 	hub().apply(t, namespaces(platformtest.Namespaces...))
-	hub().kubectl(t, "", "wait", "--for=condition=Established", "--timeout=60s", "crd", "-l", "!nothing")
+	hub().kubectl(t, "", "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 	platformtest.Run(t, func(t *testing.T) platform.Client {
 		empty(t)
 		client, err := platform.OpenCluster(hub().config)
@@ -31,6 +33,7 @@ func runConformance(t *testing.T) {
 		}
 		return client
 	})
+	s.holds("the platform client passes its conformance suite on a real API server")
 }
 
 // empty removes what a test of the suite has left behind.

@@ -79,10 +79,3 @@ spec: {template: {spec: {serviceAccountName: ` + pipelineAccount + `, restartPol
 	s.holds("without the guard such a token reads the account's signing key, as the documentation warns")
 	c.ends(t)
 }
-
-// conformance holds the client that pipelines use to its contract on a real API
-// server.
-func conformance(s *story) {
-	runConformance(s.T)
-	s.holds("the platform client passes its conformance suite on a real API server")
-}

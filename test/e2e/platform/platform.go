@@ -107,7 +107,7 @@ func (p *Platform) Run(ctx context.Context) error {
 	defer progress.Close()
 	all := clusters(p.Dir)
 	hub, workloads := all[0], all[1:]
-	if err := p.together(
+	if err := together(
 		func() error {
 			return p.step(progress, "container registry", func() error {
 				if err := startRegistry(); err != nil {
@@ -131,7 +131,7 @@ func (p *Platform) Run(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	if err := p.together(
+	if err := together(
 		func() error {
 			if err := p.step(progress, "kubelet, containerd, scheduler", func() error { return p.startNode(ctx, hub) }); err != nil {
 				return err
@@ -180,7 +180,7 @@ func (p *Platform) Run(ctx context.Context) error {
 }
 
 // together does all at once and returns the first error.
-func (p *Platform) together(work ...func() error) error {
+func together(work ...func() error) error {
 	errs := make([]error, len(work))
 	var wait sync.WaitGroup
 	for i, do := range work {
