@@ -90,6 +90,9 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	code := m.Run()
+	if len(report.stories) == 0 {
+		return 1, errors.New("no story was told: see what -test.run says")
+	}
 	return code, writeReport()
 }
 
