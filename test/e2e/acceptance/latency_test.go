@@ -121,17 +121,19 @@ spec:
 			took[promise] = append(took[promise], time.Since(began))
 		}
 	}
+	worst := 0.0
 	for _, row := range []struct{ promise, against string }{
 		{"api-aggregator", "empty"}, {"api-aggregator-target", "empty"}, {"nats-user", "empty"}, {"nats-account", "empty, until it is completed"},
 	} {
 		is, floor := median(took[row.promise]), median(took[row.against])
 		ratio := is.Seconds() / floor.Seconds()
 		measured(row.promise+": from apply to the state store, median of "+fmt.Sprint(rounds), "%.1f s, %.2f times an empty pipeline's %.1f s", is.Seconds(), ratio, floor.Seconds())
+		worst = max(worst, ratio)
 		if !testing.Short() && ratio > 1.25 {
 			t.Errorf("%s takes %.2f times an empty pipeline", row.promise, ratio)
 		}
 	}
-	s.holds("each Promise is as quick as an empty pipeline, within a quarter")
+	s.holds("each Promise takes at most %.2f times as long as an empty pipeline", worst)
 	for i := range rounds {
 		for _, row := range rows[1:] {
 			hub().delete(t, row.what, "team-a", fmt.Sprint("quick", i))
