@@ -10,15 +10,13 @@ import (
 	"syscall"
 )
 
-// Addresses are those of the machine that are not loopback, for servers that pods
-// must reach. They are on its loopback interface, so nothing outside can.
-type Addresses []string
-
 // Init is the machine's first process: it sets up mounts and the network, runs
 // this binary with args, and waits for whatever loses its parent. It returns when
-// that process has ended; the kernel then ends all others.
-func (m Machine) Init(addresses Addresses, hosts map[string]string, args []string) (code int, err error) {
-	if err := m.mounts(hosts); err != nil {
+// that process has ended; the kernel then ends all others. The addresses, for
+// servers that pods must reach, are on the machine's loopback interface, so nothing
+// outside reaches them.
+func (m Machine) Init(addresses, args []string) (code int, err error) {
+	if err := m.mounts(); err != nil {
 		return 1, fmt.Errorf("mounts: %w", err)
 	}
 	if err := m.makeCgroups(); err != nil {
@@ -67,7 +65,7 @@ func (m Machine) Init(addresses Addresses, hosts map[string]string, args []strin
 
 // mounts gives the machine what programs expect at fixed places, without their
 // traces on the host.
-func (m Machine) mounts(hosts map[string]string) error {
+func (m Machine) mounts() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
 	}
@@ -86,13 +84,8 @@ func (m Machine) mounts(hosts map[string]string) error {
 			return err
 		}
 	}
-	var lines strings.Builder
-	lines.WriteString("127.0.0.1 localhost platform\n")
-	for name, address := range hosts {
-		fmt.Fprintln(&lines, address, name)
-	}
 	names := filepath.Join(m.Dir, "hosts")
-	if err := os.WriteFile(names, []byte(lines.String()), 0o644); err != nil {
+	if err := os.WriteFile(names, []byte("127.0.0.1 localhost platform\n"), 0o644); err != nil {
 		return err
 	}
 	if err := syscall.Mount(names, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {

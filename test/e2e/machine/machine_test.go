@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 4 && os.Args[1] == "init":
-		code, err := Machine{Dir: os.Args[3]}.Init(Addresses{"10.99.0.1"}, map[string]string{"api.example.com": "10.99.0.1"}, os.Args[5:])
+		code, err := Machine{Dir: os.Args[3]}.Init([]string{"10.99.0.1"}, os.Args[5:])
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -48,6 +48,9 @@ func mess(dir string) error {
 
 func TestNothingStaysBehind(t *testing.T) {
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" { // the gate must not pass without it
+			t.Fatal("only root makes namespaces")
+		}
 		t.Skip("only root makes namespaces")
 	}
 	for _, crash := range []bool{false, true} {
@@ -73,7 +76,7 @@ func TestNothingStaysBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 			out, err := within.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "10.99.0.1/32") || !strings.Contains(string(out), "10.99.0.1 api.example.com") || strings.Contains(string(out), "eth") {
+			if err != nil || !strings.Contains(string(out), "10.99.0.1/32") || !strings.Contains(string(out), "127.0.0.1 localhost platform") || strings.Contains(string(out), "eth") {
 				t.Errorf("the machine is not one of its own: %v\n%s", err, out)
 			}
 			if out, err := exec.Command("ip", "-brief", "address").CombinedOutput(); err != nil || strings.Contains(string(out), "10.99.0.1") {

@@ -40,9 +40,9 @@ const (
 
 var workloadAddresses = map[string]string{"eu-1": "10.99.0.11", "us-1": "10.99.0.12"}
 
-// Addresses are all that the machine has.
-func Addresses() machine.Addresses {
-	all := machine.Addresses{nodeAddress, "10.99.0.2", natsAddress, "10.99.0.5", traefikAddress, backendAddress}
+// Addresses are all that the machine has besides loopback.
+func Addresses() []string {
+	all := []string{nodeAddress, "10.99.0.2", natsAddress, "10.99.0.5", traefikAddress, backendAddress}
 	for _, a := range workloadAddresses {
 		all = append(all, a)
 	}
@@ -61,8 +61,8 @@ type Environment struct {
 	// Git is the bare repository of the state store. While the file Away exists the
 	// server answers 503.
 	Git, Away string
-	// Gateway are the addresses of Traefik on eu-1, for HTTPS and HTTP; Backend is
-	// one that backends may listen on.
+	// HTTPS and HTTP are where Traefik of eu-1 listens; Backend is an address that
+	// backends may listen on.
 	HTTPS, HTTP, Backend string
 	NATS                 NATS
 	// Control is the socket of the supervisor.

@@ -35,7 +35,7 @@ type supervised struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	mutex  sync.Mutex
-	pid    int
+	pid    int // 0 while it does not run
 }
 
 func newSupervisor(logs string) *supervisor {
@@ -76,6 +76,9 @@ func (s *supervisor) start(p process) error {
 				entry.pid = cmd.Process.Pid
 				entry.mutex.Unlock()
 				err = cmd.Wait()
+				entry.mutex.Lock()
+				entry.pid = 0
+				entry.mutex.Unlock()
 			}
 			if ctx.Err() == nil {
 				slog.Warn("a process ended and is started again", "name", p.name, "error", err)
@@ -113,5 +116,8 @@ func (s *supervisor) kill(name string) error {
 	}
 	entry.mutex.Lock()
 	defer entry.mutex.Unlock()
+	if entry.pid == 0 { // kill(2) would take it for the supervisor's own group
+		return fmt.Errorf("%s does not run at this moment", name)
+	}
 	return syscall.Kill(entry.pid, syscall.SIGKILL)
 }

@@ -20,14 +20,12 @@ type module struct {
 	folder   string            // "" is the name
 	always   bool              // of this module, whose programs' sources may have changed
 	programs map[string]string // by the name they get
-	ldflags  string
+	stamp    bool              // the version, as a release of Kubernetes has it
 }
-
-const kubernetes = "v1.36.3"
 
 var modules = []module{
 	{name: "etcd", programs: map[string]string{"etcd": "go.etcd.io/etcd/server/v3"}},
-	{name: "kubernetes", ldflags: kubernetesVersion(), programs: map[string]string{
+	{name: "kubernetes", stamp: true, programs: map[string]string{
 		"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
 		"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 		"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
@@ -50,23 +48,36 @@ var modules = []module{
 	{name: "traefik", programs: map[string]string{"traefik": "github.com/traefik/traefik/v3/cmd/traefik"}},
 }
 
-// kubernetesVersion is what a release has stamped; without it servers call
-// themselves v0.0.0-master, which Argo CD and kubectl cannot read.
-func kubernetesVersion() string {
-	v := strings.Split(strings.TrimPrefix(kubernetes, "v"), ".")
+// versionFlags stamp the version of Kubernetes; without it servers call themselves
+// v0.0.0-master, which Argo CD and kubectl cannot read.
+func (m module) versionFlags(source string) (string, error) {
+	if !m.stamp {
+		return "", nil
+	}
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	cmd.Dir = m.source(source)
+	out, err := cmd.Output()
+	version := strings.TrimSpace(string(out))
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	if err != nil || len(parts) < 2 {
+		return "", fmt.Errorf("the version of Kubernetes in %s is %q: %w", m.name, version, err)
+	}
 	var flags []string
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		flags = append(flags, "-X "+pkg+".gitVersion="+kubernetes, "-X "+pkg+".gitMajor="+v[0], "-X "+pkg+".gitMinor="+v[1])
+		flags = append(flags, "-X "+pkg+".gitVersion="+version, "-X "+pkg+".gitMajor="+parts[0], "-X "+pkg+".gitMinor="+parts[1])
 	}
-	return strings.Join(flags, " ")
+	return strings.Join(flags, " "), nil
 }
 
-// Build makes what is not in the cache yet and returns the folder of each
-// program. Source is the folder of this package.
+// Build makes what is not in the cache yet and returns the path of each program. Source is the folder of this package.
 func Build(source, cache string, progress io.Writer) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, m := range modules {
-		folder, err := m.cached(source, cache)
+		flags, err := m.versionFlags(source)
+		if err != nil {
+			return nil, err
+		}
+		folder, err := m.cached(source, cache, flags)
 		if err != nil {
 			return nil, err
 		}
@@ -76,21 +87,21 @@ func Build(source, cache string, progress io.Writer) (map[string]string, error) 
 		if m.complete(folder) && !m.always {
 			continue
 		}
-		if err := m.build(source, folder, progress); err != nil {
+		if err := m.build(source, folder, flags, progress); err != nil {
 			return nil, err
 		}
 	}
 	return paths, nil
 }
 
-// cached is the folder for these versions and this Go.
-func (m module) cached(source, cache string) (string, error) {
+// cached is the folder for these versions, these flags and this Go.
+func (m module) cached(source, cache, flags string) (string, error) {
 	sum := sha256.New()
 	version, err := exec.Command("go", "env", "GOVERSION", "GOOS", "GOARCH").Output()
 	if err != nil {
 		return "", fmt.Errorf("go does not run: %w", err)
 	}
-	fmt.Fprintf(sum, "%s%s%v", version, m.ldflags, m.programs)
+	fmt.Fprintf(sum, "%s%s%v", version, flags, m.programs)
 	for _, file := range []string{"go.mod", "go.sum"} {
 		data, err := os.ReadFile(filepath.Join(m.source(source), file))
 		if err != nil {
@@ -112,7 +123,7 @@ func (m module) complete(folder string) bool {
 	return true
 }
 
-func (m module) build(source, folder string, progress io.Writer) error {
+func (m module) build(source, folder, flags string, progress io.Writer) error {
 	fmt.Fprintf(progress, "building %s: ", m.name)
 	began := time.Now()
 	done := make(chan struct{})
@@ -129,7 +140,7 @@ func (m module) build(source, folder string, progress io.Writer) error {
 	}()
 	for program, pkg := range m.programs {
 		partial := filepath.Join(folder, program+".partial")
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w "+m.ldflags, "-o", partial, pkg)
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w "+flags, "-o", partial, pkg)
 		cmd.Dir = m.source(source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {

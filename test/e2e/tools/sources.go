@@ -3,29 +3,31 @@ package tools
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
+	"path/filepath"
 )
 
-// published are the modules whose manifests the platform applies.
-var published = map[string]string{
-	"kratix":         "github.com/syntasso/kratix@v0.125.1-0.20250807132634-605d221cdabc",
-	"argocd":         "github.com/argoproj/argo-cd/v3@v3.5.7",
-	"sealed-secrets": "github.com/bitnami-labs/sealed-secrets@v0.36.6",
-	"traefik":        "github.com/traefik/traefik/v3@v3.6.12",
-	"gateway-api":    "sigs.k8s.io/gateway-api@v1.6.3",
+// published are the modules whose manifests the platform applies: in the version
+// of the go.mod beside the programs, or in one that is said.
+var published = map[string]struct{ folder, module string }{
+	"kratix":         {"kratix", "github.com/syntasso/kratix"},
+	"argocd":         {"argocd", "github.com/argoproj/argo-cd/v3"},
+	"sealed-secrets": {"..", "github.com/bitnami-labs/sealed-secrets"},
+	"traefik":        {"traefik", "github.com/traefik/traefik/v3"},
+	"gateway-api":    {"..", "sigs.k8s.io/gateway-api@v1.6.3"}, // Traefik's own is older
 }
 
-// Sources returns the folders of the modules whose manifests are applied.
-func Sources() (map[string]string, error) {
+// Sources returns the folders of the modules whose manifests are applied. Source is
+// the folder of this package.
+func Sources(source string) (map[string]string, error) {
 	folders := map[string]string{}
-	for name, module := range published {
-		cmd := exec.Command("go", "mod", "download", "-json", module)
-		cmd.Dir = os.TempDir() // of no module, so that no go.mod has a say
+	for name, p := range published {
+		cmd := exec.Command("go", "mod", "download", "-json", p.module)
+		cmd.Dir = filepath.Join(source, p.folder)
 		out, err := cmd.Output()
 		answer := struct{ Dir, Error string }{}
 		if jsonErr := json.Unmarshal(out, &answer); jsonErr != nil || answer.Dir == "" {
-			return nil, fmt.Errorf("%s cannot be downloaded: %v %s", module, err, answer.Error)
+			return nil, fmt.Errorf("%s cannot be downloaded: %v %s", p.module, err, answer.Error)
 		}
 		folders[name] = answer.Dir
 	}

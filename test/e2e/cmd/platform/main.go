@@ -49,7 +49,7 @@ func main() {
 		&cobra.Command{Use: "exec COMMAND [ARG...]", Short: "Run a command where the platform is", Args: cobra.MinimumNArgs(1), DisableFlagParsing: false,
 			RunE: func(_ *cobra.Command, args []string) error { return execute(*dir, args) }},
 		&cobra.Command{Use: "init", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {
-			code, err := machine.Machine{Dir: *dir}.Init(platform.Addresses(), nil, args)
+			code, err := machine.Machine{Dir: *dir}.Init(platform.Addresses(), args)
 			if err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ func up(ctx context.Context, dir string) error {
 	if b.Programs, err = tools.Build(sourceDir(), filepath.Join(dir, "bin"), os.Stderr); err != nil {
 		return err
 	}
-	if b.Sources, err = tools.Sources(); err != nil {
+	if b.Sources, err = tools.Sources(sourceDir()); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
