@@ -29,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -499,7 +500,7 @@ var (
 		{spec: "secret: {name: s, key: ''}", want: "key", only: crdAbsent},
 		{spec: "secret: {name: s, key: .}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: ..}", want: "spec.secret.key"},
-		{spec: "secret: {name: s, key: .baleen}", want: "spec.secret.key"},
+		{spec: "secret: {name: s, key: " + ledger.KeepKey + "}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: ..data}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: a/b}", want: "spec.secret.key"},
 		{spec: "secret: {name: s, key: a b}", want: "spec.secret.key"},

@@ -3,11 +3,9 @@ package acceptance
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // natsUser is a request that may use orders.> and JetStream; more is what else its
@@ -35,27 +35,28 @@ spec:
 `, namespace, name, strings.Join(more, "\n  "))
 }
 
+// mounted is what a workload would find in the Secret of a request.
+func (c *cluster) mounted(ctx context.Context, namespace, name string) ([]byte, error) {
+	secret, err := c.core.CoreV1().Secrets(namespace).Get(ctx, name+"-nats", metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("on %s: %w", c.name, err)
+	}
+	if len(secret.Data["nats.creds"]) == 0 {
+		return nil, fmt.Errorf("the Secret %s/%s-nats on %s has no nats.creds", namespace, name, c.name)
+	}
+	return secret.Data["nats.creds"], nil
+}
+
 // delivered waits until a cluster has the Secret of a request, other than the one
 // before, and returns what is in it.
 func (c *cluster) delivered(t testing.TB, namespace, name string, before []byte) []byte {
 	t.Helper()
 	var creds []byte
-	within(t, 3*time.Minute, func() error {
-		secret := c.get(t, secrets, namespace, name+"-nats")
-		if secret == nil {
-			return fmt.Errorf("%s has no Secret %s/%s-nats", c.name, namespace, name)
+	within(t, 3*time.Minute, func() (err error) {
+		if creds, err = c.mounted(t.Context(), namespace, name); err == nil && bytes.Equal(creds, before) {
+			err = fmt.Errorf("the Secret %s/%s-nats on %s is the former one", namespace, name, c.name)
 		}
-		data, _ := secret.Object["data"].(map[string]any)
-		text, _ := data["nats.creds"].(string)
-		decoded, err := base64.StdEncoding.DecodeString(text)
-		if err != nil || len(decoded) == 0 {
-			return fmt.Errorf("the Secret %s/%s-nats on %s has no nats.creds", namespace, name, c.name)
-		}
-		if bytes.Equal(decoded, before) {
-			return fmt.Errorf("the Secret %s/%s-nats on %s is the former one", namespace, name, c.name)
-		}
-		creds = decoded
-		return nil
+		return err
 	})
 	seen.add(creds)
 	return creds
@@ -88,45 +89,49 @@ func lets(t testing.TB, creds []byte) {
 	within(t, 10*time.Second, func() error { return login(creds) })
 }
 
+// refused tells that a credential does not let in, and that nothing else is wrong.
+func refused(creds []byte) error {
+	err := login(creds)
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
+		return nil
+	}
+	return fmt.Errorf("the credential is not refused: %v", err)
+}
+
 // cutOff waits until a credential is refused.
 func cutOff(t testing.TB, creds []byte) time.Duration {
 	t.Helper()
-	return within(t, 4*time.Minute, func() error {
-		if err := login(creds); !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrAuthExpired) && !errors.Is(err, nats.ErrAuthRevoked) {
-			return fmt.Errorf("the credential is not refused: %v", err)
-		}
-		return nil
+	return within(t, 4*time.Minute, func() error { return refused(creds) })
+}
+
+// superseded has a request run until its former credential is refused.
+func superseded(t testing.TB, namespace, name string, former []byte) {
+	t.Helper()
+	within(t, 3*time.Minute, func() error {
+		reconcile(t, natsUsers, namespace, name)
+		return refused(former)
 	})
 }
 
 // rotate asks for new credentials, as a person does.
 func rotate(t testing.TB, request string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "bin", "baleen"), "rotate", request)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+world.Kubeconfigs["platform"])
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("baleen rotate %s: %s", request, out)
+	if err := baleen(t.Context(), "rotate", request); err != nil {
+		t.Fatal(err)
 	}
 }
 
 func smokeCredential(s *story) {
 	t := s.T
-	hub().apply(t, natsUser("team-a", "orders"))
+	c := issue(t, "team-a", "orders")
 	took := becomes(t, natsUsers, "team-a", "orders", "True/Delivered")
 	s.holds("a NatsUser is delivered into Git %.1f s after it was asked for", took.Seconds())
-	creds := map[string][]byte{}
-	versions := map[string]string{}
-	refresh(t)
-	for _, c := range []*cluster{eu(), us()} {
-		creds[c.name] = c.delivered(t, "team-a", "orders", nil)
-		lets(t, creds[c.name])
-		versions[c.name] = c.resourceVersion(t, "team-a", "orders")
-	}
+	c.arrives(t)
 	s.holds("both clusters have the Secret, and each credential connects and publishes")
-	if bytes.Equal(creds["eu-1"], creds["us-1"]) {
+	if bytes.Equal(c.last["eu-1"], c.last["us-1"]) {
 		t.Error("both clusters have one identity")
 	}
-	refused(t, creds["eu-1"])
+	confined(t, c.last["eu-1"])
 	s.holds("it is refused what it was not granted")
 
 	quiet(t, natsUsers, "team-a", "orders")
@@ -135,12 +140,7 @@ func smokeCredential(s *story) {
 		reconcile(t, natsUsers, "team-a", "orders")
 	}
 	quiet(t, natsUsers, "team-a", "orders")
-	refresh(t)
-	for _, c := range []*cluster{eu(), us()} {
-		if is := c.resourceVersion(t, "team-a", "orders"); is != versions[c.name] {
-			t.Errorf("the Secret on %s was %s and is %s", c.name, versions[c.name], is)
-		}
-	}
+	c.stays(t)
 	if is := commits(t, natsUsers, "team-a", "orders"); is != before {
 		t.Errorf("Git had %s commits of it and has %s:\n%s", before, is, git(t, "log", "--stat", "-3", "main"))
 	}
@@ -155,8 +155,8 @@ func reconciles(t testing.TB, n int) int {
 	return n
 }
 
-// refused checks that a credential may not publish or subscribe elsewhere.
-func refused(t testing.TB, creds []byte) {
+// confined checks that a credential may not publish or subscribe elsewhere.
+func confined(t testing.TB, creds []byte) {
 	t.Helper()
 	violations := make(chan error, 4)
 	conn, err := nats.Connect(world.NATS.URL, nats.UserCredentialBytes(creds), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
@@ -200,16 +200,8 @@ func rotationWhileConnected(s *story) {
 	defer stop()
 	go func() {
 		for ctx.Err() == nil {
-			if secret := eu().get(t, secrets, "team-a", "stream-nats"); secret != nil {
-				data, _ := secret.Object["data"].(map[string]any)
-				if text, _ := data["nats.creds"].(string); text != "" {
-					if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
-						next := file + ".next"
-						if os.WriteFile(next, decoded, 0o600) == nil {
-							_ = os.Rename(next, file)
-						}
-					}
-				}
+			if creds, err := eu().mounted(ctx, "team-a", "stream"); err == nil && os.WriteFile(file+".next", creds, 0o600) == nil {
+				_ = os.Rename(file+".next", file)
 			}
 			select {
 			case <-ctx.Done():
@@ -231,7 +223,7 @@ func rotationWhileConnected(s *story) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	published := make(chan int)
+	published := make(chan int, 1)
 	enough := make(chan struct{})
 	go func() {
 		n := 0
@@ -267,13 +259,7 @@ func rotationWhileConnected(s *story) {
 	lets(t, second)
 	// The overlap counts from delivery, which a later run sees.
 	time.Sleep(25 * time.Second)
-	within(t, 3*time.Minute, func() error {
-		reconcile(t, natsUsers, "team-a", "stream")
-		if login(first) == nil {
-			return errors.New("the former credential is not revoked")
-		}
-		return nil
-	})
+	superseded(t, "team-a", "stream", first)
 	s.holds("the former one is revoked after its overlap")
 	within(t, 30*time.Second, func() error {
 		if disconnects.Load() == 0 {
@@ -316,39 +302,60 @@ func rotationWhileConnected(s *story) {
 // retainNothing keeps no ciphertext in Git's newest commit.
 func retainNothing(s *story) {
 	t := s.T
-	hub().apply(t, natsUser("team-a", "bare", "credentials: {overlap: 1s}", "retain: Nothing"))
-	becomes(t, natsUsers, "team-a", "bare", "True/Delivered")
-	refresh(t)
-	creds := eu().delivered(t, "team-a", "bare", nil)
-	version := eu().resourceVersion(t, "team-a", "bare")
+	c := issue(t, "team-a", "bare", "credentials: {overlap: 1s}", "retain: Nothing")
+	c.arrives(t)
 	within(t, 3*time.Minute, func() error {
 		reconcile(t, natsUsers, "team-a", "bare")
-		for _, file := range strings.Fields(git(t, "ls-tree", "-r", "--name-only", "main")) {
-			if strings.Contains(file, "bare-nats") && strings.Contains(git(t, "show", "main:"+file), "nats.creds: ") {
-				return fmt.Errorf("%s has the ciphertext", file)
+		for _, cluster := range []string{"eu-1", "us-1"} {
+			found := false
+			for _, file := range strings.Fields(git(t, "ls-tree", "-r", "--name-only", "main", cluster+"/")) {
+				if !strings.HasSuffix(file, ".bare-nats.yaml") {
+					continue
+				}
+				found = true
+				if document := git(t, "show", "main:"+file); strings.Contains(document, "nats.creds: ") || !strings.Contains(document, ".baleen: ") {
+					return fmt.Errorf("%s has the ciphertext, or nothing at all", file)
+				}
+			}
+			if !found {
+				return fmt.Errorf("Git has no sealed secret for %s", cluster)
 			}
 		}
 		return nil
 	})
-	s.holds("the sealed secret in Git is empty")
+	s.holds("the sealed secret in Git has no credential any more")
 	quiet(t, natsUsers, "team-a", "bare")
 	before := commits(t, natsUsers, "team-a", "bare")
 	for range reconciles(t, 20) {
 		reconcile(t, natsUsers, "team-a", "bare")
 	}
-	refresh(t)
 	quiet(t, natsUsers, "team-a", "bare")
-	if is := eu().resourceVersion(t, "team-a", "bare"); is != version {
-		t.Errorf("the Secret was %s and is %s", version, is)
-	}
+	c.emptied(t)
 	if is := commits(t, natsUsers, "team-a", "bare"); is != before {
 		t.Errorf("Git had %s commits of it and has %s", before, is)
 	}
-	lets(t, creds)
-	s.holds("the Secret on the cluster is untouched through %d reconciles, and lets in", reconciles(t, 20))
-	hub().delete(t, natsUsers, "team-a", "bare")
-	cutOff(t, creds)
-	gone(t, natsUsers, "team-a", "bare")
+	c.stays(t)
+	s.holds("the Secret on each cluster is untouched through %d reconciles, and lets in", reconciles(t, 20))
+	c.ends(t)
+}
+
+// emptied waits until each cluster has a SealedSecret without the credential.
+func (c *credential) emptied(t testing.TB) {
+	t.Helper()
+	refresh(t)
+	within(t, time.Minute, func() error {
+		for _, on := range []*cluster{eu(), us()} {
+			object := on.get(t, sealedSecrets, c.namespace, c.name+"-nats")
+			if object == nil {
+				return fmt.Errorf("%s has no SealedSecret", on.name)
+			}
+			sealed, _, err := unstructured.NestedStringMap(object.Object, "spec", "encryptedData")
+			if err != nil || len(sealed) != 1 || sealed[".baleen"] == "" {
+				return fmt.Errorf("the SealedSecret on %s has %d values (%v)", on.name, len(sealed), err)
+			}
+		}
+		return nil
+	})
 }
 
 // workloadClusterIsBuiltAnew wipes a cluster: all it gets is its components
@@ -356,26 +363,22 @@ func retainNothing(s *story) {
 func workloadClusterIsBuiltAnew(s *story) {
 	t := s.T
 	needsControl(t)
-	hub().apply(t, natsUser("team-a", "phoenix"))
-	becomes(t, natsUsers, "team-a", "phoenix", "True/Delivered")
-	refresh(t)
-	creds := us().delivered(t, "team-a", "phoenix", nil)
+	c := issue(t, "team-a", "phoenix")
+	c.arrives(t)
 	quiet(t, natsUsers, "team-a", "phoenix")
 	before, runs := commits(t, natsUsers, "team-a", "phoenix"), len(jobs(t, "nats-user", "team-a", "phoenix", "configure"))
 	control(t, "rebuild", "us-1")
 	us().apply(t, namespaces("team-a", "team-b", "gateways"))
 	refresh(t)
-	if again := us().delivered(t, "team-a", "phoenix", nil); !bytes.Equal(again, creds) {
+	if again := us().delivered(t, "team-a", "phoenix", nil); !bytes.Equal(again, c.last["us-1"]) {
 		t.Error("the cluster has another credential")
 	}
-	lets(t, creds)
+	lets(t, c.last["us-1"])
 	if is := commits(t, natsUsers, "team-a", "phoenix"); is != before || len(jobs(t, "nats-user", "team-a", "phoenix", "configure")) != runs {
 		t.Errorf("Git has %s commits and had %s, or a pipeline ran", is, before)
 	}
 	s.holds("a wiped cluster has its Secret back, the same one, from Git alone")
-	hub().delete(t, natsUsers, "team-a", "phoenix")
-	cutOff(t, creds)
-	gone(t, natsUsers, "team-a", "phoenix")
+	c.ends(t)
 }
 
 // gone waits until a request is deleted.

@@ -45,10 +45,8 @@ func install(ctx context.Context) error {
 		}
 	}
 	for _, name := range []string{"eu-1", "us-1"} {
-		cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "baleen"), "clusters", "trust", name, "--kubeconfig", world.Kubeconfigs[name])
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+world.Kubeconfigs["platform"])
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s cannot be trusted: %s", name, out)
+		if err := baleen(ctx, "clusters", "trust", name, "--kubeconfig", world.Kubeconfigs[name]); err != nil {
+			return err
 		}
 		if _, err := clusters[name].tryKubectl(ctx, namespaces("team-a", "team-b", "gateways"), "apply", "--server-side", "-f", "-"); err != nil {
 			return err
@@ -93,6 +91,16 @@ spec:
   placement: {matchLabels: {environment: prod}}
 `}, "---\n"), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	return err
+}
+
+// baleen runs the tool as the platform's administrator.
+func baleen(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "baleen"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+world.Kubeconfigs["platform"])
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("baleen %s: %s", strings.Join(args, " "), out)
+	}
+	return nil
 }
 
 func namespaces(names ...string) string {

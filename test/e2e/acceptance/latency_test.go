@@ -209,7 +209,10 @@ func upgrade(s *story) {
 	next := filepath.Join(root, "dist", "upgrade")
 	files, err := filepath.Glob(filepath.Join(next, "*.yaml"))
 	if err != nil || len(files) == 0 {
-		t.Skip("there is no next version in dist/upgrade")
+		if world.Control != "" && !testing.Short() {
+			t.Fatal("there is no next version in dist/upgrade: test/e2e/run makes one")
+		}
+		t.Skip("the short run, and one on clusters that are there, has no next version in dist/upgrade")
 	}
 	backend(t, "team-a", "steady")
 	c := issue(t, "team-a", "steady")
@@ -218,7 +221,6 @@ func upgrade(s *story) {
 	c.arrives(t)
 	served(t, "/steady", "team-a/steady")
 	quiet(t, natsUsers, "team-a", "steady")
-	version := eu().resourceVersion(t, "team-a", "steady")
 	routes := routeVersions(t)
 
 	stop := make(chan struct{})
@@ -232,7 +234,7 @@ func upgrade(s *story) {
 			case <-time.After(50 * time.Millisecond):
 			}
 			asked++
-			if a, err := tryAsk(t.Context(), "GET", "https://api.example.com/steady", nil, false); err != nil || a.code != 200 {
+			if a, err := trySend(t.Context(), "GET", "https://api.example.com/steady", nil, false); err != nil || a.code != 200 {
 				failed++
 			}
 		}
@@ -265,9 +267,6 @@ func upgrade(s *story) {
 	close(stop)
 	asking.Wait()
 	c.stays(t)
-	if is := eu().resourceVersion(t, "team-a", "steady"); is != version {
-		t.Errorf("the Secret was %s and is %s", version, is)
-	}
 	if is := routeVersions(t); is != routes {
 		t.Errorf("routes were\n%s\nand are\n%s", routes, is)
 	}

@@ -101,17 +101,15 @@ func eu() *cluster  { return clusters["eu-1"] }
 func us() *cluster  { return clusters["us-1"] }
 
 var (
-	apiAggregators = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregators"}
-	apiTargets     = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregatortargets"}
-	natsAccounts   = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsaccounts"}
-	natsUsers      = schema.GroupVersionResource{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsusers"}
-	promises       = schema.GroupVersionResource{Group: "platform.kratix.io", Version: "v1alpha1", Resource: "promises"}
-	works          = schema.GroupVersionResource{Group: "platform.kratix.io", Version: "v1alpha1", Resource: "works"}
-	configMaps     = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	secrets        = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	sealedSecrets  = schema.GroupVersionResource{Group: "bitnami.com", Version: "v1alpha1", Resource: "sealedsecrets"}
-	httpRoutes     = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	gateways       = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
+	apiAggregators = gvr{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregators"}
+	apiTargets     = gvr{Group: "baleen.dev", Version: "v1alpha1", Resource: "apiaggregatortargets"}
+	natsAccounts   = gvr{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsaccounts"}
+	natsUsers      = gvr{Group: "baleen.dev", Version: "v1alpha1", Resource: "natsusers"}
+	works          = gvr{Group: "platform.kratix.io", Version: "v1alpha1", Resource: "works"}
+	configMaps     = gvr{Version: "v1", Resource: "configmaps"}
+	secrets        = gvr{Version: "v1", Resource: "secrets"}
+	sealedSecrets  = gvr{Group: "bitnami.com", Version: "v1alpha1", Resource: "sealedsecrets"}
+	httpRoutes     = gvr{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
 )
 
 // kubectl runs kubectl as a cluster's administrator, as the reader would.
@@ -141,7 +139,7 @@ func (c *cluster) apply(t testing.TB, documents string) {
 }
 
 // get reads an object; nil is one that is not there.
-func (c *cluster) get(t testing.TB, what schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
+func (c *cluster) get(t testing.TB, what gvr, namespace, name string) *unstructured.Unstructured {
 	t.Helper()
 	object, err := c.objects.Resource(what).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -153,21 +151,21 @@ func (c *cluster) get(t testing.TB, what schema.GroupVersionResource, namespace,
 	return object
 }
 
-func (c *cluster) delete(t testing.TB, what schema.GroupVersionResource, namespace, name string) {
+func (c *cluster) delete(t testing.TB, what gvr, namespace, name string) {
 	t.Helper()
 	if err := c.objects.Resource(what).Namespace(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
 }
 
-func (c *cluster) patch(t testing.TB, what schema.GroupVersionResource, namespace, name, merge string) {
+func (c *cluster) patch(t testing.TB, what gvr, namespace, name, merge string) {
 	t.Helper()
 	if _, err := c.objects.Resource(what).Namespace(namespace).Patch(t.Context(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (c *cluster) list(t testing.TB, what schema.GroupVersionResource, namespace string) []unstructured.Unstructured {
+func (c *cluster) list(t testing.TB, what gvr, namespace string) []unstructured.Unstructured {
 	t.Helper()
 	list, err := c.objects.Resource(what).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -207,7 +205,7 @@ func condition(object *unstructured.Unstructured, kind string) (state, message s
 }
 
 // becomes waits until a request's Ready is so.
-func becomes(t testing.TB, what schema.GroupVersionResource, namespace, name, want string) time.Duration {
+func becomes(t testing.TB, what gvr, namespace, name, want string) time.Duration {
 	t.Helper()
 	return within(t, 3*time.Minute, func() error {
 		is, message := condition(hub().get(t, what, namespace, name), "Ready")
@@ -237,7 +235,14 @@ var promiseOf = map[string]string{
 
 // reconcile has Kratix run a request's pipeline once more and waits until that
 // run has succeeded.
-func reconcile(t testing.TB, what schema.GroupVersionResource, namespace, name string) {
+func reconcile(t testing.TB, what gvr, namespace, name string) {
+	t.Helper()
+	ask(t, what, namespace, name)()
+}
+
+// ask has Kratix run a request's pipeline once more; what it returns waits until that
+// run has succeeded.
+func ask(t testing.TB, what gvr, namespace, name string) (wait func()) {
 	t.Helper()
 	promise := promiseOf[what.Resource]
 	known := map[types.UID]bool{}
@@ -245,14 +250,17 @@ func reconcile(t testing.TB, what schema.GroupVersionResource, namespace, name s
 		known[j.UID] = true
 	}
 	hub().patch(t, what, namespace, name, `{"metadata": {"labels": {"kratix.io/manual-reconciliation": "true"}}}`)
-	within(t, 2*time.Minute, func() error {
-		for _, j := range jobs(t, promise, namespace, name, "configure") {
-			if !known[j.UID] && j.Status.Succeeded > 0 {
-				return nil
+	return func() {
+		t.Helper()
+		within(t, 2*time.Minute, func() error {
+			for _, j := range jobs(t, promise, namespace, name, "configure") {
+				if !known[j.UID] && j.Status.Succeeded > 0 {
+					return nil
+				}
 			}
-		}
-		return fmt.Errorf("no new run of %s %s/%s has succeeded", promise, namespace, name)
-	})
+			return fmt.Errorf("no new run of %s %s/%s has succeeded", promise, namespace, name)
+		})
+	}
 }
 
 // quiet waits until no pipeline of a request runs.
@@ -288,7 +296,7 @@ func commits(t testing.TB, what gvr, namespace, name string) string {
 
 func git(t testing.TB, args ...string) string {
 	t.Helper()
-	if os.Getenv("STATE_STORE") != "" {
+	if os.Getenv("PLATFORM_KUBECONFIG") != "" { // a mirror of the state store
 		if out, err := exec.Command("git", "-C", world.Git, "fetch", "--quiet", "--prune", "origin").CombinedOutput(); err != nil {
 			t.Fatalf("git fetch: %s", out)
 		}
