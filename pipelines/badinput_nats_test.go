@@ -169,6 +169,10 @@ var (
 		{spec: jwt("servers: ['nats://a'], operator: {signingKeySecretRef: {name: a}, systemCredentialsSecretRef: {name: b}, seed: c}"), want: `"spec.jwt.operator.seed"`},
 
 		{spec: synadia("accountID: a")},
+		{spec: synadia("accountID: a, caCertificates: " + text(authority))},
+		{spec: synadia("accountID: a, caCertificates: ''"), want: "certificate", only: crdAbsent},
+		{spec: synadia("accountID: a, caCertificates: a"), want: "spec.synadia.caCertificates holds no certificate in PEM form"},
+		{spec: synadia("accountID: a, caCertificates: " + text(authority+privateKey)), want: "spec.synadia.caCertificates holds a private key"},
 		{spec: "{provider: synadia, jwt: null}", want: "spec.provider synadia needs the field spec.synadia"},
 		{spec: "{provider: synadia, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}}", want: "spec.jwt goes with provider jwt only"},
 		{spec: "synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}", want: "spec.synadia goes with provider synadia only"},

@@ -188,7 +188,7 @@ func (a *Account) openSynadia(ctx context.Context, client platform.Client, statu
 		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, is empty, or has characters in it that no token has: put in the token alone",
 			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
 	}
-	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}
+	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(spec.CACertificates), string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}
 	a.Issuer, a.Unseen = made, status.Account == nil || status.Account.Source != a.Source() || status.Account.ProviderID == ""
 	if !a.Unseen {
 		a.Found(status.Account.ID, status.Account.ProviderID, status.Account.SigningKey, status.Account.Scoped)

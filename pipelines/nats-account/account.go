@@ -141,7 +141,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	}
 	w.openSynadia(run)
 	if j := spec.Spec.JWT; j != nil {
-		w.servers = natsys.Servers{URLs: j.Servers, CA: j.CACertificates}
+		w.servers = natsys.Servers{URLs: j.Servers, CA: string(j.CACertificates)}
 		if j.Operator != nil {
 			if err := w.openOperator(ctx, run, j.Operator); err != nil {
 				return w, secretFailed(err)

@@ -2,6 +2,8 @@ package synadia
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,13 +43,23 @@ type Cloud struct {
 	deadline time.Time
 }
 
-// Open returns the control plane at a base URL. It makes no request. All requests
-// together have to end within the budget, which begins with the first.
-func Open(base, token string, budget time.Duration) *Cloud {
+// Open returns the control plane at a base URL. It makes no request. The control
+// plane's certificate is checked with those of authorities in PEM form, with those
+// that [Transport] trusts if there are none. All requests together have to end
+// within the budget, which begins with the first.
+func Open(base, authorities, token string, budget time.Duration) *Cloud {
+	transport := Transport
+	if authorities != "" {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(authorities))
+		trusting := http.DefaultTransport.(*http.Transport).Clone()
+		trusting.TLSClientConfig = &tls.Config{RootCAs: roots}
+		transport = trusting
+	}
 	config := syncp.NewConfiguration()
 	config.UserAgent = "baleen"
 	config.Debug = false // it would write the token
-	config.HTTPClient = &http.Client{Transport: Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+	config.HTTPClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // the token is for the base URL and nobody else
 	}}
 	return &Cloud{api: syncp.NewAPIClient(config), base: base, token: strings.TrimSpace(token), budget: budget}
@@ -125,7 +137,7 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	e := &Error{What: what}
 	e.slow = errors.Is(err, context.DeadlineExceeded)
 	if response == nil {
-		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, that Pods may connect there, and that they trust its certificate (HTTPS_PROXY, SSL_CERT_FILE)", c.plain(err))
+		e.Lost, e.why = true, fmt.Sprintf("there was no answer, %s: see that spec.synadia.baseURL is right, that Pods may connect there, and that its certificate is one that they trust (HTTPS_PROXY, spec.synadia.caCertificates)", c.plain(err))
 		return nil, after, e
 	}
 	e.Status = response.StatusCode

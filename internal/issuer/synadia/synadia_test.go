@@ -1,9 +1,11 @@
 package synadia_test
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -90,7 +92,7 @@ func (w *world) must(err error) {
 
 // run begins another run: with a budget of its own, and nothing asked yet.
 func (w *world) run() {
-	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open("http://"+w.host, token, budget), time.Now(), issuertest.MaxBytes
+	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open("http://"+w.host, "", token, budget), time.Now(), issuertest.MaxBytes
 	w.began = time.Now()
 	w.ForgetRequests()
 }
@@ -186,3 +188,22 @@ func fixture(t *testing.T) issuertest.Fixture {
 }
 
 func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
+
+// TestAuthorities: a control plane of one's own has a certificate that no public
+// authority has signed.
+func TestAuthorities(t *testing.T) {
+	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
+	server := httptest.NewTLSServer(w.Cloud)
+	defer server.Close()
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	named := synadia.Named{System: "NGS", Account: "commerce"}
+	found, err := synadia.Open(server.URL, authority, token, budget).Look(t.Context(), named)
+	if err != nil || found.ID != w.Account {
+		t.Errorf("with its authority: %+v, %v", found, err)
+	}
+	synadia.Transport = http.DefaultTransport
+	defer func() { synadia.Transport = &network }()
+	if _, err := synadia.Open(server.URL, "", token, time.Second).Look(t.Context(), named); err == nil || !strings.Contains(err.Error(), "spec.synadia.caCertificates") {
+		t.Errorf("without: %v", err)
+	}
+}

@@ -108,11 +108,8 @@ type JWT struct {
 	// CACertificates is a PEM bundle that the servers' certificates are checked
 	// with. Default: the public authorities.
 	//
-	// +kubebuilder:validation:MaxLength=65536
-	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----')",message="caCertificates must hold certificates in PEM form"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('PRIVATE KEY')",message="caCertificates must not hold a private key"
 	// +optional
-	CACertificates string `json:"caCertificates,omitempty"`
+	CACertificates Certificates `json:"caCertificates,omitempty"`
 
 	// Operator lets Baleen revoke users and look up the account. Without it a
 	// user that was let go of lives on until it expires.
@@ -120,6 +117,13 @@ type JWT struct {
 	// +optional
 	Operator *Operator `json:"operator,omitempty"`
 }
+
+// Certificates is a bundle of certificates of authorities, in PEM form.
+//
+// +kubebuilder:validation:MaxLength=65536
+// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----')",message="caCertificates must hold certificates in PEM form"
+// +kubebuilder:validation:XValidation:rule="!self.contains('PRIVATE KEY')",message="caCertificates must not hold a private key"
+type Certificates string
 
 // Synadia is an account in Synadia Cloud or a Synadia Platform.
 //
@@ -134,6 +138,13 @@ type Synadia struct {
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.matches('^http://(127([.][0-9]{1,3}){3}|localhost|[[]::1[]])(:|$)')",message="baseURL must be https, but for one on loopback: the token goes there"
 	// +optional
 	BaseURL string `json:"baseURL,omitempty"`
+
+	// CACertificates is a PEM bundle that the control plane's certificate is checked
+	// with, as that of a Synadia Platform of one's own. Default: the public
+	// authorities.
+	//
+	// +optional
+	CACertificates Certificates `json:"caCertificates,omitempty"`
 
 	// AccountID is the control plane's id of the account, as in the address of its
 	// page.

@@ -127,9 +127,7 @@ func (j *JWT) validate(p *field.Problems) {
 		p.Addf("spec.jwt.signingKey.requiredTags goes with scoped: true only")
 	}
 	servers(p, "spec.jwt.servers", j.Servers)
-	if problem := certificates(j.CACertificates); problem != "" {
-		p.Addf("spec.jwt.caCertificates %s", problem)
-	}
+	j.CACertificates.validate(p, "spec.jwt.caCertificates")
 	if o := j.Operator; o != nil {
 		o.SigningKeySecretRef.validate(p, "spec.jwt.operator.signingKeySecretRef")
 		SecretRef(o.SystemCredentialsSecretRef).validate(p, "spec.jwt.operator.systemCredentialsSecretRef")
@@ -148,6 +146,7 @@ func (y *Synadia) validate(p *field.Problems) {
 	case !strings.HasPrefix(y.BaseURL, "https://") && !isLoopback(y.BaseURL):
 		p.Addf("spec.synadia.baseURL %s is not https, and the token goes there: begin it with https://", field.Quote(y.BaseURL))
 	}
+	y.CACertificates.validate(p, "spec.synadia.caCertificates")
 	named := y.System != "" && y.Account != ""
 	if (y.AccountID != "") == named || (y.System != "") != (y.Account != "") {
 		p.Addf("spec.synadia needs accountID, or system and account in its place: name the account in one of these ways")
@@ -227,29 +226,31 @@ func isLoopback(s string) bool {
 	return err == nil && loopback.MatchString(s) && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// certificates tells what is wrong with a PEM bundle, nothing if it is empty or
-// holds certificates and nothing else: what is cut off or not read would be
-// missed by nobody until a connection fails.
-func certificates(bundle string) string {
+// validate admits certificates and nothing else, because what is cut off or not
+// read would be missed by nobody until a connection fails.
+func (c Certificates) validate(p *field.Problems, name string) {
+	bundle := string(c)
 	switch {
 	case bundle == "":
-		return ""
+		return
 	case len(bundle) > 65536:
-		return "is longer than 64 KiB: leave out what is not needed"
+		p.Addf("%s is longer than 64 KiB: leave out what is not needed", name)
+		return
 	case strings.Contains(bundle, "PRIVATE KEY"):
-		return "holds a private key: give the certificates alone"
+		p.Addf("%s holds a private key: give the certificates alone", name)
+		return
 	}
 	blocks := strings.Count(bundle, "-----BEGIN ")
 	for block, rest := pem.Decode([]byte(bundle)); block != nil; block, rest = pem.Decode(rest) {
 		if _, err := x509.ParseCertificate(block.Bytes); block.Type != "CERTIFICATE" || err != nil {
-			return "holds something that is no certificate: leave it out"
+			p.Addf("%s holds something that is no certificate: leave it out", name)
+			return
 		}
 		blocks--
 	}
 	if blocks != 0 || !strings.Contains(bundle, "-----BEGIN CERTIFICATE-----") {
-		return "holds no certificate in PEM form, or one that is cut off"
+		p.Addf("%s holds no certificate in PEM form, or one that is cut off", name)
 	}
-	return ""
 }
 
 func (r SecretRef) validate(p *field.Problems, name string) {

@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -70,9 +72,20 @@ func (c *cluster) resourceVersion(t testing.TB, namespace, name string) string {
 	return "none"
 }
 
+// serverOf is where the account of a credential is.
+func serverOf(creds []byte) string {
+	token, err := nkeys.ParseDecoratedJWT(creds)
+	if err == nil {
+		if claims, err := jwt.DecodeUserClaims(token); err == nil && claims.IssuerAccount == world.Synadia.AccountKey {
+			return world.Synadia.NATS
+		}
+	}
+	return world.NATS.URL
+}
+
 // login tries a credential: it publishes what it may.
 func login(creds []byte) error {
-	conn, err := nats.Connect(world.NATS.URL, nats.UserCredentialBytes(creds), nats.MaxReconnects(0), nats.Timeout(5*time.Second))
+	conn, err := nats.Connect(serverOf(creds), nats.UserCredentialBytes(creds), nats.MaxReconnects(0), nats.Timeout(5*time.Second))
 	if err != nil {
 		return err
 	}
@@ -159,7 +172,7 @@ func reconciles(t testing.TB, n int) int {
 func confined(t testing.TB, creds []byte) {
 	t.Helper()
 	violations := make(chan error, 4)
-	conn, err := nats.Connect(world.NATS.URL, nats.UserCredentialBytes(creds), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
+	conn, err := nats.Connect(serverOf(creds), nats.UserCredentialBytes(creds), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,9 @@ func noSecrets(s *story) {
 	for _, secret := range [][]byte{world.NATS.OperatorKey, world.NATS.SigningKey, world.NATS.SystemCredentials} {
 		needles = append(needles, forms(seedForm.FindString(string(secret)))...)
 	}
+	if world.Synadia.Token != "" {
+		needles = append(needles, forms(world.Synadia.Token)...)
+	}
 	read := 0
 	search := func(where string, data []byte) {
 		t.Helper()

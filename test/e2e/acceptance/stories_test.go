@@ -12,6 +12,7 @@ func TestStories(t *testing.T) {
 		tellAtOnce(t, "StolenPath", stolenPath)
 		tellAtOnce(t, "FortyPaths", fortyPaths)
 		tellAtOnce(t, "RotationWhileConnected", rotationWhileConnected)
+		tellAtOnce(t, "Synadia", synadia)
 		tellAtOnce(t, "RetainNothing", retainNothing)
 		tellAtOnce(t, "TwoOfOneName", twoOfOneName)
 		tellAtOnce(t, "DeletedWhileConfiguring", deletedWhileConfiguring)

@@ -266,11 +266,15 @@ func ask(t testing.TB, what gvr, namespace, name string) (wait func()) {
 // quiet waits until no pipeline of a request runs.
 func quiet(t testing.TB, what gvr, namespace, name string) {
 	t.Helper()
+	quietPods(t, namespace, "kratix.io/promise-name="+promiseOf[what.Resource]+",kratix.io/resource-name="+name)
+}
+
+// quietPods waits until no pod of a kind runs.
+func quietPods(t testing.TB, namespace, selector string) {
+	t.Helper()
 	idle := time.Now()
 	within(t, 4*time.Minute, func() error {
-		pods, err := hub().core.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{
-			LabelSelector: "kratix.io/promise-name=" + promiseOf[what.Resource] + ",kratix.io/resource-name=" + name,
-		})
+		pods, err := hub().core.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return err
 		}

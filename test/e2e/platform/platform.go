@@ -26,6 +26,7 @@ type Platform struct {
 	// manifests are applied.
 	programs, sources map[string]string
 	supervisor        *supervisor
+	synadia           Synadia
 }
 
 // The machine's addresses: pods reach them over their bridge, nothing outside does.
@@ -34,6 +35,7 @@ const (
 	gitAddr        = "10.99.0.2:3000"
 	registryAddr   = "127.0.0.1:5000" // containerd pulls from there, and only loopback may do without TLS
 	natsAddress    = "10.99.0.4"
+	synadiaAddress = "10.99.0.3"
 	traefikAddress = "10.99.0.6"
 	backendAddress = "10.99.0.7"
 )
@@ -42,7 +44,7 @@ var workloadAddresses = map[string]string{"eu-1": "10.99.0.11", "us-1": "10.99.0
 
 // Addresses are all that the machine has besides loopback.
 func Addresses() []string {
-	all := []string{nodeAddress, "10.99.0.2", natsAddress, "10.99.0.5", traefikAddress, backendAddress}
+	all := []string{nodeAddress, "10.99.0.2", natsAddress, synadiaAddress, "10.99.0.5", traefikAddress, backendAddress}
 	for _, a := range workloadAddresses {
 		all = append(all, a)
 	}
@@ -65,6 +67,7 @@ type Environment struct {
 	// backends may listen on.
 	HTTPS, HTTP, Backend string
 	NATS                 NATS
+	Synadia              Synadia
 	// Control is the socket of the supervisor.
 	Control string
 	// Logs is the folder with the log of each process.
@@ -120,6 +123,7 @@ func (p *Platform) Run(ctx context.Context) error {
 		},
 		func() error { return p.step(progress, "Git", p.startGit) },
 		func() error { return p.step(progress, "NATS: operator mode, full resolver", p.startNATS) },
+		func() error { return p.step(progress, "Synadia Cloud: a stand-in", p.startSynadia) },
 		func() error {
 			for _, c := range all {
 				if err := p.step(progress, "API server of "+c.name, func() error { return errors.Join(c.prepare(), p.startCluster(ctx, c)) }); err != nil {
@@ -196,6 +200,7 @@ func (p *Platform) writeEnvironment(all []*cluster) error {
 		Git: filepath.Join(p.Dir, "git", "state.git"), Away: filepath.Join(p.Dir, "git", "away"),
 		HTTPS: traefikAddress + ":8443", HTTP: traefikAddress + ":8000", Backend: backendAddress,
 		Control: filepath.Join("/run", "baleen-control.sock"), Logs: filepath.Join(p.Dir, "log"), Kubectl: p.programs["kubectl"],
+		Synadia: p.synadia,
 	}
 	for _, c := range all {
 		e.Kubeconfigs[c.name] = c.kubeconfig()
