@@ -14,12 +14,11 @@ import (
 
 var empties = schema.GroupVersionResource{Group: "baleen.test", Version: "v1", Resource: "empties"}
 
-// emptyPromise is as little as a Promise can be.
+// emptyPromise is as little as a Promise can be, which goes to both clusters.
 const emptyPromise = `apiVersion: platform.kratix.io/v1alpha1
 kind: Promise
 metadata: {name: empty}
 spec:
-  destinationSelectors: [{matchLabels: {environment: prod}}]
   api:
     apiVersion: apiextensions.k8s.io/v1
     kind: CustomResourceDefinition
@@ -42,8 +41,8 @@ spec:
         spec: {containers: [{name: empty, image: "%s"}]}
 `
 
-// latency measures from apply to the state store, each Promise in turn with an
-// empty one.
+// latency measures from apply until the state store has it for both clusters, each
+// Promise in turn with an empty one.
 func latency(s *story) {
 	t := s.T
 	needsControl(t) // the empty pipeline is in its registry
@@ -84,8 +83,11 @@ spec:
 		began := time.Now()
 		hub().apply(t, document)
 		within(t, 2*time.Minute, func() error {
-			if files := git(t, "ls-tree", "-r", "--name-only", "main"); !strings.Contains(files, "/team-a/"+promise+"/"+name+"/") {
-				return fmt.Errorf("Git has nothing of %s", name)
+			files := git(t, "ls-tree", "-r", "--name-only", "main")
+			for _, cluster := range []string{"eu-1", "us-1"} {
+				if !strings.Contains(files, cluster+"/resources/team-a/"+promise+"/"+name+"/") {
+					return fmt.Errorf("Git has nothing of %s for %s", name, cluster)
+				}
 			}
 			return nil
 		})
