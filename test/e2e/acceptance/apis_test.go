@@ -164,24 +164,28 @@ func smokeAPI(s *story) {
 		return nil
 	})
 	s.holds("http is redirected to https")
-	for _, row := range []struct {
-		method, path string
-		code         int
-		at           string // where the backend sees it
-	}{
-		{http.MethodGet, "/orders", 200, "/"},
-		{http.MethodGet, "/orders/7", 200, "/7"},
-		{http.MethodPost, "/orders/7", 200, "/7"},
-		{http.MethodDelete, "/orders/7", 404, ""},
-		{http.MethodGet, "/ordersandmore", 404, ""},
-		{http.MethodGet, "/orders/status", 200, "/orders/status"},
-		{http.MethodDelete, "/orders/status", 200, "/orders/status"},
-		{http.MethodGet, "/elsewhere", 404, ""},
-	} {
-		if a := send(t, row.method, row.path, nil, false); a.code != row.code || a.header.Get("X-Path") != row.at {
-			t.Errorf("%s %s is answered with %d as %q and not with %d as %q", row.method, row.path, a.code, a.header.Get("X-Path"), row.code, row.at)
+	// Each path is a route of its own, which may be there a moment later.
+	within(t, 30*time.Second, func() error {
+		for _, row := range []struct {
+			method, path string
+			code         int
+			at           string // where the backend sees it
+		}{
+			{http.MethodGet, "/orders", 200, "/"},
+			{http.MethodGet, "/orders/7", 200, "/7"},
+			{http.MethodPost, "/orders/7", 200, "/7"},
+			{http.MethodDelete, "/orders/7", 404, ""},
+			{http.MethodGet, "/ordersandmore", 404, ""},
+			{http.MethodGet, "/orders/status", 200, "/orders/status"},
+			{http.MethodDelete, "/orders/status", 200, "/orders/status"},
+			{http.MethodGet, "/elsewhere", 404, ""},
+		} {
+			if a := send(t, row.method, row.path, nil, false); a.code != row.code || a.header.Get("X-Path") != row.at {
+				return fmt.Errorf("%s %s is answered with %d as %q and not with %d as %q", row.method, row.path, a.code, a.header.Get("X-Path"), row.code, row.at)
+			}
 		}
-	}
+		return nil
+	})
 	s.holds("prefixes end at a slash, exact beats prefix, prefixes are rewritten, methods are kept")
 }
 

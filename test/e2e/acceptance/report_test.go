@@ -3,6 +3,7 @@ package acceptance
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -32,33 +33,42 @@ type story struct {
 	claims []string
 }
 
+type named struct {
+	name string
+	do   func(*story)
+}
+
+// tellAtOnce runs stories in their order, no more than six at any time.
+func tellAtOnce(t *testing.T, stories []named) {
+	slots := make(chan struct{}, 6)
+	var all sync.WaitGroup
+	for _, n := range stories {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			tell(t, n.name, n.do)
+		})
+	}
+	all.Wait()
+}
+
 // tell runs one story.
 func tell(t *testing.T, name string, do func(*story)) {
-	t.Run(name, func(t *testing.T) { telling(t, name, do) })
-}
-
-// tellAtOnce has a story go on beside the others of its group.
-func tellAtOnce(t *testing.T, name string, do func(*story)) {
 	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		telling(t, name, do)
+		s := &story{T: t, began: time.Now()}
+		t.Cleanup(func() {
+			result := "ok"
+			if t.Failed() {
+				result = "FAILED"
+			} else if t.Skipped() {
+				result = "skipped"
+			}
+			report.Lock()
+			defer report.Unlock()
+			report.stories = append(report.stories, told{name: name, result: result, took: time.Since(s.began), claims: s.claims})
+		})
+		do(s)
 	})
-}
-
-func telling(t *testing.T, name string, do func(*story)) {
-	s := &story{T: t, began: time.Now()}
-	t.Cleanup(func() {
-		result := "ok"
-		if t.Failed() {
-			result = "FAILED"
-		} else if t.Skipped() {
-			result = "skipped"
-		}
-		report.Lock()
-		defer report.Unlock()
-		report.stories = append(report.stories, told{name: name, result: result, took: time.Since(s.began), claims: s.claims})
-	})
-	do(s)
 }
 
 // holds notes what was seen.
@@ -93,6 +103,10 @@ func writeReport() error {
 			fmt.Fprintf(&b, "| %s | %s |\n", m.what, m.value)
 		}
 	}
+	if err := keepState(); err != nil {
+		return err
+	}
+	b.WriteString("\nWhat each cluster got, and when, is in `e2e-state.bundle`: `git clone -b main dist/e2e-state.bundle state`.\n")
 	b.WriteString("\n## What was seen\n")
 	for _, s := range report.stories {
 		fmt.Fprintf(&b, "\n**%s**: %s\n\n", s.name, s.result)
@@ -100,9 +114,21 @@ func writeReport() error {
 			fmt.Fprintf(&b, "- %s\n", c)
 		}
 	}
-	path := filepath.Join(root, "dist", "e2e-report.md")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	return os.WriteFile(filepath.Join(root, "dist", "e2e-report.md"), []byte(b.String()), 0o644)
+}
+
+// keepState keeps the whole history of the state store: a folder for each cluster, a
+// commit for each change.
+func keepState() error {
+	file, err := filepath.Abs(filepath.Join(root, "dist", "e2e-state.bundle"))
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(b.String()), 0o644)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if out, err := exec.Command("git", "-c", "safe.directory=*", "-C", world.Git, "bundle", "create", "--quiet", file, "main").CombinedOutput(); err != nil {
+		return fmt.Errorf("the history of the state store is not kept: %s", out)
+	}
+	return nil
 }
