@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
@@ -599,5 +600,61 @@ func TestManyClusters(t *testing.T) {
 		t.Errorf("%d clusters have something", len(o.Files))
 	} else if _, reason, message := o.Ready(); reason != "LedgerFull" || !strings.Contains(message, "place the request on fewer clusters") {
 		t.Errorf("it is %s: %s", reason, message)
+	}
+}
+
+// Kratix forgets a run that it was asked for, where it dies before it makes the Job,
+// and never runs the request by itself again: its credential would not be renewed.
+func TestForgottenRuns(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	l.Apply(example(t, "nats-user"))
+	l.wantReason("Verified", "")
+	forget := func(kind platform.Kind, namespace, name string) {
+		t.Helper()
+		o, err := l.Client.Get(t.Context(), kind, namespace, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range conditions {
+			if c := c.(map[string]any); c["type"] == "ConfigureWorkflowCompleted" {
+				c["status"], c["reason"], c["lastTransitionTime"] = "False", "PipelinesInProgress", l.Now.Format(time.RFC3339)
+			}
+		}
+		if err := unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Client.UpdateStatus(t.Context(), kind, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := func(kind platform.Kind, namespace, name string) bool {
+		t.Helper()
+		o, err := l.Client.Get(t.Context(), kind, namespace, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.GetLabels()[kratix.LabelManualReconciliation] == "true"
+	}
+
+	forget(platform.NatsUser, "team-a", "orders")
+	l.wantReason("Verified", "")
+	if asked(platform.NatsUser, "team-a", "orders") {
+		t.Error("a run that has just begun is asked for again")
+	}
+	l.Now = l.Now.Add(time.Hour)
+	l.wantReason("Verified", "")
+	if !asked(platform.NatsUser, "team-a", "orders") {
+		t.Error("the account does not ask for the run of a user that Kratix has forgotten")
+	}
+	forget(platform.NatsAccount, "baleen-system", "commerce")
+	l.Now = l.Now.Add(time.Hour)
+	l.Apply(example(t, "nats-user"))
+	if !asked(platform.NatsAccount, "baleen-system", "commerce") {
+		t.Error("a user does not ask for the run of its account that Kratix has forgotten")
 	}
 }

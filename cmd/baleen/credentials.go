@@ -87,8 +87,8 @@ type credentialRow struct {
 	Renews      time.Time `json:"renews,omitzero"`
 	// Reason is why an identity was issued, or why a request is not ready.
 	Reason string `json:"reason,omitempty"`
-	// State is that of the ledger, or Unrevoked, or of a request one of Pending, NotReady, Failed, Deleting,
-	// Missing and NoLedger.
+	// State is that of the ledger, or Unrevoked, or of a request one of Pending, NotReady, Failed, Forgotten,
+	// Deleting, Missing and NoLedger.
 	State string `json:"state"`
 	// Attention is what is wrong, or empty.
 	Attention string `json:"attention,omitempty"`
@@ -126,7 +126,7 @@ func collectCredentials(ctx context.Context, client platform.Client, now time.Ti
 	rows := []credentialRow{}
 	for id, request := range requests {
 		own := request.identities(now, settings.ReconcileInterval)
-		if state, reason, attention := request.trouble(); attention != "" {
+		if state, reason, attention := request.trouble(now); attention != "" {
 			own = append(own, credentialRow{Account: request.accounts(), Reason: reason, State: state, Attention: attention})
 		}
 		for _, row := range own {
@@ -187,7 +187,7 @@ const askForRun = "give its request the label " + kratix.LabelManualReconciliati
 
 // trouble tells what is wrong with a request as a whole, in a word, the reason of
 // its status and a sentence. The sentence is empty if nothing is.
-func (a asked) trouble() (state, reason, attention string) {
+func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	switch l := a.ledger; {
 	case l != nil && l.Tombstone != nil && !l.Tombstone.Done:
 		attention = "its deletion of " + l.Tombstone.At.UTC().Format(time.RFC3339) + " is not done"
@@ -211,6 +211,8 @@ func (a asked) trouble() (state, reason, attention string) {
 		return "Pending", "", "no run has carried it out yet"
 	case !peer.Ready:
 		return "NotReady", peer.Reason, cmp.Or(message, "its status does not say why")
+	case peer.IsForgotten(now):
+		return "Forgotten", "", fmt.Sprintf("Kratix has forgotten its run of %s: the next run of NatsAccount %s asks for it again", peer.Begun.UTC().Format(time.RFC3339), a.accounts())
 	case peer.Failed:
 		return "Failed", "", "its last run failed: see the log of its configure Job"
 	case a.ledger == nil:

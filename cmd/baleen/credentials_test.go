@@ -153,6 +153,9 @@ func TestCredentialsAttention(t *testing.T) {
 	condition := func(name, status, reason string) any {
 		return map[string]any{"type": name, "status": status, "reason": reason}
 	}
+	forgotten := map[string]any{
+		"type": "ConfigureWorkflowCompleted", "status": "False", "reason": "PipelinesInProgress", "lastTransitionTime": "2026-08-01T10:59:00Z",
+	}
 	const eu, us = "commerce/eu-1/1 Active", "commerce/us-1/1 Active"
 	for name, test := range map[string]struct {
 		do   []func(*world)
@@ -229,6 +232,10 @@ func TestCredentialsAttention(t *testing.T) {
 				}
 			}},
 			want: []string{"commerce//0 NoLedger: its ledger is lost: the next run makes it again from what is delivered"},
+		},
+		"Kratix has forgotten its run": {
+			do:   []func(*world){patch(status(condition("Ready", "True", "Delivered"), forgotten))},
+			want: []string{"commerce//0 Forgotten: Kratix has forgotten its run of 2026-08-01T10:59:00Z: the next run of NatsAccount commerce asks for it again", eu, us},
 		},
 		"not ready": {
 			do:   []func(*world){patch(status(condition("Ready", "False", "NotAdmitted")))},

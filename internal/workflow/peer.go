@@ -20,6 +20,9 @@ type Peer struct {
 	// Failed tells that its last run could not finish for a reason that may have
 	// gone away since.
 	Failed bool
+	// Begun is since when Kratix says that a run of it is in progress; zero if it does
+	// not.
+	Begun time.Time
 	// Refused tells that its last run found the request itself to be wrong: no
 	// terms mend that.
 	Refused bool
@@ -47,6 +50,9 @@ func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 			p.Refused = slices.Contains([]string{"InvalidSpec", "NamespaceNotMapped"}, reason) && generation == o.GetGeneration()
 		case "ConfigureWorkflowCompleted":
 			p.Failed = p.Failed || reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
+			if text, _ := c["lastTransitionTime"].(string); reason == "PipelinesInProgress" {
+				p.Begun, _ = time.Parse(time.RFC3339, text)
+			}
 		}
 	}
 	return p
@@ -62,11 +68,22 @@ func (p Peer) IsStuck(now time.Time) bool {
 	return !p.Deleting.IsZero() && !now.Before(p.Deleting.Add(stuck))
 }
 
+// forgotten is how long after its beginning Kratix has forgotten a run.
+const forgotten = time.Hour
+
+// IsForgotten tells whether Kratix never runs the request by itself again. It takes
+// off the label by which a run was asked for before it makes the Job: where it dies
+// between the two, or the Job is refused, the run stays in progress for ever, and
+// such a request is left out when all are run at their interval.
+func (p Peer) IsForgotten(now time.Time) bool {
+	return p.Deleting.IsZero() && !p.Begun.IsZero() && !now.Before(p.Begun.Add(forgotten))
+}
+
 // Concerned tells whether the request should run again, now that terms hold.
 func (p Peer) Concerned(terms string, now time.Time) bool {
 	if !p.Deleting.IsZero() {
 		// Kratix tries a delete that failed only when it is asked to.
 		return p.IsStuck(now)
 	}
-	return !p.Refused && (p.Failed || p.Terms != terms)
+	return !p.Refused && (p.Failed || p.Terms != terms || p.IsForgotten(now))
 }

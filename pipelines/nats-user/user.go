@@ -122,6 +122,11 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 // readAccount opens the account, and makes sure that what it signs would connect.
 func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
 	object, spec, err := account.Get(ctx, run.Platform, name)
+	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
+		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
+			return nil, err
+		}
+	}
 	var gone *account.NotFoundError
 	switch {
 	case errors.As(err, &gone):

@@ -223,6 +223,7 @@ func killPod(t testing.TB, promise, namespace, name string) bool {
 func kratixKilled(s *story) {
 	t := s.T
 	needsControl(t)
+	forgotten := 0
 	for i := range 3 {
 		c := issue(t, "team-a", fmt.Sprint("orphan", i))
 		time.Sleep(time.Duration(rand.IntN(6000)) * time.Millisecond)
@@ -231,10 +232,35 @@ func kratixKilled(s *story) {
 		rotate(t, "team-a/"+c.name)
 		time.Sleep(time.Duration(rand.IntN(6000)) * time.Millisecond)
 		hub().kubectl(t, "", "-n", "kratix-platform-system", "delete", "pod", "--all", "--grace-period=0", "--force")
+		if c.forgotten(t) {
+			forgotten++
+			reconcile(t, natsUsers, "team-a", c.name)
+		}
 		c.arrives(t)
 		c.ends(t)
 	}
-	s.holds("Kratix is killed during 3 issues and 3 rotations: all arrive, and nothing is left after deletion")
+	s.holds("Kratix is killed during 3 issues and 3 rotations, of which it forgets %d until they are asked for again: all arrive, and nothing is left after deletion", forgotten)
+}
+
+// forgotten tells whether Kratix has taken off the label by which a run was asked for
+// and died before it made the Job: then nothing happens any more until somebody asks
+// again, as the account does after an hour (TestForgottenRuns).
+func (c *credential) forgotten(t testing.TB) bool {
+	t.Helper()
+	since := time.Now()
+	for time.Since(since) < 45*time.Second { // it takes up to half a minute to be back
+		time.Sleep(time.Second)
+		request := hub().get(t, natsUsers, c.namespace, c.name)
+		is, _ := condition(request, "ConfigureWorkflowCompleted")
+		all := jobs(t, "nats-user", c.namespace, c.name, "configure")
+		switch {
+		case is == "True/PipelinesExecutedSuccessfully":
+			return false
+		case request.GetLabels()["kratix.io/manual-reconciliation"] != "" || all[len(all)-1].Status.CompletionTime == nil:
+			since = time.Now() // it is to run, or runs
+		}
+	}
+	return true
 }
 
 func apiServerKilled(s *story) {
