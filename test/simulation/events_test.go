@@ -128,6 +128,23 @@ var events = []event{
 		w.someCluster().offline = time.Now().Add(time.Duration(5+w.random.IntN(65)) * time.Hour)
 		return true
 	}},
+	{"Kratix dies as it begins a run, and forgets it", 4, func(w *world) bool {
+		u := w.someUser()
+		if u == nil {
+			return false
+		}
+		o := w.get(u.ref)
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		conditions = slices.DeleteFunc(conditions, func(c any) bool { return c.(map[string]any)["type"] == "ConfigureWorkflowCompleted" })
+		w.must(unstructured.SetNestedSlice(o.Object, append(conditions, map[string]any{
+			"type": "ConfigureWorkflowCompleted", "status": "False", "reason": "PipelinesInProgress", "message": "Pipelines are still in progress",
+			"lastTransitionTime": time.Now().UTC().Format(time.RFC3339),
+		}), "status", "conditions"))
+		_, err := w.memory.UpdateStatus(w.ctx, u.kind, o)
+		w.must(err)
+		w.stalled[u.ref] = true
+		return true
+	}},
 	{"a status is lost", 3, func(w *world) bool {
 		u := w.someUser()
 		if u == nil {

@@ -133,6 +133,9 @@ func (w *world) tick() {
 		if !w.due(r, ledgers) && w.random.IntN(100) > 0 {
 			continue // a run would have nothing to do, which a few show
 		}
+		if w.stalled[r] {
+			continue
+		}
 		f := w.someFault()
 		if !f.isZero() {
 			w.note("%s runs%s", r, f)
@@ -154,6 +157,9 @@ func (w *world) due(r ref, ledgers []*ledger.Ledger) bool {
 	}
 	if r == commerce && w.cloud != nil && w.random.IntN(3) == 0 {
 		return true // it reads the users once a day
+	}
+	if r == commerce && len(w.stalled) > 0 {
+		return true // it asks for their runs
 	}
 	now := time.Now()
 	for _, l := range ledgers {
