@@ -173,6 +173,7 @@ var (
 		{spec: synadia("accountID: a, caCertificates: ''"), want: "certificate", only: crdAbsent},
 		{spec: synadia("accountID: a, caCertificates: a"), want: "spec.synadia.caCertificates holds no certificate in PEM form"},
 		{spec: synadia("accountID: a, caCertificates: " + text(authority+privateKey)), want: "spec.synadia.caCertificates holds a private key"},
+		{spec: synadia("accountID: a, caCertificates: " + text(authority+x("#", 65536))), want: "spec.synadia.caCertificates is longer than 64 KiB"},
 		{spec: "{provider: synadia, jwt: null}", want: "spec.provider synadia needs the field spec.synadia"},
 		{spec: "{provider: synadia, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}}", want: "spec.jwt goes with provider jwt only"},
 		{spec: "synadia: {accountID: a, platform: a, tokenSecretRef: {name: a}}", want: "spec.synadia goes with provider synadia only"},
