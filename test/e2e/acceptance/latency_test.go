@@ -3,6 +3,7 @@ package acceptance
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,8 +113,8 @@ spec:
 	once("empty", empties, rows[0].document("warm"), "team-a", "warm") // Kratix may restart after a new Promise
 	clear(took)
 	for i := range rounds {
-		for _, row := range rows {
-			name := fmt.Sprint("quick", i)
+		for _, at := range rand.Perm(len(rows)) { // after each other one, so that none is always after the same
+			row, name := rows[at], fmt.Sprint("quick", i)
 			once(row.promise, row.what, row.document(name), row.namespace, name)
 		}
 	}
@@ -134,11 +135,25 @@ spec:
 	s.holds("each Promise takes at most %.2f times as long as an empty pipeline", worst)
 }
 
-// idle waits until no pipeline at all runs: what a request sets off after it was
-// served, such as another run of its account, is not to slow down the next one.
+// idle waits until no pipeline at all runs and Argo CD has applied what there is:
+// what a request sets off is not to slow down the next one.
 func idle(t testing.TB) {
 	t.Helper()
 	quietPods(t, "", "kratix.io/promise-name")
+	refresh(t)
+	within(t, 3*time.Minute, func() error {
+		newest := strings.TrimSpace(git(t, "rev-parse", "main"))
+		for _, name := range []string{"eu-1", "us-1"} {
+			is, err := hub().tryKubectl(t.Context(), "", "-n", "argocd", "get", "application", name, "-o", "jsonpath={.status.sync.status} {.status.sync.revision}")
+			if err != nil {
+				return err
+			}
+			if is != "Synced "+newest {
+				return fmt.Errorf("Argo CD's %s is %s, and Git is at %s", name, is, newest)
+			}
+		}
+		return nil
+	})
 }
 
 // completed waits until Kratix is done with a request's first run.
