@@ -657,4 +657,15 @@ func TestForgottenRuns(t *testing.T) {
 	if !asked(platform.NatsAccount, "baleen-system", "commerce") {
 		t.Error("a user does not ask for the run of its account that Kratix has forgotten")
 	}
+
+	if asked(platform.NatsUser, "team-a", "orders") {
+		t.Fatal("the user is asked to run before its run is forgotten again")
+	}
+	forget(platform.NatsUser, "team-a", "orders")
+	l.Now = l.Now.Add(time.Hour)
+	l.system.Stop()
+	l.wantReason("ServersUnreachable", "")
+	if !asked(platform.NatsUser, "team-a", "orders") {
+		t.Error("an account whose servers are away does not ask for the run: issuing needs none of them")
+	}
 }

@@ -31,6 +31,9 @@ func TestContainers(t *testing.T) {
 			t.Errorf("%s has %d pipelines", p.Name, len(all))
 		}
 		for _, pipeline := range all {
+			if n := len(pipeline.Spec.Containers); n != 1 {
+				t.Errorf("%s has a pipeline with %d containers", p.Name, n)
+			}
 			for _, c := range pipeline.Spec.Containers {
 				s := c.SecurityContext
 				if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || s.RunAsNonRoot == nil || !*s.RunAsNonRoot ||

@@ -212,7 +212,7 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 		return nil // nor can they be served before a run has seen it
 	}
 	for _, u := range w.users {
-		if found.err != nil && u.Terms == w.account.Terms() && !waits(w, u) {
+		if found.err != nil && u.Terms == w.account.Terms() && !waits(w, u) && !u.IsForgotten(run.Now) {
 			continue // who waits for a revocation asks for it, and would be asked again without end
 		}
 		news := w.news[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}]

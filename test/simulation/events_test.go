@@ -142,7 +142,7 @@ var events = []event{
 		}), "status", "conditions"))
 		_, err := w.memory.UpdateStatus(w.ctx, u.kind, o)
 		w.must(err)
-		w.stalled[u.ref] = true
+		w.stalled[u.ref] = time.Now()
 		return true
 	}},
 	{"a status is lost", 3, func(w *world) bool {

@@ -65,8 +65,8 @@ type world struct {
 	// dirty are requests for which something has changed since their last run.
 	dirty map[ref]bool
 	// stalled are requests whose run Kratix has forgotten: it runs them when they
-	// are asked for, or changed, and at no interval.
-	stalled map[ref]bool
+	// are asked for, or changed, and at no interval. The time is since when.
+	stalled map[ref]time.Time
 	// seen are all users' keys that a ledger ever had, with the request.
 	seen   map[string]ref
 	ledger sync.Mutex // of seen
@@ -178,7 +178,7 @@ var keyPool = sync.OnceValue(func() []key {
 func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
 		t: t, ctx: t.Context(), random: mathrand.New(mathrand.NewPCG(seed, 0)), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
-		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]bool{}, seen: map[string]ref{},
+		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{},
 		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
 	if w.random.IntN(2) == 0 {

@@ -133,7 +133,10 @@ func (w *world) tick() {
 		if !w.due(r, ledgers) && w.random.IntN(100) > 0 {
 			continue // a run would have nothing to do, which a few show
 		}
-		if w.stalled[r] {
+		if since, ok := w.stalled[r]; ok {
+			if time.Since(since) > 10*24*time.Hour { // longer than anything is away
+				w.t.Errorf("Kratix has forgotten %s since %s, and nobody has asked for it", r, since.UTC().Format(time.RFC3339))
+			}
 			continue
 		}
 		f := w.someFault()

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,9 +104,6 @@ func writeReport() error {
 			fmt.Fprintf(&b, "| %s | %s |\n", m.what, m.value)
 		}
 	}
-	if err := keepState(); err != nil {
-		return err
-	}
 	b.WriteString("\nWhat each cluster got, and when, is in `e2e-state.bundle`: `git clone -b main dist/e2e-state.bundle state`.\n")
 	b.WriteString("\n## What was seen\n")
 	for _, s := range report.stories {
@@ -114,17 +112,18 @@ func writeReport() error {
 			fmt.Fprintf(&b, "- %s\n", c)
 		}
 	}
-	return os.WriteFile(filepath.Join(root, "dist", "e2e-report.md"), []byte(b.String()), 0o644)
+	dist := filepath.Join(root, "dist")
+	if err := os.MkdirAll(dist, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dist, "e2e-report.md"), []byte(b.String()), 0o644), keepState(dist))
 }
 
 // keepState keeps the whole history of the state store: a folder for each cluster, a
 // commit for each change.
-func keepState() error {
-	file, err := filepath.Abs(filepath.Join(root, "dist", "e2e-state.bundle"))
+func keepState(dir string) error {
+	file, err := filepath.Abs(filepath.Join(dir, "e2e-state.bundle"))
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
 	if out, err := exec.Command("git", "-c", "safe.directory=*", "-C", world.Git, "bundle", "create", "--quiet", file, "main").CombinedOutput(); err != nil {

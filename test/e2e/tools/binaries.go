@@ -70,7 +70,8 @@ func (m module) versionFlags(source string) (string, error) {
 	return strings.Join(flags, " "), nil
 }
 
-// Build makes what is not in the cache yet and returns the path of each program. Source is the folder of this package.
+// Build makes what is not in the cache yet and returns the path of each program.
+// Source is the folder of this package.
 func Build(source, cache string, progress io.Writer) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, m := range modules {

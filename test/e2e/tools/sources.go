@@ -22,14 +22,23 @@ var published = map[string]struct{ folder, module string }{
 func Sources(source string) (map[string]string, error) {
 	folders := map[string]string{}
 	for name, p := range published {
-		cmd := exec.Command("go", "mod", "download", "-json", p.module)
-		cmd.Dir = filepath.Join(source, p.folder)
-		out, err := cmd.Output()
-		answer := struct{ Dir, Error string }{}
-		if jsonErr := json.Unmarshal(out, &answer); jsonErr != nil || answer.Dir == "" {
-			return nil, fmt.Errorf("%s cannot be downloaded: %v %s", p.module, err, answer.Error)
+		folder, err := download(filepath.Join(source, p.folder), p.module)
+		if err != nil {
+			return nil, err
 		}
-		folders[name] = answer.Dir
+		folders[name] = folder
 	}
 	return folders, nil
+}
+
+// download returns the folder of a module, in the version of the go.mod in dir.
+func download(dir, module string) (string, error) {
+	cmd := exec.Command("go", "mod", "download", "-json", module)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	answer := struct{ Dir, Error string }{}
+	if jsonErr := json.Unmarshal(out, &answer); jsonErr != nil || answer.Dir == "" {
+		return "", fmt.Errorf("%s cannot be downloaded: %v %s", module, err, answer.Error)
+	}
+	return answer.Dir, nil
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // without is a package that nothing here uses, of a module that it is most of: a
@@ -34,19 +33,7 @@ func (m module) lean(source string) (modfile string, remove func(), err error) {
 	if m.without == nil {
 		return own, func() {}, nil
 	}
-	run := func(args ...string) (string, error) {
-		cmd := exec.Command("go", args...)
-		cmd.Dir = m.source(source)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("go %s: %s", strings.Join(args, " "), out)
-		}
-		return strings.TrimSpace(string(out)), err
-	}
-	if _, err := run("mod", "download", m.without.module); err != nil {
-		return "", nil, err
-	}
-	whole, err := run("list", "-m", "-f", "{{.Dir}}", m.without.module)
+	whole, err := download(m.source(source), m.without.module)
 	if err != nil {
 		return "", nil, err
 	}
@@ -69,7 +56,10 @@ func (m module) lean(source string) (modfile string, remove func(), err error) {
 			return copyFile(filepath.Join(filepath.Dir(own), "go.sum"), filepath.Join(dir, "go.sum"))
 		},
 		func() error {
-			_, err := run("mod", "edit", "-replace="+m.without.module+"="+module, modfile)
+			out, err := exec.Command("go", "mod", "edit", "-replace="+m.without.module+"="+module, modfile).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%s cannot be changed: %s", modfile, out)
+			}
 			return err
 		},
 	} {
