@@ -85,5 +85,5 @@ func (p Peer) Concerned(terms string, now time.Time) bool {
 		// Kratix tries a delete that failed only when it is asked to.
 		return p.IsStuck(now)
 	}
-	return !p.Refused && (p.Failed || p.Terms != terms || p.IsForgotten(now))
+	return p.IsForgotten(now) || !p.Refused && (p.Failed || p.Terms != terms)
 }

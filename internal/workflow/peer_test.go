@@ -22,6 +22,7 @@ func TestForgottenRunsAreAskedForAgain(t *testing.T) {
 		{"a run may take its time", "", delivered + ", " + begun, time.Hour - time.Second, false},
 		{"but not this long", "", delivered + ", " + begun, time.Hour, true},
 		{"the first run too", "", begun, time.Hour, true},
+		{"what the platform team may mend", "", "{type: Ready, status: 'False', reason: NamespaceNotMapped, observedGeneration: 0}, " + begun, time.Hour, true},
 		{"one that has ended is none", "", delivered + ", " + completed, 1000 * time.Hour, false},
 		{"a deletion has its own limit", ", deletionTimestamp: '2026-11-26T19:47:00Z'", delivered + ", " + begun, time.Hour, false},
 	} {

@@ -207,7 +207,7 @@ var events = []event{
 	{"somebody revokes a user by hand", 2, func(w *world) bool {
 		for _, l := range w.ledgers() {
 			for _, r := range l.Rows {
-				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil {
+				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil || r.User == "" { // of a lost ledger, not found yet
 					continue
 				}
 				if w.tokenOut {

@@ -133,7 +133,7 @@ func (w *world) tick() {
 		if !w.due(r, ledgers) && w.random.IntN(100) > 0 {
 			continue // a run would have nothing to do, which a few show
 		}
-		if since, ok := w.stalled[r]; ok {
+		if since, ok := w.stalled[r]; ok && w.get(r) != nil && w.get(r).GetDeletionTimestamp() == nil { // deletions are not at an interval
 			if time.Since(since) > 10*24*time.Hour { // longer than anything is away
 				w.t.Errorf("Kratix has forgotten %s since %s, and nobody has asked for it", r, since.UTC().Format(time.RFC3339))
 			}
