@@ -186,7 +186,7 @@ func within(t testing.TB, limit time.Duration, ask func() error) time.Duration {
 		if time.Since(began) > limit {
 			t.Fatalf("not within %s: %v", limit, err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 
@@ -334,19 +334,21 @@ var refreshed struct {
 	at time.Time
 }
 
-// refresh has Argo CD look into Git now. Stories that go on at once do not have it
-// do so all the time.
+// refresh has Argo CD look into Git now. Stories that go on at once share a look
+// that begins after each has asked, and none comes within 3 s of another.
 func refresh(t testing.TB) {
 	t.Helper()
+	asked := time.Now()
 	refreshed.Lock()
 	defer refreshed.Unlock()
-	if time.Since(refreshed.at) < 5*time.Second {
-		return // it looks by itself as often
+	if refreshed.at.After(asked) {
+		return
 	}
+	time.Sleep(time.Until(refreshed.at.Add(3 * time.Second)))
 	refreshed.at = time.Now()
 	for _, name := range []string{"eu-1", "us-1"} { // where these are not there, somebody else applies
 		_, err := hub().objects.Resource(gvr{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}).Namespace("argocd").Patch(t.Context(), name,
-			types.MergePatchType, []byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}`), metav1.PatchOptions{})
+			types.MergePatchType, []byte(`{"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}`), metav1.PatchOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)
 		}

@@ -99,8 +99,8 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		"ARGOCD_TLS_DATA_PATH=" + filepath.Join(dir, "tls"), "ARGOCD_SSH_DATA_PATH=" + filepath.Join(dir, "ssh"),
 		"ARGOCD_GNUPGHOME=" + filepath.Join(dir, "gpg"), "ARGOCD_PLUGINSOCKFILEPATH=" + filepath.Join(dir, "plugins"),
 		"HOME=" + dir, "PATH=" + filepath.Join(dir, "bin") + ":" + filepath.Dir(p.programs["argocd"]) + ":" + os.Getenv("PATH"),
-		// It asks Git every few seconds here, where others have webhooks.
-		"ARGOCD_RECONCILIATION_TIMEOUT=5s", "ARGOCD_RECONCILIATION_JITTER=0s", "ARGOCD_APPLICATION_CONTROLLER_REPO_SERVER_TIMEOUT_SECONDS=60",
+		// It asks Git every 20 s here, where others have webhooks.
+		"ARGOCD_RECONCILIATION_TIMEOUT=20s", "ARGOCD_RECONCILIATION_JITTER=0s", "ARGOCD_APPLICATION_CONTROLLER_REPO_SERVER_TIMEOUT_SECONDS=60",
 	}
 	if err := p.supervisor.start(process{name: "argocd-repo-server", path: p.programs["argocd"],
 		args: []string{"--redis=127.0.0.1:6379", "--address=127.0.0.1", "--metrics-address=127.0.0.1", "--revision-cache-expiration=5s"},
@@ -109,6 +109,6 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 	}
 	return p.supervisor.start(process{name: "argocd-controller", path: p.programs["argocd"],
 		args: []string{"--repo-server=127.0.0.1:8081", "--redis=127.0.0.1:6379", "--namespace=argocd",
-			"--app-resync=5", "--app-resync-jitter=0", "--self-heal-timeout-seconds=2", "--status-processors=2", "--operation-processors=2", "--metrics-port=8082"},
+			"--app-resync=20", "--app-resync-jitter=0", "--self-heal-timeout-seconds=2", "--status-processors=2", "--operation-processors=2", "--metrics-port=8082"},
 		env: append(env, "ARGOCD_BINARY_NAME=argocd-application-controller")})
 }

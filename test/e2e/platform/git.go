@@ -26,6 +26,9 @@ func (p *Platform) startGit() error {
 	for _, args := range [][]string{
 		{"init", "--quiet", "--bare", "--initial-branch=main", repository},
 		{"-C", repository, "config", "http.receivepack", "true"},
+		// Kratix clones it for each thing it writes.
+		{"-C", repository, "config", "gc.auto", "500"},
+		{"-C", repository, "config", "pack.window", "0"},
 		{"init", "--quiet", "--initial-branch=main", seed},
 		{"-C", seed, "-c", "user.name=platform", "-c", "user.email=platform@example.com", "commit", "--quiet", "--allow-empty", "-m", "The state of the clusters"},
 		{"-C", seed, "push", "--quiet", repository, "main"},

@@ -212,7 +212,7 @@ func logs(dir string, w io.Writer) error {
 
 // needed are programs and the Debian packages that have them.
 var needed = []struct{ file, pkg string }{
-	{"containerd", "containerd"}, {"runc", "runc"}, {"git", "git"}, {"ip", "iproute2"}, {"nsenter", "util-linux"},
+	{"containerd", "containerd"}, {"crun", "crun"}, {"git", "git"}, {"ip", "iproute2"}, {"nsenter", "util-linux"},
 	{"/usr/lib/cni/bridge", "containernetworking-plugins"},
 }
 
