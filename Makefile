@@ -46,8 +46,8 @@ vuln: ## Look for known vulnerabilities, where the database can be reached.
 	if [ $$code -ne 0 ] && grep -qE 'dial tcp|no such host|connection refused|i/o timeout|fetching vulnerabilities' <<<"$$out"; then \
 	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
 
-images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them.
-	@go -C images run . --version $(VERSION) --tag $(or $(TAG),v$(VERSION)) $(if $(PUSH),--push $(PUSH))
+images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them; IMAGE_ARCH=amd64 builds for one alone.
+	@go -C images run . --version $(VERSION) --tag $(or $(TAG),v$(VERSION)) $(if $(PUSH),--push $(PUSH)) $(if $(IMAGE_ARCH),--arch $(IMAGE_ARCH))
 
 promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and TAG=v1.2.3 name the images.
 	@rm -rf dist/promises && dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \

@@ -225,6 +225,22 @@ func TestCommand(t *testing.T) {
 			t.Errorf("SOURCE_DATE_EPOCH=yesterday: %v", err)
 		}
 	})
+	t.Run("one architecture", func(t *testing.T) {
+		elsewhere := t.TempDir()
+		if _, err := build("--out", elsewhere, "--arch", "arm64"); err != nil {
+			t.Fatal(err)
+		}
+		index, err := read(filepath.Join(elsewhere, "stage"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if manifest, err := index.IndexManifest(); err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Platform.String() != "linux/arm64" {
+			t.Errorf("it is for %v (%v)", manifest.Manifests, err)
+		}
+		if _, err := build("--out", elsewhere, "--arch", "x86_64"); err == nil || !strings.Contains(err.Error(), "--arch") {
+			t.Errorf("--arch x86_64: %v", err)
+		}
+	})
 	t.Run("what is not an image stays", func(t *testing.T) {
 		elsewhere := t.TempDir()
 		file := filepath.Join(elsewhere, "stage", "precious")

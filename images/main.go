@@ -49,13 +49,14 @@ func main() {
 // run is the whole command. What it makes is written to the output folder, a
 // table of it to stdout, and what it is doing to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	b := builder{archs: []string{"amd64", "arm64"}, progress: stderr}
-	var prefix, tag string
+	b := builder{progress: stderr}
+	var prefix, tag, archs string
 	flags := flag.NewFlagSet("images", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&b.source, "source", "..", "the project's `folder`")
 	flags.StringVar(&b.out, "out", "", "the `folder` to write to (default: dist/images of the project)")
 	flags.StringVar(&b.version, "version", "dev", "what the labels and the SBOMs give as version")
+	flags.StringVar(&archs, "arch", "amd64,arm64", "the `architectures` to build for, of amd64 and arm64")
 	flags.StringVar(&prefix, "push", "", "also push, to `registry/prefix`/<name>")
 	flags.StringVar(&tag, "tag", "", "the tag to push (default: the version)")
 	if err := flags.Parse(args); err != nil {
@@ -63,6 +64,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is not understood: there are flags only, see --help", flags.Arg(0))
+	}
+	for arch := range strings.SplitSeq(archs, ",") {
+		if arch != "amd64" && arch != "arm64" {
+			return fmt.Errorf("--arch is %q: give amd64, arm64 or both with a comma between", archs)
+		}
+		b.archs = append(b.archs, arch)
 	}
 	if b.out == "" {
 		b.out = filepath.Join(b.source, "dist", "images")

@@ -16,7 +16,7 @@ import (
 // README. What it does not name is not there, and stories that need it are skipped.
 func elsewhere(getenv func(string) string) (platform.Environment, error) {
 	e := platform.Environment{
-		Kubeconfigs: map[string]string{"platform": getenv("PLATFORM_KUBECONFIG")}, Registry: getenv("REGISTRY"),
+		Kubeconfigs: map[string]string{"platform": path(getenv("PLATFORM_KUBECONFIG"))}, Registry: getenv("REGISTRY"),
 		HTTPS: getenv("GATEWAY_HTTPS"), HTTP: getenv("GATEWAY_HTTP"), Backend: getenv("BACKEND"), Logs: os.DevNull,
 	}
 	for pair := range strings.SplitSeq(getenv("WORKLOAD_KUBECONFIG"), ",") {
@@ -24,12 +24,12 @@ func elsewhere(getenv func(string) string) (platform.Environment, error) {
 		if !ok || name != "eu-1" && name != "us-1" {
 			return e, fmt.Errorf("WORKLOAD_KUBECONFIG is %q: name two clusters, eu-1=FILE,us-1=FILE, after their Destinations", getenv("WORKLOAD_KUBECONFIG"))
 		}
-		e.Kubeconfigs[name] = file
+		e.Kubeconfigs[name] = path(file)
 	}
 	if len(e.Kubeconfigs) != 3 {
 		return e, fmt.Errorf("WORKLOAD_KUBECONFIG names %d clusters: name two, eu-1=FILE,us-1=FILE, after their Destinations", len(e.Kubeconfigs)-1)
 	}
-	known, err := os.ReadFile(getenv("NATS_ACCESS"))
+	known, err := os.ReadFile(path(getenv("NATS_ACCESS")))
 	if err == nil {
 		err = json.Unmarshal(known, &e.NATS)
 	}
@@ -44,6 +44,14 @@ func elsewhere(getenv func(string) string) (platform.Environment, error) {
 		return e, fmt.Errorf("STATE_STORE %q cannot be cloned: %s", getenv("STATE_STORE"), out)
 	}
 	return e, nil
+}
+
+// path is a file as make was told of it, seen from here.
+func path(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(root, file)
 }
 
 // needsGateway skips a story where nothing can be asked over HTTPS.

@@ -66,7 +66,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 				w.name, w.name, w.url(), config),
 			fmt.Sprintf(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: %[1]s, namespace: argocd}, spec: {
   project: default, destination: {name: %[1]s}, source: {repoURL: "http://%[2]s/state.git", targetRevision: main, path: %[1]s, directory: {recurse: true}},
-  syncPolicy: {automated: {prune: true, selfHeal: true, allowEmpty: true}, syncOptions: [ServerSideApply=true], retry: {limit: -1, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}}}}`,
+  syncPolicy: {automated: {prune: true, selfHeal: true, allowEmpty: true}, syncOptions: [ServerSideApply=true, ApplyOutOfSyncOnly=true], retry: {limit: -1, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}}}}`,
 				w.name, gitAddr))
 	}
 	if err := p.apply(ctx, hub, strings.Join(documents, "\n---\n")); err != nil {
