@@ -234,8 +234,12 @@ func TestCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if manifest, err := index.IndexManifest(); err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Platform.String() != "linux/arm64" {
-			t.Errorf("it is for %v (%v)", manifest.Manifests, err)
+		manifest, err := index.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(manifest.Manifests) != 1 || manifest.Manifests[0].Platform.String() != "linux/arm64" {
+			t.Errorf("it is for %v", manifest.Manifests)
 		}
 		if _, err := build("--out", elsewhere, "--arch", "x86_64"); err == nil || !strings.Contains(err.Error(), "--arch") {
 			t.Errorf("--arch x86_64: %v", err)

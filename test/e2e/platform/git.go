@@ -26,7 +26,7 @@ func (p *Platform) startGit() error {
 	for _, args := range [][]string{
 		{"init", "--quiet", "--bare", "--initial-branch=main", repository},
 		{"-C", repository, "config", "http.receivepack", "true"},
-		// Kratix clones it for each thing it writes.
+		// Kratix clones it for each thing it writes: it stays packed, and no time goes into small packs.
 		{"-C", repository, "config", "gc.auto", "500"},
 		{"-C", repository, "config", "pack.window", "0"},
 		{"init", "--quiet", "--initial-branch=main", seed},
