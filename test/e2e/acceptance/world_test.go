@@ -300,16 +300,27 @@ func commits(t testing.TB, what gvr, namespace, name string) string {
 
 func git(t testing.TB, args ...string) string {
 	t.Helper()
-	if os.Getenv("PLATFORM_KUBECONFIG") != "" { // a mirror of the state store
-		if out, err := exec.Command("git", "-C", world.Git, "fetch", "--quiet", "--prune", "origin").CombinedOutput(); err != nil {
-			t.Fatalf("git fetch: %s", out)
-		}
+	if os.Getenv("PLATFORM_KUBECONFIG") != "" {
+		fetch(t)
 	}
 	out, err := exec.Command("git", append([]string{"-c", "safe.directory=*", "-C", world.Git}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %s: %s", strings.Join(args, " "), out)
 	}
 	return string(out)
+}
+
+var fetching sync.Mutex
+
+// fetch brings the mirror of somebody's state store up to date. One story at a
+// time does: git refuses to write a branch that another has moved meanwhile.
+func fetch(t testing.TB) {
+	t.Helper()
+	fetching.Lock()
+	defer fetching.Unlock()
+	if out, err := exec.Command("git", "-C", world.Git, "fetch", "--quiet", "--prune", "origin").CombinedOutput(); err != nil {
+		t.Fatalf("git fetch: %s", out)
+	}
 }
 
 // control has the supervisor do something to a process.
