@@ -62,10 +62,11 @@ func needsGateway(t testing.TB) {
 	}
 }
 
-// needsControl skips a story that does to the platform what only its supervisor can.
+// needsControl skips a story that does to the platform, or asks of it, what only its
+// supervisor can: kill, wipe, take the guard away, have an empty pipeline.
 func needsControl(t testing.TB) {
 	t.Helper()
 	if world.Control == "" {
-		t.Skip("these clusters are somebody's: nothing is killed or wiped on them")
+		t.Skip("these clusters are somebody's: what only the supervisor of make platform-up does is left out")
 	}
 }
