@@ -3,6 +3,7 @@ package acceptance
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,9 +40,12 @@ func elsewhere(getenv func(string) string) (platform.Environment, error) {
 	if e.Kubectl, err = exec.LookPath("kubectl"); err != nil {
 		return e, err
 	}
-	e.Git = filepath.Join(os.TempDir(), fmt.Sprintf("baleen-e2e-state-%d.git", os.Getpid()))
+	if e.Git, err = os.MkdirTemp("", "baleen-e2e-state-"); err != nil { // only its owner reads it: git keeps the store's token in there
+		return e, err
+	}
 	if out, err := exec.Command("git", "clone", "--quiet", "--mirror", getenv("STATE_STORE"), e.Git).CombinedOutput(); err != nil {
-		return e, fmt.Errorf("STATE_STORE %q cannot be cloned: %s", getenv("STATE_STORE"), out)
+		os.RemoveAll(e.Git)
+		return e, fmt.Errorf("STATE_STORE cannot be cloned: %s", withoutToken(string(out), getenv("STATE_STORE")))
 	}
 	return e, nil
 }
@@ -54,6 +58,14 @@ func path(file string) string {
 	return filepath.Join(root, file)
 }
 
+// withoutToken is what git says of a store, without the token in its address.
+func withoutToken(said, store string) string {
+	if u, err := url.Parse(store); err == nil && u.User != nil {
+		said = strings.ReplaceAll(said, u.User.String()+"@", "")
+	}
+	return said
+}
+
 // needsGateway skips a story where nothing can be asked over HTTPS.
 func needsGateway(t testing.TB) {
 	t.Helper()
@@ -62,11 +74,11 @@ func needsGateway(t testing.TB) {
 	}
 }
 
-// needsControl skips a story that does to the platform, or asks of it, what only its
-// supervisor can: kill, wipe, take the guard away, have an empty pipeline.
+// needsControl skips a story that kills, wipes or takes the guard away, or needs what
+// runs only on a platform of make platform-up.
 func needsControl(t testing.TB) {
 	t.Helper()
 	if world.Control == "" {
-		t.Skip("these clusters are somebody's: what only the supervisor of make platform-up does is left out")
+		t.Skip("these clusters are somebody's: this is told only on a platform of make platform-up")
 	}
 }

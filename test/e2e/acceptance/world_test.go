@@ -319,7 +319,7 @@ func fetch(t testing.TB) {
 	fetching.Lock()
 	defer fetching.Unlock()
 	if out, err := exec.Command("git", "-C", world.Git, "fetch", "--quiet", "--prune", "origin").CombinedOutput(); err != nil {
-		t.Fatalf("git fetch: %s", out)
+		t.Fatalf("git fetch: %s", withoutToken(string(out), os.Getenv("STATE_STORE")))
 	}
 }
 
