@@ -4,9 +4,7 @@ package account
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
@@ -213,16 +212,34 @@ func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef)
 	return value, nil
 }
 
+// specForm is what the digest of an account's spec is made of, with its defaults
+// filled in, frozen with v0.1.0. A default that comes later is not among what is
+// filled in, but applied where the value is used: otherwise an upgrade would change
+// the terms of all accounts, and have all of their users run.
+var specForm = fingerprint.Form{
+	"":                                 "provider jwt? synadia? policy placement",
+	"jwt":                              "accountID signingKey servers? caCertificates? operator?",
+	"jwt.signingKey":                   "secretRef scoped? requiredTags?",
+	"jwt.signingKey.secretRef":         "name key?",
+	"jwt.operator":                     "signingKeySecretRef systemCredentialsSecretRef",
+	"jwt.operator.signingKeySecretRef": "name key?",
+	"jwt.operator.systemCredentialsSecretRef": "name key?",
+	"synadia":                "baseURL? caCertificates? accountID? system? account? signingKeyGroup? requiredTags? platform tokenSecretRef servers? verifyInterval? driftPolicy? budget?",
+	"synadia.tokenSecretRef": "name key?",
+	"policy":                 "namespaces? publish? subscribe? maxTTL? minRenewBefore? connectionTypes? allowResponses? allowBearerTokens? tags? maxJWTBytes?",
+	"policy.allowResponses":  "max? ttl?",
+	"placement":              "allowed?",
+	"placement.allowed":      "matchLabels?",
+}
+
 // Terms is the digest of all that the account offers: by it the account knows
 // which requests have not seen a change yet.
 func (a *Account) Terms() string {
-	data, _ := json.Marshal(a.Spec) // what was decoded encodes
-	data = append(data, a.SigningKey...)
+	besides := []string{a.SigningKey}
 	if a.KeptIn != "" { // else the spec says it all
-		data = fmt.Append(data, a.KeptIn, a.ID, a.Scoped)
+		besides = append(besides, a.KeptIn, a.ID, strconv.FormatBool(a.Scoped))
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
+	return specForm.Digest(a.Spec, besides...)
 }
 
 // Revocable tells whether users can be revoked before they expire.

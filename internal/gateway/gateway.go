@@ -4,14 +4,12 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -68,12 +66,14 @@ func TermsFor(a *v1alpha1.ApiAggregator, namespace string, destinations []string
 	return t
 }
 
-// Digest returns a short text that differs whenever the terms do.
-func (t Terms) Digest() string {
-	data, _ := json.Marshal(t) // strings, booleans, and maps, which JSON sorts
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
+// termsForm is what the digest of terms is made of, frozen with v0.1.0.
+var termsForm = fingerprint.Form{
+	"": "Hostname Implementation GatewayNamespace GatewayName Listener Unpublished DefaultBody MaxBody Admitted Delegations Destinations",
 }
+
+// Digest returns a short text that differs whenever the terms do. It is stored with
+// each target, and another one has all targets run.
+func (t Terms) Digest() string { return termsForm.Digest(t) }
 
 // Delegated tells whether the namespace may publish a path, given by its key: of
 // the delegations that cover it the longest decides. It returns that prefix.

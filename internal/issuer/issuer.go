@@ -4,11 +4,10 @@ package issuer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"time"
+
+	"github.com/baleen-platform/baleen/internal/fingerprint"
 )
 
 // Identity is a user of one generation on one cluster.
@@ -52,16 +51,28 @@ type Grant struct {
 	Bearer                       bool
 }
 
-// Digest stands for the grant, whatever the order of its lists.
-func (g Grant) Digest() string {
+// grantForm is what a grant's digest is made of, frozen with v0.1.0.
+var grantForm = fingerprint.Form{
+	"":          "Scoped Publish Subscribe Responses Subscriptions Payload ConnectionTypes SourceCIDRs Times TimeZone Tags Bearer",
+	"Publish":   "Allow Deny",
+	"Subscribe": "Allow Deny",
+	"Responses": "Max TTL",
+	"Times":     "Start End",
+}
+
+// Digest stands for the grant, whatever the order of its lists. It is stored with
+// each credential, and another one issues the next, so a field that is added to the
+// grant must be left at its zero for what could be asked for before.
+func (g Grant) Digest() string { return grantForm.Digest(g.sorted()) }
+
+// sorted is the grant with its sets in the order of the alphabet.
+func (g Grant) sorted() Grant {
 	for _, list := range []*[]string{
 		&g.Publish.Allow, &g.Publish.Deny, &g.Subscribe.Allow, &g.Subscribe.Deny, &g.ConnectionTypes, &g.SourceCIDRs, &g.Tags,
 	} {
 		*list = slices.Sorted(slices.Values(*list))
 	}
-	data, _ := json.Marshal(g) // plain values always encode
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
+	return g
 }
 
 // Credential is an identity that can connect. It is in memory only.

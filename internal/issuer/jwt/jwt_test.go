@@ -2,6 +2,7 @@ package jwt_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
+	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
@@ -146,5 +148,18 @@ func TestRevise(t *testing.T) {
 	}
 	if jwt.Revise(account, ours, now) {
 		t.Error("a second time changes something")
+	}
+}
+
+// Whatever is granted is in the user's JWT: a field of a grant that were forgotten
+// there would give more, or less, than was asked for.
+func TestEveryFieldIsGranted(t *testing.T) {
+	grant := issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a"}}, Subscribe: issuer.Subjects{Allow: []string{"b"}}}
+	for _, change := range fingerprinttest.Changes(grant) {
+		t.Run(change.Field, func(t *testing.T) {
+			if reflect.DeepEqual(jwt.User(change.Value), jwt.User(grant)) {
+				t.Error("it makes no difference")
+			}
+		})
 	}
 }

@@ -6,8 +6,6 @@ package synadia
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 
+	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 )
@@ -235,7 +234,7 @@ func differs(got, want natsjwt.User) string {
 	switch {
 	case !sameSubjects(got.Pub, want.Pub), !sameSubjects(got.Sub, want.Sub), !answers:
 		return "permissions"
-	case wider(got.Subs, want.Subs), wider(got.Payload, want.Payload):
+	case wider(got.Subs, want.Subs), wider(got.Data, want.Data), wider(got.Payload, want.Payload):
 		return "limits"
 	case !same(got.Src, want.Src):
 		return "source networks"
@@ -245,6 +244,8 @@ func differs(got, want natsjwt.User) string {
 		return "connection types"
 	case got.BearerToken != want.BearerToken:
 		return "use of its seed"
+	case want.ProxyRequired && !got.ProxyRequired:
+		return "ways to connect"
 	case !all(want.Tags, func(tag string) bool { return got.Tags.Contains(tag) }):
 		return "tags"
 	}
@@ -356,6 +357,17 @@ func (i *Issuer) remove(ctx context.Context, what string, request func(context.C
 	return err
 }
 
+// settingsForm is what the digest of a user's settings is made of, frozen with
+// v0.1.0. The type is that of a library, which gets new fields too.
+var settingsForm = fingerprint.Form{
+	"": "pub sub resp? src? times? times_location? subs? data? payload? bearer_token? proxy_required? allowed_connection_types?" +
+		" issuer_account? tags? type? version?",
+	"pub":   "allow? deny?",
+	"sub":   "allow? deny?",
+	"resp":  "max ttl",
+	"times": "start? end?",
+}
+
 // digest stands for what the control plane says of a user's settings.
 func digest(settings syncp.NatsUserJwtSettings) string {
 	var user natsjwt.User
@@ -365,12 +377,7 @@ func digest(settings syncp.NatsUserJwtSettings) string {
 	for _, list := range [][]string{user.Pub.Allow, user.Pub.Deny, user.Sub.Allow, user.Sub.Deny, user.Src, user.AllowedConnectionTypes, user.Tags} {
 		slices.Sort(list) // in whose order nothing lies
 	}
-	data, err := json.Marshal(user)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
+	return settingsForm.Digest(user)
 }
 
 // convert copies by way of JSON, in which the SDK's types and those of JWTs agree.

@@ -1,0 +1,77 @@
+package issuer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
+)
+
+// grants are of each shape that could be asked for when digests were frozen, with
+// the digests that v0.1.0 stored with the credentials of such users. They are
+// literals, because another one would issue the credential of every such user anew:
+// whatever changes, these stay.
+var grants = []struct {
+	name   string
+	grant  Grant
+	digest string
+}{
+	{"nothing", Grant{}, "44beb23db472a000"},
+	{"subjects", Grant{Publish: Subjects{Allow: []string{"orders.>"}}, Subscribe: Subjects{Allow: []string{"_INBOX.>", "orders.>"}}}, "0458178a1da82024"},
+	{"subjects in another order", Grant{Publish: Subjects{Allow: []string{"orders.>"}}, Subscribe: Subjects{Allow: []string{"orders.>", "_INBOX.>"}}}, "0458178a1da82024"},
+	{"denied subjects", Grant{Publish: Subjects{Allow: []string{"a.>"}, Deny: []string{"a.c", "a.b"}}, Subscribe: Subjects{Deny: []string{">"}}}, "c1a7dbc9c31ed0dc"},
+	{"responses", Grant{Responses: &Responses{Max: 5, TTL: 2 * time.Minute}}, "7b6d84e5906fc9cb"},
+	{"responses without bounds", Grant{Responses: &Responses{}}, "1d634cd09c8862f4"},
+	{"limits", Grant{Subscriptions: 10, Payload: 1 << 20}, "9391c212b611eee5"},
+	{"connection types", Grant{ConnectionTypes: []string{"WEBSOCKET", "STANDARD"}}, "13238c087ff61583"},
+	{"source networks", Grant{SourceCIDRs: []string{"192.0.2.0/24", "10.0.0.0/8"}}, "131a330d5d53193d"},
+	{"times", Grant{Times: []Range{{"08:00:00", "12:00:00"}, {"13:00:00", "17:00:00"}}, TimeZone: "Europe/Berlin"}, "543131f0346c9b2c"},
+	{"tags", Grant{Tags: []string{"namespace:team-a", "name:orders", "destination:eu-1", "stage:<prod> & \"more\""}}, "bd72d2ac8f72293e"},
+	{"bearer", Grant{Bearer: true}, "7dcdd569958b12cc"},
+	{"scoped", Grant{Scoped: true, Tags: []string{"namespace:team-a", "name:orders"}}, "7ea4d4e34e3ee99c"},
+	{"everything", Grant{
+		Publish: Subjects{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}}, Subscribe: Subjects{Allow: []string{"_INBOX.>"}, Deny: []string{"_INBOX.x"}},
+		Responses: &Responses{Max: 1, TTL: 5 * time.Second}, Subscriptions: 1, Payload: 2, ConnectionTypes: []string{"MQTT"}, SourceCIDRs: []string{"10.0.0.0/8"},
+		Times: []Range{{"00:00:00", "23:59:59"}}, TimeZone: "UTC", Tags: []string{"a:b"}, Bearer: true,
+	}, "ee4abe5f777a0ca7"},
+}
+
+// An upgrade issues no credential anew.
+func TestDigestIsFrozen(t *testing.T) {
+	for _, test := range grants {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.grant.Digest(); got != test.digest {
+				t.Errorf("digest %s, and v0.1.0 stored %s: what a grant already had must be written as it was", got, test.digest)
+			}
+		})
+	}
+}
+
+// A field that a later version adds to a grant, wherever in it, moves no digest of
+// what could be asked for before.
+func TestLaterFieldMovesNoDigest(t *testing.T) {
+	for _, test := range grants {
+		t.Run(test.name, func(t *testing.T) {
+			for _, later := range fingerprinttest.WithLaterField(test.grant.sorted()) {
+				if got := grantForm.Digest(later.Unset); got != test.digest {
+					t.Errorf("a field added to %s makes it %s: %s", later.Struct, got, grantForm.Bytes(later.Unset))
+				}
+				if grantForm.Digest(later.Set) == test.digest {
+					t.Errorf("a field added to %s makes no difference when it is set", later.Struct)
+				}
+			}
+		})
+	}
+}
+
+// Whatever is granted otherwise makes another digest, or a credential would go on
+// with what it was granted once.
+func TestEveryFieldIsInTheDigest(t *testing.T) {
+	for _, change := range fingerprinttest.Changes(Grant{}) {
+		t.Run(change.Field, func(t *testing.T) {
+			if change.Value.Digest() == (Grant{}).Digest() {
+				t.Error("it makes no difference")
+			}
+		})
+	}
+}
