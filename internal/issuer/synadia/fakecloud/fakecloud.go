@@ -61,13 +61,7 @@ func New(options Options) (*Cloud, error) {
 	if options.NATS == nil {
 		return nil, errors.New("the cloud needs a NATS system")
 	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
-	c := &Cloud{options: options, now: options.Now, mux: http.NewServeMux(), tokens: map[string]bool{}}
-	for _, token := range options.Tokens {
-		c.tokens[token] = true
-	}
+	c := newCloud(options)
 	c.Team = c.AddTeam("acme")
 	c.System = c.AddSystem(c.Team, "NGS")
 	var err error
@@ -77,8 +71,20 @@ func New(options Options) (*Cloud, error) {
 	if c.Group, err = c.AddGroup(c.Account, Group{Name: "Default"}); err != nil {
 		return nil, err
 	}
-	c.routes()
 	return c, nil
+}
+
+// newCloud makes a cloud that has nothing.
+func newCloud(options Options) *Cloud {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	c := &Cloud{options: options, now: options.Now, mux: http.NewServeMux(), tokens: map[string]bool{}}
+	for _, token := range options.Tokens {
+		c.tokens[token] = true
+	}
+	c.routes()
+	return c
 }
 
 // AllowToken lets requests with a token in.
