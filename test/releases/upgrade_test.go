@@ -75,9 +75,9 @@ func upgrade(t *testing.T, dir string, version kratix.Version) {
 	}
 	next, err := txtar.ParseFile(savedIn(dir).next)
 	must(t, err)
-	sealed, routes := changes(t, next, documents)
-	if sealed != "" {
-		t.Errorf("the clusters get other credentials:\n%s", sealed)
+	credentials, routes := changes(t, next, documents)
+	if credentials.diff != "" {
+		t.Errorf("the clusters get other credentials:\n%s", credentials.diff)
 	}
 	checkRoutes(t, dir, routes)
 
@@ -141,9 +141,15 @@ func endOf(before []issued, r issued) ledger.State {
 	return ledger.Active
 }
 
-// changes are what the clusters get otherwise than from the release itself: as
-// SealedSecrets, and as all else.
-func changes(t *testing.T, was, is *txtar.Archive) (sealed, routes string) {
+// change is how documents differ, of which kinds.
+type change struct {
+	diff  string
+	kinds []string
+}
+
+// changes are what the clusters get otherwise than from the release itself: of
+// credentials, and of all else.
+func changes(t *testing.T, was, is *txtar.Archive) (credentials, routes change) {
 	t.Helper()
 	text := func(a *txtar.Archive) map[string]string {
 		files := map[string]string{}
@@ -160,45 +166,48 @@ func changes(t *testing.T, was, is *txtar.Archive) (sealed, routes string) {
 			A: difflib.SplitLines(old[name]), B: difflib.SplitLines(current[name]), FromFile: name, ToFile: name, Context: 3,
 		})
 		must(t, err)
-		if strings.Contains(name, "/sealedsecret.") {
-			sealed += diff
-		} else {
-			routes += diff
+		if diff == "" {
+			continue
 		}
+		kind := scenario.Parse(t, all[name]).GetKind()
+		of := &routes
+		if kind == "SealedSecret" {
+			of = &credentials
+		}
+		of.diff, of.kinds = of.diff+diff, append(of.kinds, kind)
 	}
-	return sealed, routes
+	return credentials, routes
 }
 
 // checkRoutes holds what an upgrade changes of routes to the golden diff, and that
 // to CHANGELOG, which links to it and names each kind in it.
-func checkRoutes(t *testing.T, dir, routes string) {
+func checkRoutes(t *testing.T, dir string, routes change) {
 	t.Helper()
 	golden := dir + ".diff"
 	want, err := os.ReadFile(golden)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	if string(want) != routes {
-		if !*update {
-			t.Errorf("an upgrade changes other routes than %s says (-update writes it):\n%s", filepath.Base(golden), routes)
-			return
-		}
+	switch {
+	case string(want) == routes.diff:
+	case !*update:
+		t.Errorf("an upgrade changes other routes than %s says (-update writes it):\n%s", filepath.Base(golden), routes.diff)
+		return
+	case routes.diff == "":
+		fmt.Fprintf(os.Stderr, "golden file removed: %s\n", golden)
+		must(t, os.Remove(golden))
+	default:
 		fmt.Fprintf(os.Stderr, "golden file changed: %s\n", golden)
-		if routes == "" {
-			must(t, os.Remove(golden))
-		} else {
-			must(t, os.WriteFile(golden, []byte(routes), 0o644))
-		}
+		must(t, os.WriteFile(golden, []byte(routes.diff), 0o644))
+	}
+	if routes.diff == "" {
+		return
 	}
 	changelog, err := os.ReadFile("../../CHANGELOG.md")
 	must(t, err)
-	if routes != "" && !strings.Contains(string(changelog), "releases/"+filepath.Base(golden)) {
-		t.Errorf("an upgrade changes routes, and CHANGELOG.md has no link to testdata/releases/%s", filepath.Base(golden))
-	}
-	for line := range strings.Lines(routes) {
-		kind, isKind := strings.CutPrefix(strings.TrimSpace(line), "kind: ")
-		if isKind && !strings.Contains(string(changelog), kind) {
-			t.Errorf("an upgrade changes a %s, and CHANGELOG.md does not say so", kind)
+	for _, name := range append(slices.Compact(slices.Sorted(slices.Values(routes.kinds))), "releases/"+filepath.Base(golden)) {
+		if !strings.Contains(string(changelog), name) {
+			t.Errorf("an upgrade changes routes, and CHANGELOG.md does not name %s", name)
 		}
 	}
 }
