@@ -24,14 +24,18 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 	  promises/nats-account=baleen.dev_natsaccounts.yaml \
 	  promises/nats-user=baleen.dev_natsusers.yaml
 
-test: ## Run all tests; some minutes once built.
-	go test ./...
-	go -C internal/tools test ./...
-	go -C images test ./...
+# No test measures time, so a busy machine only takes longer.
+TIMEOUT := -timeout 90m
 
-soak: ## Try more interleavings of claims, and more years of credentials: make soak SEEDS=2000.
-	go test ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000) -timeout 0
-	go test ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -timeout 0 -v
+bin/tests: $(wildcard internal/tools/tests/*.go)
+	@go -C internal/tools build -o $(CURDIR)/bin/tests ./tests
+
+test: bin/tests ## Run all tests; some minutes once built.
+	@bin/tests -C .,internal/tools,images $(TIMEOUT) ./...
+
+soak: bin/tests ## Try more interleavings of claims, and more years of credentials: make soak SEEDS=2000 FROM=11.
+	@bin/tests -timeout 0 ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000)
+	@bin/tests -timeout 0 ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -from $(or $(FROM),1)
 
 lint: ## Check format, vet and staticcheck.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }

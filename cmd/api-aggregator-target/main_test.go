@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -25,8 +23,9 @@ import (
 	"github.com/baleen-platform/baleen/promises"
 )
 
-// stage is the real binary.
-var stage string
+// stage is the real binary, and mortal the same with points at which it can be made
+// to die.
+var stage, mortal string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -35,9 +34,11 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		stage = filepath.Join(dir, "api-aggregator-target")
-		if out, err := exec.Command("go", "build", "-o", stage, ".").CombinedOutput(); err != nil {
-			panic(fmt.Sprintf("%v\n%s", err, out))
+		stage, mortal = filepath.Join(dir, "api-aggregator-target"), filepath.Join(dir, "mortal")
+		for _, args := range [][]string{{"build", "-o", stage, "."}, {"build", "-tags=fatal", "-o", mortal, "."}} {
+			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+				panic(fmt.Sprintf("%v\n%s", err, out))
+			}
 		}
 		return m.Run()
 	}())
@@ -276,48 +277,76 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// Killed at whatever moment, as often as one likes, the stage leaves nothing that
-// the next run does not mend: its output, its status and the platform are those of
-// a run that was never disturbed.
+// Killed at any point, the stage leaves nothing that the next run does not mend: its
+// output, its status and the platform are those of a run that was never disturbed.
 func TestKilled(t *testing.T) {
-	c := newContainer(t)
-	began := time.Now()
-	if code, said := c.run(); code != 0 {
-		t.Fatal(said)
-	}
-	usual := time.Since(began)
-	want, platform := files(t, c.dir, "output", "metadata"), files(t, c.platform, ".")
-	killed := 0
-	for round := range 10 {
-		for range 4 {
-			cmd := c.command(stage)
-			c.must(cmd.Start())
-			time.Sleep(time.Duration(rand.Int63n(int64(usual))))
-			c.must(errors.Join(cmd.Process.Kill(), ignoreExit(cmd.Wait())))
-			if !cmd.ProcessState.Exited() {
-				killed++
+	for _, test := range []struct{ name, request string }{
+		{"a run with nothing to do", ""},
+		{"a run that claims one path and lets go of another", "{path: /new, methods: [GET]}, {path: /orders}"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newContainer(t)
+			if test.request != "" {
+				c.edit("team-a/ApiAggregatorTarget.baleen.dev/orders.yaml", func(object map[string]any) {
+					var paths []any
+					c.must(yaml.Unmarshal([]byte("["+test.request+"]"), &paths))
+					object["spec"].(map[string]any)["paths"] = paths
+				})
 			}
-		}
-		if code, said := c.run(); code != 0 {
-			t.Fatalf("round %d: %s", round, said)
-		}
-		if got := files(t, c.dir, "output", "metadata"); !maps.Equal(got, want) {
-			t.Fatalf("round %d: the output is %v, want %v", round, names(got), names(want))
-		}
-		if got := files(t, c.platform, "."); !maps.Equal(got, platform) {
-			t.Fatalf("round %d: the platform has %v, want %v", round, names(got), names(platform))
-		}
-	}
-	if t.Logf("%d of 40 runs of about %v were killed", killed, usual); killed < 20 {
-		t.Errorf("only %d of 40 runs were killed before their end", killed)
+			before, list := c.platform, filepath.Join(t.TempDir(), "points")
+			c.fork(before)
+			c.env["BALEEN_FATAL_LIST"] = list
+			if code, said := c.wait(c.command(mortal)); code != 0 {
+				t.Fatal(said)
+			}
+			delete(c.env, "BALEEN_FATAL_LIST")
+			want, platform := files(t, c.dir, "output", "metadata"), files(t, c.platform, ".")
+			text, err := os.ReadFile(list)
+			c.must(err)
+			points := strings.Split(strings.TrimSpace(string(text)), "\n")
+			for n, point := range points {
+				c.fork(before)
+				c.env["BALEEN_FATAL"] = fmt.Sprint(n + 1)
+				cmd := c.command(mortal)
+				if err := cmd.Run(); err == nil || cmd.ProcessState.Exited() {
+					t.Fatalf("at %s it was not killed: %v", point, err)
+				}
+				delete(c.env, "BALEEN_FATAL")
+				if code, said := c.run(); code != 0 {
+					t.Fatalf("after a death at %s: %s", point, said)
+				}
+				if got := files(t, c.dir, "output", "metadata"); !maps.Equal(got, want) {
+					t.Fatalf("after a death at %s the output is %v, want %v", point, names(got), names(want))
+				}
+				if got := files(t, c.platform, "."); !maps.Equal(got, platform) {
+					t.Fatalf("after a death at %s the platform has %v, want %v", point, names(got), names(platform))
+				}
+			}
+			t.Attr("tried.kill-points", fmt.Sprint(len(points)))
+		})
 	}
 }
 
-func ignoreExit(err error) error {
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return nil
-	}
-	return err
+// fork lets the container see a copy of a platform.
+func (c *container) fork(platform string) {
+	c.Helper()
+	c.platform = c.TempDir()
+	c.must(os.CopyFS(c.platform, os.DirFS(platform)))
+	c.env["BALEEN_PLATFORM_DIR"] = c.platform
+}
+
+// edit changes an object of the platform.
+func (c *container) edit(file string, change func(map[string]any)) {
+	c.Helper()
+	file = filepath.Join(c.platform, file)
+	data, err := os.ReadFile(file)
+	c.must(err)
+	var object map[string]any
+	c.must(yaml.Unmarshal(data, &object))
+	change(object)
+	data, err = yaml.Marshal(object)
+	c.must(err)
+	c.must(os.WriteFile(file, data, 0o644))
 }
 
 func names(files map[string]string) []string { return slices.Sorted(maps.Keys(files)) }

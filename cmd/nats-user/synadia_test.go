@@ -173,6 +173,7 @@ func (a cloudAct) kill(t *testing.T) {
 			t.Fatalf("it was killed at point %d of %d: %s", n+1, len(points), point)
 		}
 	}
+	t.Attr("tried.kill-points", fmt.Sprint(tried))
 	t.Logf("killed at %d of %d points in %v:\n%s", tried, len(points), time.Since(began).Round(time.Millisecond), strings.Join(points, "\n"))
 }
 

@@ -48,6 +48,7 @@ func TestInterleavings(t *testing.T) {
 				interleave(t, store.open(t), *seed)
 				return
 			}
+			t.Attr("tried.interleavings-of-claims", fmt.Sprint(*seeds/store.part))
 			for s := range uint64(*seeds / store.part) {
 				if interleave(t, store.open(t), s+1); t.Failed() {
 					t.Fatalf("replay it with: go test ./internal/claim -run TestInterleavings/%s -seed %d -v", store.name, s+1)

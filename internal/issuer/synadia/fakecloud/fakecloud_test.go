@@ -117,11 +117,12 @@ func (w *world) connect(creds string) (client, error) {
 	return c, err
 }
 
+// within waits for something that happens soon, and on a busy machine later.
 func within[T any](t *testing.T, c <-chan T, what string) (got T) {
 	t.Helper()
 	select {
 	case got = <-c:
-	case <-time.After(3 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("%s did not happen", what)
 	}
 	return got
@@ -534,12 +535,10 @@ func TestDelayOutlivesTheClient(t *testing.T) {
 	w := start(t, fakecloud.Options{})
 	w.client.GetConfig().HTTPClient.Timeout = 20 * time.Millisecond
 	w.Fail(fakecloud.Fault{Delay: 100 * time.Millisecond})
-	_, err := w.create(syncp.NatsUserCreateRequest{Name: "a"})
-	if err == nil || len(w.Users(w.Account)) != 0 {
-		t.Errorf("the client sees %v, there are %v", err, w.Users(w.Account))
+	if _, err := w.create(syncp.NatsUserCreateRequest{Name: "a"}); err == nil {
+		t.Error("the client has not given up")
 	}
-	time.Sleep(200 * time.Millisecond)
-	if len(w.Users(w.Account)) != 1 {
-		t.Error("the request had no effect")
+	for len(w.Users(w.Account)) == 0 { // go test itself ends what never comes
+		time.Sleep(time.Millisecond)
 	}
 }
