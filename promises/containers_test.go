@@ -3,48 +3,112 @@ package promises_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/promises"
 )
 
-// Every container is confined, and has resources of its own: Kratix's default limit
-// of 200m of a CPU doubles how long a run takes.
-func TestContainers(t *testing.T) {
-	type pipelines []struct {
-		Spec struct{ Containers []corev1.Container }
+// promise is all that a promise.yaml of Baleen's may say. Kratix knows more fields,
+// such as volumes, or a service account that the guard would not know.
+type promise struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        metav1.ObjectMeta
+	Spec            struct {
+		API       map[string]any
+		Workflows struct {
+			Resource struct{ Configure, Delete []pipeline }
+		}
 	}
+}
+
+type pipeline struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        metav1.ObjectMeta
+	Spec            struct {
+		RBAC       struct{ Permissions []permission }
+		Containers []corev1.Container
+	}
+}
+
+// permission is a right that a pipeline has in one namespace, in all ("*"), or in
+// that of its request ("").
+type permission struct {
+	ResourceNamespace string `json:"resourceNamespace"`
+	rbacv1.PolicyRule `json:",inline"`
+}
+
+// read returns one of Baleen's Promises. A field that is not in [promise] fails the
+// test.
+func read(t *testing.T, name string) promise {
+	t.Helper()
 	for _, p := range promises.All() {
-		var in struct {
-			Spec struct {
-				Workflows struct {
-					Resource struct{ Configure, Delete pipelines }
-				}
+		if p.Name == name {
+			var read promise
+			if err := yaml.UnmarshalStrict(p.YAML, &read); err != nil {
+				t.Fatal(err)
 			}
+			return read
 		}
-		if err := yaml.Unmarshal(p.YAML, &in); err != nil {
-			t.Fatal(err)
-		}
-		all := append(in.Spec.Workflows.Resource.Configure, in.Spec.Workflows.Resource.Delete...)
-		if len(all) != 2 {
-			t.Errorf("%s has %d pipelines", p.Name, len(all))
-		}
-		for _, pipeline := range all {
-			if n := len(pipeline.Spec.Containers); n != 1 {
-				t.Errorf("%s has a pipeline with %d containers", p.Name, n)
+	}
+	t.Fatalf("there is no Promise %s", name)
+	return promise{}
+}
+
+// A Promise is one pipeline for each action, and a pipeline is one container that is
+// confined to its image: not root, nothing to write to but what Kratix mounts, no
+// privileges, no system calls but the usual ones. It has resources of its own, since
+// Kratix's default limit of 200m of a CPU doubles how long a run takes.
+func TestContainers(t *testing.T) {
+	for _, test := range []struct{ name, memory string }{
+		{"api-aggregator", "256Mi"},
+		{"api-aggregator-target", "256Mi"},
+		{"nats-account", "512Mi"},
+		{"nats-user", "256Mi"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := read(t, test.name)
+			version := got.Metadata.Labels["kratix.io/promise-version"]
+			if got.APIVersion != "platform.kratix.io/v1alpha1" || got.Kind != "Promise" || got.Metadata.Labels["app.kubernetes.io/part-of"] != "baleen" {
+				t.Errorf("it is the %s %s with the labels %v", got.APIVersion, got.Kind, got.Metadata.Labels)
 			}
-			for _, c := range pipeline.Spec.Containers {
-				s := c.SecurityContext
-				if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || s.RunAsNonRoot == nil || !*s.RunAsNonRoot ||
-					s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.SeccompProfile == nil ||
-					s.Capabilities == nil || len(s.Capabilities.Drop) != 1 || s.Capabilities.Drop[0] != "ALL" {
-					t.Errorf("%s: the container %s is not confined: %+v", p.Name, c.Name, s)
-				}
-				if cpu, memory := c.Resources.Limits.Cpu(), c.Resources.Limits.Memory(); cpu.MilliValue() < 1000 || memory.Value() < 256<<20 {
-					t.Errorf("%s: the container %s is limited to %s CPU and %s", p.Name, c.Name, cpu, memory)
-				}
+			yes, no, user := true, false, int64(65532)
+			containers := []corev1.Container{{
+				Name:  test.name,
+				Image: "ghcr.io/baleen-platform/" + test.name + ":" + version,
+				Resources: corev1.ResourceRequirements{
+					Requests: corev1.ResourceList{"cpu": resource.MustParse("100m"), "memory": resource.MustParse("128Mi")},
+					Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse(test.memory)},
+				},
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: &no,
+					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+					ReadOnlyRootFilesystem:   &yes,
+					RunAsNonRoot:             &yes,
+					RunAsUser:                &user,
+					SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+				},
+			}}
+			for action, pipelines := range map[string][]pipeline{
+				"configure": got.Spec.Workflows.Resource.Configure,
+				"delete":    got.Spec.Workflows.Resource.Delete,
+			} {
+				t.Run(action, func(t *testing.T) {
+					if len(pipelines) != 1 {
+						t.Fatalf("there are %d pipelines", len(pipelines))
+					}
+					if p := pipelines[0]; p.APIVersion != "platform.kratix.io/v1alpha1" || p.Kind != "Pipeline" || p.Metadata.Name != action {
+						t.Errorf("it is the %s %s %s", p.APIVersion, p.Kind, p.Metadata.Name)
+					}
+					if diff := cmp.Diff(containers, pipelines[0].Spec.Containers); diff != "" {
+						t.Errorf("the containers are not as they should be (-want +got):\n%s", diff)
+					}
+				})
 			}
-		}
+		})
 	}
 }
