@@ -1,0 +1,95 @@
+package promises_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// Kubernetes' own objects are the dangerous ones: Secrets hold the keys of accounts,
+// ConfigMaps hold who owns what. A pipeline reaches those that are named here, with
+// these verbs. That it needs each of them is shown by TestRightsAreExact of the
+// pipelines.
+func TestRightsInCore(t *testing.T) {
+	core := func(namespace, resource string, verbs []string, names ...string) permission {
+		return permission{namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, Verbs: verbs, ResourceNames: names}}
+	}
+	var (
+		get    = []string{"get"}
+		list   = []string{"list"}
+		change = []string{"get", "list", "update"}
+		keep   = []string{"get", "list", "create", "update", "delete"}
+	)
+	for _, test := range []struct {
+		name              string
+		configure, delete []permission
+	}{
+		{"api-aggregator",
+			[]permission{
+				core("baleen-state", "configmaps", keep),
+				core("baleen-system", "configmaps", get, "baleen-config", "api-aggregator-overlays"),
+			},
+			[]permission{
+				core("baleen-state", "configmaps", change),
+			},
+		},
+		{"api-aggregator-target",
+			[]permission{
+				core("baleen-state", "configmaps", keep),
+				core("baleen-system", "configmaps", get, "baleen-config", "api-aggregator-target-overlays"),
+			},
+			[]permission{
+				core("baleen-state", "configmaps", change),
+				core("", "pods", list),
+			},
+		},
+		{"nats-account",
+			[]permission{
+				core("baleen-system", "secrets", get),
+				core("baleen-system", "configmaps", get, "baleen-config"),
+				core("baleen-state", "configmaps", keep),
+			},
+			[]permission{
+				core("baleen-system", "secrets", get),
+				core("baleen-state", "configmaps", change),
+			},
+		},
+		{"nats-user",
+			[]permission{
+				core("baleen-system", "secrets", get),
+				core("baleen-system", "configmaps", get, "baleen-config", "sealing-certificates", "nats-user-overlays"),
+				core("baleen-state", "configmaps", keep),
+			},
+			[]permission{
+				core("baleen-state", "configmaps", keep),
+				core("", "pods", list),
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			workflows := read(t, test.name).Spec.Workflows.Resource
+			if diff := cmp.Diff(test.configure, inCore(workflows.Configure)); diff != "" {
+				t.Errorf("configure has other rights (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.delete, inCore(workflows.Delete)); diff != "" {
+				t.Errorf("delete has other rights (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// inCore returns the rights that reach something other than kinds that Kratix,
+// Baleen and the Job controller have.
+func inCore(pipelines []pipeline) (rights []permission) {
+	for _, p := range pipelines {
+		for _, r := range p.Spec.RBAC.Permissions {
+			elsewhere := len(r.APIGroups) == 1 && slices.Contains([]string{"baleen.dev", "platform.kratix.io", "batch"}, r.APIGroups[0]) && len(r.NonResourceURLs) == 0
+			if !elsewhere {
+				rights = append(rights, r)
+			}
+		}
+	}
+	return rights
+}
