@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +39,8 @@ import (
 )
 
 // readGuard returns the objects of guard.yaml and the policies among them, with
-// the defaults that an API server gives them.
+// the defaults that an API server gives them. Each policy is for all objects of all
+// namespaces, denies, and denies too when it fails.
 func readGuard(t *testing.T) (objects []runtime.Object, policies []*admissionv1.ValidatingAdmissionPolicy) {
 	t.Helper()
 	data, err := os.ReadFile("guard.yaml")
@@ -74,11 +74,26 @@ func readGuard(t *testing.T) (objects []runtime.Object, policies []*admissionv1.
 		switch o := object.(type) {
 		case *admissionv1.ValidatingAdmissionPolicy:
 			constraints, equivalent := o.Spec.MatchConstraints, admissionv1.Equivalent
+			if all := (&admissionv1.MatchResources{ResourceRules: constraints.ResourceRules}); !reflect.DeepEqual(constraints, all) {
+				t.Errorf("%s leaves out some objects: %+v", o.Name, constraints)
+			}
+			for _, rule := range constraints.ResourceRules {
+				if len(rule.ResourceNames) > 0 {
+					t.Errorf("%s is for some names alone: %v", o.Name, rule.ResourceNames)
+				}
+			}
+			if len(o.Spec.MatchConditions) != 1 {
+				t.Errorf("%s has %d conditions; the rows of TestGuard know of one", o.Name, len(o.Spec.MatchConditions))
+			}
 			constraints.NamespaceSelector, constraints.ObjectSelector = &metav1.LabelSelector{}, &metav1.LabelSelector{}
 			constraints.MatchPolicy = &equivalent
 			policies = append(policies, o)
 		case *admissionv1.ValidatingAdmissionPolicyBinding:
-			bound[o.Spec.PolicyName] = slices.Equal(o.Spec.ValidationActions, []admissionv1.ValidationAction{admissionv1.Deny})
+			name := o.Spec.PolicyName
+			denies := admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}}
+			if bound[name] = reflect.DeepEqual(o.Spec, denies); !bound[name] {
+				t.Errorf("the binding %s does not deny all that %s does: %+v", o.Name, name, o.Spec)
+			}
 		default:
 			t.Fatalf("guard.yaml has a %s", kind.Kind)
 		}
@@ -202,17 +217,28 @@ func guarded(t *testing.T) *validating.Plugin {
 	return plugin
 }
 
+// serviceAccount returns the user that a service account is.
+func serviceAccount(namespace, name string) *user.DefaultInfo {
+	return &user.DefaultInfo{
+		Name:   "system:serviceaccount:" + namespace + ":" + name,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+	}
+}
+
 // Those who ask.
 var (
-	admin      = &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters", "system:authenticated"}}
-	kratix     = &user.DefaultInfo{Name: "system:serviceaccount:kratix-platform-system:kratix-platform-controller-manager", Groups: []string{"system:serviceaccounts"}}
-	jobs       = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:job-controller", Groups: []string{"system:serviceaccounts"}}
-	replicaset = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:replicaset-controller", Groups: []string{"system:serviceaccounts"}}
-	cronjobs   = &user.DefaultInfo{Name: "system:serviceaccount:kube-system:cronjob-controller", Groups: []string{"system:serviceaccounts"}}
-	manager    = &user.DefaultInfo{Name: "system:kube-controller-manager", Groups: []string{"system:authenticated"}}
-	kubelet    = &user.DefaultInfo{Name: "system:node:n1", Groups: []string{"system:nodes", "system:authenticated"}}
-	team       = &user.DefaultInfo{Name: "jane", Groups: []string{"team-a", "system:authenticated"}}
-	groupless  = &user.DefaultInfo{Name: "system:nodes"}
+	admin         = &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters", "system:authenticated"}}
+	kratix        = serviceAccount("kratix-platform-system", "kratix-platform-controller-manager")
+	jobs          = serviceAccount("kube-system", "job-controller")
+	replicaset    = serviceAccount("kube-system", "replicaset-controller")
+	cronjobs      = serviceAccount("kube-system", "cronjob-controller")
+	manager       = &user.DefaultInfo{Name: "system:kube-controller-manager", Groups: []string{"system:authenticated"}}
+	kubelet       = &user.DefaultInfo{Name: "system:node:n1", Groups: []string{"system:nodes", "system:authenticated"}}
+	team          = &user.DefaultInfo{Name: "jane", Groups: []string{"team-a", "system:authenticated"}}
+	kratixDefault = serviceAccount("kratix-platform-system", "default")
+	teamKratix    = serviceAccount("team-a", "kratix-platform-controller-manager")
+	teamJobs      = serviceAccount("team-a", "job-controller")
+	groupless     = &user.DefaultInfo{Name: "system:nodes"}
 )
 
 const (
@@ -237,16 +263,19 @@ func secretWith(kind, account string) string {
 	return fmt.Sprintf("{type: %s, metadata: {annotations: {kubernetes.io/service-account.name: %s}}}", kind, account)
 }
 
+// Who may use the account of a pipeline: Kratix for its Jobs, the Job controller for
+// their Pods, kubelets for its tokens; and whatever else a team does is none of the
+// guard's business.
 func TestGuard(t *testing.T) {
 	const token = "kubernetes.io/service-account-token"
 	plugin := guarded(t)
-	for _, c := range []struct {
-		title    string
+	for _, test := range []struct {
+		name     string
 		who      user.Info
 		verb     admission.Operation
 		resource string
-		// name is x if it is empty.
-		name        string
+		// of is the name of the object, x if it is empty.
+		of          string
 		object, old string
 		// denied is the message, or empty where the request is let through.
 		denied string
@@ -255,6 +284,8 @@ func TestGuard(t *testing.T) {
 		{"a team makes a Job", team, "CREATE", "jobs", "", jobWith("serviceAccountName: " + account), "",
 			"the Job team-a/x has the service account " + account + " of a Baleen pipeline, with which only Kratix makes Jobs; use another account"},
 		{"an administrator makes a Job", admin, "CREATE", "jobs", "", jobWith("serviceAccountName: " + account), "", "only Kratix makes Jobs"},
+		{"another account of Kratix's namespace makes a Job", kratixDefault, "CREATE", "jobs", "", jobWith("serviceAccountName: " + account), "", "only Kratix makes Jobs"},
+		{"the account of that name in a team's namespace makes a Job", teamKratix, "CREATE", "jobs", "", jobWith("serviceAccountName: " + account), "", "only Kratix makes Jobs"},
 		{"a CronJob of a team", cronjobs, "CREATE", "jobs", "", jobWith("serviceAccountName: " + account), "", "only Kratix makes Jobs"},
 		{"the delete pipeline", team, "CREATE", "jobs", "", jobWith("serviceAccountName: nats-user-resource-delete-delete"), "", "only Kratix makes Jobs"},
 		{"a pipeline that was renamed", team, "CREATE", "jobs", "", jobWith("serviceAccountName: nats-account-resource-configure-other"), "", "only Kratix makes Jobs"},
@@ -267,14 +298,20 @@ func TestGuard(t *testing.T) {
 		{"the Job controller makes a Pod", jobs, "CREATE", "pods", "", podWith(account, job), "", ""},
 		{"a controller manager without accounts makes a Pod", manager, "CREATE", "pods", "", podWith(account, job), "", ""},
 		{"it makes one for a ReplicaSet", manager, "CREATE", "pods", "", podWith(account, "{apiVersion: apps/v1, kind: ReplicaSet, name: x, controller: true}"), "", "only the Job controller makes Pods"},
+		{"it makes one for a CronJob", manager, "CREATE", "pods", "", podWith(account, "{apiVersion: batch/v1, kind: CronJob, name: x, controller: true}"), "", "only the Job controller makes Pods"},
+		{"a Pod with another owner beside the Job", jobs, "CREATE", "pods", "", podWith(account, "{apiVersion: v1, kind: ConfigMap, name: x}, "+job), "", ""},
 		{"a Pod that a Job does not control", manager, "CREATE", "pods", "", podWith(account, "{apiVersion: batch/v1, kind: Job, name: x}"), "", "only the Job controller makes Pods"},
+		{"a Pod that says that the Job does not control it", manager, "CREATE", "pods", "", podWith(account, "{apiVersion: batch/v1, kind: Job, name: x, controller: false}"), "", "only the Job controller makes Pods"},
 		{"a Pod without an owner", manager, "CREATE", "pods", "", "{spec: {serviceAccountName: " + account + ", containers: []}}", "", "only the Job controller makes Pods"},
 		{"a team makes a Pod", team, "CREATE", "pods", "", podWith(account, job), "",
 			"the Pod team-a/x has the service account " + account + " of a Baleen pipeline, with which only the Job controller makes Pods; use another account"},
 		{"Kratix makes a Pod", kratix, "CREATE", "pods", "", podWith(account, job), "", "only the Job controller makes Pods"},
 		{"a Deployment of a team", replicaset, "CREATE", "pods", "", podWith(account, job), "", "only the Job controller makes Pods"},
+		{"an account of a team that is called like the Job controller's", teamJobs, "CREATE", "pods", "", podWith(account, job), "", "only the Job controller makes Pods"},
 		{"a Pod of a kind that is only called Job", manager, "CREATE", "pods", "", podWith(account, "{apiVersion: example.com/v1, kind: Job, name: x, controller: true}"), "", "only the Job controller makes Pods"},
 		{"a team's own Pod", team, "CREATE", "pods", "", podWith("orders", ""), "", ""},
+		{"the Pod of another's Promise", team, "CREATE", "pods", "", podWith("my-api-aggregator-resource-configure-configure", ""), "", ""},
+		{"a Pod without an account", team, "CREATE", "pods", "", "{spec: {containers: [{name: a, image: a:1}]}}", "", ""},
 		{"the Job controller lets go of a Pod", jobs, "UPDATE", "pods", "", podWith(account, ""), podWith(account, job), ""},
 		{"another image", team, "UPDATE", "pods", "", podWith(account, job, "a:1", "evil"), podWith(account, job), "the Pod team-a/x of a Baleen pipeline keeps its images; change the Promise instead"},
 		{"another image of an init container", admin, "UPDATE", "pods", "", podWith(account, job, "evil", "b:1"), podWith(account, job), "keeps its images"},
@@ -291,6 +328,7 @@ func TestGuard(t *testing.T) {
 			"nothing can be executed in the Pod team-a/kratix-api-aggregator-target-orders-configure-1a2b3-x7k2p of a Baleen pipeline; read its log instead"},
 		{"exec into a team's own Pod", team, "CONNECT", "pods/exec", "orders-5d4f", "{command: [sh]}", "", ""},
 		{"exec into the Pod of another Promise", team, "CONNECT", "pods/exec", "kratix-redis-orders-configure-1a2b3-x7k2p", "{command: [sh]}", "", ""},
+		{"exec into a Pod that only ends like one", team, "CONNECT", "pods/exec", "my-kratix-nats-user-orders-configure-1a2b3-x7k2p", "{command: [sh]}", "", ""},
 
 		{"a kubelet's token", kubelet, "CREATE", "serviceaccounts/token", account, "{}", "", ""},
 		{"a team's token", team, "CREATE", "serviceaccounts/token", account, "{}", "",
@@ -298,6 +336,7 @@ func TestGuard(t *testing.T) {
 		{"an administrator's token", admin, "CREATE", "serviceaccounts/token", account, "{}", "", "only kubelets get tokens"},
 		{"a user without groups", groupless, "CREATE", "serviceaccounts/token", account, "{}", "", "only kubelets get tokens"},
 		{"a token of a team's own account", team, "CREATE", "serviceaccounts/token", "orders", "{}", "", ""},
+		{"a token of another's Promise", team, "CREATE", "serviceaccounts/token", "my-nats-user-resource-configure-configure", "{}", "", ""},
 		{"the account itself", kratix, "CREATE", "serviceaccounts", account, "{}", "", ""},
 
 		{"a token in a Secret", team, "CREATE", "secrets", "", secretWith(token, account), "",
@@ -307,15 +346,21 @@ func TestGuard(t *testing.T) {
 		{"a token of a team's own account in a Secret", team, "CREATE", "secrets", "", secretWith(token, "orders"), "", ""},
 		{"another Secret with the annotation", team, "CREATE", "secrets", "", secretWith("Opaque", account), "", ""},
 		{"a token Secret without the annotation", team, "CREATE", "secrets", "", "{type: " + token + "}", "", ""},
+		{"a token Secret with other annotations", team, "CREATE", "secrets", "", "{type: " + token + ", metadata: {annotations: {a: b}}}", "", ""},
+		{"a token of another's Promise in a Secret", team, "CREATE", "secrets", "", secretWith(token, "my-nats-user-resource-configure-configure"), "", ""},
 		{"a Secret without a type", team, "CREATE", "secrets", "", "{}", "", ""},
+		{"a Secret without a type, with the annotation", team, "CREATE", "secrets", "", "{metadata: {annotations: {kubernetes.io/service-account.name: " + account + "}}}", "", ""},
 	} {
-		err := plugin.Validate(t.Context(), request(t, c.who, c.verb, c.resource, cmp.Or(c.name, "x"), c.object, c.old), admission.NewObjectInterfacesFromScheme(scheme.Scheme))
-		switch {
-		case c.denied == "" && err != nil:
-			t.Errorf("%s: denied: %v", c.title, err)
-		case c.denied != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), c.denied)):
-			t.Errorf("%s: %v, want %q", c.title, err, c.denied)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			err := plugin.Validate(t.Context(), request(t, test.who, test.verb, test.resource, cmp.Or(test.of, "x"), test.object, test.old),
+				admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+			switch {
+			case test.denied == "" && err != nil:
+				t.Errorf("denied: %v", err)
+			case test.denied != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), test.denied)):
+				t.Errorf("%v, want %q", err, test.denied)
+			}
+		})
 	}
 }
 
@@ -332,9 +377,11 @@ func TestGuardKnowsPromises(t *testing.T) {
 				request(t, admin, "CREATE", "serviceaccounts/token", account, "{}", ""),
 				request(t, admin, "CREATE", "secrets", "x", secretWith("kubernetes.io/service-account-token", account), ""),
 			} {
-				if err := plugin.Validate(t.Context(), r, admission.NewObjectInterfacesFromScheme(scheme.Scheme)); !apierrors.IsForbidden(err) {
-					t.Errorf("the guard does not know %s, the account of a pipeline of %s: %s: %v", account, p.Name, r.GetResource().Resource, err)
-				}
+				t.Run(p.Name+" "+action+" "+r.GetResource().Resource, func(t *testing.T) {
+					if err := plugin.Validate(t.Context(), r, admission.NewObjectInterfacesFromScheme(scheme.Scheme)); !apierrors.IsForbidden(err) {
+						t.Errorf("the guard does not know %s: %v", account, err)
+					}
+				})
 			}
 		}
 	}
