@@ -46,7 +46,11 @@ func main() {
 
 // run has go test report to the watch. That tests fail is not its error.
 func run(w *watch, dir string, args []string) error {
-	cmd := exec.Command("go", append([]string{"-C", dir, "test", "-json"}, args...)...)
+	command := []string{"-C", dir, "test", "-json"}
+	if dir != "." { // its tests read files of the project, of which go test's cache does not know
+		command = append(command, "-count=1")
+	}
+	cmd := exec.Command("go", append(command, args...)...)
 	cmd.Stderr = os.Stderr
 	output, err := cmd.StdoutPipe()
 	if err != nil {
