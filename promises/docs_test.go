@@ -55,11 +55,13 @@ func TestColumns(t *testing.T) {
 // Every link from one document to another leads somewhere.
 func TestLinks(t *testing.T) {
 	for _, file := range glob(t, "../README.md", "../test/e2e/README.md", "*/*.md") {
-		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s links to %s: %v", file, m[1], err)
+		t.Run(file, func(t *testing.T) {
+			for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+				if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+					t.Errorf("%s links to %s: %v", file, m[1], err)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -68,25 +70,27 @@ func TestLinks(t *testing.T) {
 func TestReasonsAreExplained(t *testing.T) {
 	shared := glob(t, "../internal/workflow/workflow.go", "../internal/destination/destination.go")
 	for _, name := range Names {
-		readme := read(t, name+"/README.md")
-		found := 0
-		files := append(glob(t, "../pipelines/"+name+"/*.go"), shared...)
-		if name == "nats-user" { // why a credential is issued
-			files = append(files, "../internal/credential/issue.go")
-		}
-		for _, file := range files {
-			for _, m := range reason.FindAllStringSubmatch(read(t, file), -1) {
-				if m[1] == "Published" || m[1] == "Ready" {
-					continue
-				}
-				if found++; !strings.Contains(readme, "`"+m[1]+"`") {
-					t.Errorf("%s gives the reason %s, which %s/README.md does not explain", file, m[1], name)
+		t.Run(name, func(t *testing.T) {
+			readme := read(t, name+"/README.md")
+			found := 0
+			files := append(glob(t, "../pipelines/"+name+"/*.go"), shared...)
+			if name == "nats-user" { // why a credential is issued
+				files = append(files, "../internal/credential/issue.go")
+			}
+			for _, file := range files {
+				for _, m := range reason.FindAllStringSubmatch(read(t, file), -1) {
+					if m[1] == "Published" || m[1] == "Ready" {
+						continue
+					}
+					if found++; !strings.Contains(readme, "`"+m[1]+"`") {
+						t.Errorf("%s gives the reason %s, which %s/README.md does not explain", file, m[1], name)
+					}
 				}
 			}
-		}
-		if found < 8 {
-			t.Errorf("only %d reasons were found in the code of %s", found, name)
-		}
+			if found < 8 {
+				t.Errorf("only %d reasons were found in the code of %s", found, name)
+			}
+		})
 	}
 	states := regexp.MustCompile(`PathState = "(\w+)"`)
 	for _, m := range states.FindAllStringSubmatch(read(t, "api-aggregator-target/v1alpha1/types.go"), -1) {

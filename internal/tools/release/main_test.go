@@ -27,6 +27,8 @@ func promise(name, image string) string {
 	return "# Made by hand.\nkind: Promise\nmetadata: {name: " + name + "}\nspec: {api: {image: " + image + "}, workflows: {resource: {configure: " + pipeline + ", delete: " + pipeline + "}}}\n"
 }
 
+// What one applies is, for each Promise, one file with the namespaces that it needs
+// and the image of one registry, by digest where that is known; and the guard.
 func TestRelease(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "promises/a/promise.yaml"), promise("a", "ghcr.io/x/a:v0.1.0"))
@@ -45,29 +47,31 @@ func TestRelease(t *testing.T) {
 		t.Errorf("printed %s", out.String())
 	}
 	for name, image := range map[string]string{"a": "localhost:5000/team/a:v1.2.3", "b": "localhost:5000/team/b@" + digest} {
-		data, err := os.ReadFile(filepath.Join(r.out, name+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents := strings.Split(string(data), "---\n")
-		if len(documents) != 4 || !strings.Contains(documents[0], "kubectl delete promise "+name+"\n") {
-			t.Fatalf("%s", data)
-		}
-		for i, want := range []string{"Namespace baleen-system", "Namespace baleen-state", "Promise " + name} {
-			var object struct {
-				Kind     string
-				Metadata struct{ Name string }
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(r.out, name+".yaml"))
+			if err != nil {
+				t.Fatal(err)
 			}
-			if err := yaml.Unmarshal([]byte(documents[i+1]), &object); err != nil || object.Kind+" "+object.Metadata.Name != want {
-				t.Errorf("document %d is %v (%v), want %s", i+1, object, err, want)
+			documents := strings.Split(string(data), "---\n")
+			if len(documents) != 4 || !strings.Contains(documents[0], "kubectl delete promise "+name+"\n") {
+				t.Fatalf("%s", data)
 			}
-		}
-		if n := strings.Count(documents[3], "- image: "+image+"\n"); n != 2 {
-			t.Errorf("%d containers of %s have the image %s:\n%s", n, name, image, documents[3])
-		}
-		if strings.Count(documents[3], "image: ghcr.io") != 1 {
-			t.Errorf("more than containers was changed:\n%s", documents[3])
-		}
+			for i, want := range []string{"Namespace baleen-system", "Namespace baleen-state", "Promise " + name} {
+				var object struct {
+					Kind     string
+					Metadata struct{ Name string }
+				}
+				if err := yaml.Unmarshal([]byte(documents[i+1]), &object); err != nil || object.Kind+" "+object.Metadata.Name != want {
+					t.Errorf("document %d is %v (%v), want %s", i+1, object, err, want)
+				}
+			}
+			if n := strings.Count(documents[3], "- image: "+image+"\n"); n != 2 {
+				t.Errorf("%d containers of %s have the image %s:\n%s", n, name, image, documents[3])
+			}
+			if strings.Count(documents[3], "image: ghcr.io") != 1 {
+				t.Errorf("more than containers was changed:\n%s", documents[3])
+			}
+		})
 	}
 	guard, err := os.ReadFile(filepath.Join(r.out, "guard.yaml"))
 	if err != nil || !strings.HasPrefix(string(guard), guardHeader) || !strings.HasSuffix(string(guard), "# The guard.\n---\nkind: Guard\n") {
@@ -75,8 +79,10 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// A name that no registry takes, a Promise in another's folder, a container with
+// another's image and digests that cannot be read are refused.
 func TestReleaseRefuses(t *testing.T) {
-	for _, c := range []struct{ title, registry, tag, promise, want string }{
+	for _, test := range []struct{ name, registry, tag, promise, want string }{
 		{"a URL", "https://ghcr.io/x", "v1", promise("a", "x/a:1"), "is not a registry"},
 		{"a registry with a space", "ghcr.io/x y", "v1", promise("a", "x/a:1"), "is not a registry"},
 		{"no tag", "ghcr.io/x", "", promise("a", "x/a:1"), "is not a tag"},
@@ -85,12 +91,14 @@ func TestReleaseRefuses(t *testing.T) {
 		{"no pipeline", "ghcr.io/x", "v1", "metadata: {name: a}\n", "no container"},
 		{"no YAML", "ghcr.io/x", "v1", "a: [", "promise.yaml: "},
 	} {
-		dir := t.TempDir()
-		write(t, filepath.Join(dir, "a/promise.yaml"), c.promise)
-		r := release{registry: c.registry, tag: c.tag, promises: dir, out: filepath.Join(dir, "dist")}
-		if err := r.write(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.title, err, c.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "a/promise.yaml"), test.promise)
+			r := release{registry: test.registry, tag: test.tag, promises: dir, out: filepath.Join(dir, "dist")}
+			if err := r.write(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
 	}
 	r := release{registry: "ghcr.io/x", tag: "v1", promises: t.TempDir(), out: t.TempDir()}
 	if err := r.write(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "has no Promises") {
