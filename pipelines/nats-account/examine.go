@@ -174,7 +174,7 @@ func revokedIn(revocations natsjwt.RevocationList, accountID string, r ledger.Ro
 
 // revise has the servers revoke what is queued, and all that was revoked before,
 // for each account that identities came from.
-func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string) {
+func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system accounts, trusted []string) {
 	known := map[string]map[string]time.Time{w.account.ID: {}}
 	for _, l := range w.ledgers {
 		for _, r := range l.Rows {
@@ -210,7 +210,14 @@ func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system
 	}
 }
 
-func reviseOne(ctx context.Context, run *workflow.Run, w world, system *natsys.System, trusted []string, id string, users map[string]time.Time) (settlement, error) {
+// accounts are what the servers have, which [natsys.System] looks up and updates.
+type accounts interface {
+	Lookup(ctx context.Context, account string) (*natsjwt.AccountClaims, error)
+	Update(ctx context.Context, account, token string) error
+	MaxPayload() int64
+}
+
+func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts, trusted []string, id string, users map[string]time.Time) (settlement, error) {
 	claims, err := system.Lookup(ctx, id)
 	switch {
 	case err != nil:

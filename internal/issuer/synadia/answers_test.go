@@ -207,6 +207,34 @@ func TestRevokedAtOnce(t *testing.T) {
 	}
 }
 
+// A revocation is done once a look at the control plane shows it for as long as the
+// credential lives, and not when it was answered; before that the user stays.
+func TestRevocationIsLookedUp(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		until func(expires time.Time) time.Time // as the control plane shows it
+		done  bool
+	}{
+		{"as it was made", func(expires time.Time) time.Time { return expires }, true},
+		{"for longer", func(expires time.Time) time.Time { return expires.Add(time.Hour) }, true},
+		{"an older one", func(expires time.Time) time.Time { return expires.Add(-time.Second) }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := inBubble(t, fakecloud.Options{}, nil)
+				credential, err := w.issue(issuer.Grant{})
+				w.must(err)
+				w.Fail(fakecloud.Fault{Method: revoked.method, Path: revoked.path, Status: 200, Body: fmt.Sprintf(
+					`{"account_id": "a", "before": %d, "created": "2026-01-01T12:00:00Z", "user_nkey_public": %q}`, test.until(credential.Expires).Unix(), credential.User)})
+				_, err = w.issuer.Retire(t.Context(), credential.Identity, w.issuer.Now, credential.Expires)
+				if (err == nil) != test.done || (len(w.named()) == 0) != test.done {
+					t.Errorf("it says %v, and there are the users %v", err, w.named())
+				}
+			})
+		})
+	}
+}
+
 // Retiring finds all that there is of a name or of a key, and returns it.
 func TestRetire(t *testing.T) {
 	type situation struct {
