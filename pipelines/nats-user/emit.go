@@ -141,10 +141,8 @@ func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 		return err
 	}
 	for name, r := range pending {
-		for _, p := range placements[name] {
-			if p.written && (p.version == "" || p.version != r.Version) {
-				r.Written = run.Now.UTC().Truncate(time.Second)
-			}
+		if slices.ContainsFunc(placements[name], func(p placement) bool { return p.has(*r) }) {
+			r.Written = run.Now.UTC().Truncate(time.Second)
 		}
 	}
 	return nil
@@ -154,6 +152,12 @@ func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 type placement struct {
 	written bool
 	version string // of the state store: a commit
+}
+
+// has reports whether a generation has arrived there. WriteSucceeded alone may be
+// about what was there before it, so the state store must have another version.
+func (p placement) has(r ledger.Row) bool {
+	return p.written && (p.version == "" || p.version != r.Version)
 }
 
 func placements(ctx context.Context, run *workflow.Run) (map[string][]placement, error) {

@@ -1,0 +1,87 @@
+package natsuser
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+var orders = identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "orders"}
+
+// hooked is a cluster on which something happens when an object is deleted.
+type hooked struct {
+	platform.Client
+	onDelete func()
+}
+
+func (h hooked) Delete(ctx context.Context, kind platform.Kind, namespace, name string, p platform.Preconditions) error {
+	if h.onDelete != nil {
+		h.onDelete()
+	}
+	return h.Client.Delete(ctx, kind, namespace, name, p)
+}
+
+// newRun is a run for the NatsUser team-a/orders, which is stored.
+func newRun(t *testing.T) *workflow.Run {
+	t.Helper()
+	memory := platform.NewMemory(func() time.Time { return now })
+	return &workflow.Run{
+		Promise: promise, Identity: orders, Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler),
+		Request: create(t, memory, platform.NatsUser, "orders", nil, map[string]any{"spec": map[string]any{"deletionPolicy": "Retain"}}),
+	}
+}
+
+// create stores an object in team-a.
+func create(t *testing.T, client platform.Client, kind platform.Kind, name string, labels map[string]string, content map[string]any) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: content}
+	o.SetGroupVersionKind(kind.GroupVersionKind)
+	o.SetNamespace("team-a")
+	o.SetName(name)
+	o.SetLabels(labels)
+	created, err := client.Create(t.Context(), kind, o)
+	if err == nil && content["status"] != nil {
+		created.Object["status"] = content["status"]
+		created, err = client.UpdateStatus(t.Context(), kind, created)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// active is a credential that eu-1 has.
+func active(generation int64, user, reason string) ledger.Row {
+	return ledger.Row{
+		Destination: "eu-1", Generation: generation, State: ledger.Active, User: user, Reason: reason, Issued: now, Expires: now.AddDate(0, 0, 30),
+		Basis: ledger.Basis{
+			Account: "commerce", AccountID: "ACCOUNT", Delivery: ledger.Delivery{Namespace: "team-a", Name: "orders-nats", Format: "Creds", Key: "nats.creds"},
+		},
+		Ciphertext: map[string]string{"nats.creds": "sealed"},
+	}
+}
+
+// edit changes the request's ledger, as another run does.
+func edit(t *testing.T, client platform.Client, change func(*ledger.Ledger)) *ledger.Ledger {
+	t.Helper()
+	book := ledger.Book{Client: client}
+	l, err := book.Get(t.Context(), orders)
+	if err == nil {
+		change(l)
+		err = book.Save(t.Context(), l)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
