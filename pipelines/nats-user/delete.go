@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -39,6 +40,9 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	l, err := retire(ctx, run, ledgers)
 	if err != nil {
 		return err
+	}
+	if l.Tombstone == nil && !run.DryRun { // its other rows may be anybody's too
+		return fmt.Errorf("another run changed the ledger of NatsUser %s during its deletion: ask for the deletion again with the label %s=true", run.Identity, kratix.LabelManualReconciliation)
 	}
 	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {

@@ -1,0 +1,51 @@
+package natsuser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+// A deletion ends the configure runs of its request first, and retires all that they
+// have written down until then. If one has taken the tombstone away, the deletion
+// fails, and the next one carries it out.
+func TestDeletionEndsConfigureFirst(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		last func(*ledger.Ledger) // what the configure run still writes
+		says string
+	}{
+		{"it has nothing more to write", func(*ledger.Ledger) {}, ""},
+		{"it commits a credential", func(l *ledger.Ledger) { l.Add(active(2, "U2", "RotationRequested")) }, ""},
+		{"it takes the tombstone away", func(l *ledger.Ledger) { l.Tombstone = nil }, "ask for the deletion again"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := newRun(t)
+			memory := run.Platform
+			edit(t, memory, func(l *ledger.Ledger) {
+				l.UID, l.Rows = string(run.Request.GetUID()), []ledger.Row{active(1, "U1", "FirstIssue")}
+			})
+			create(t, memory, platform.Job, "configure", map[string]string{
+				kratix.LabelPromise: promise, kratix.LabelResource: "orders", kratix.LabelAction: string(kratix.Configure),
+			}, map[string]any{})
+			run.Platform = hooked{memory, func() { edit(t, memory, test.last) }}
+			err := remove(t.Context(), run)
+			if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("it says %v, want %q", err, test.says)
+			}
+			run.Platform = memory
+			if err != nil {
+				if err := remove(t.Context(), run); err != nil {
+					t.Errorf("the next one says %v", err)
+				}
+			}
+			l := edit(t, memory, func(*ledger.Ledger) {})
+			if l.Tombstone == nil || !l.Tombstone.Done || l.Count(ledger.Retired) != len(l.Rows) {
+				t.Errorf("afterwards the ledger has the tombstone %v and %+v", l.Tombstone, l.Rows)
+			}
+		})
+	}
+}
