@@ -314,6 +314,29 @@ func TestAccountIsDeleted(t *testing.T) {
 	}
 }
 
+// An account whose servers are away is not deleted while something is queued: nobody
+// else would revoke it. With nothing queued they need not be there.
+func TestAccountIsNotDeletedBeforeItHasRevoked(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	l.Apply(user)
+	l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+	l.system.Stop()
+	if o := l.Delete(l.account); o.Err == nil || !strings.Contains(o.Stderr, "2 credentials that are to be revoked are not") {
+		t.Errorf("with the servers away it says %v: %s", o.Err, o.Stderr)
+	}
+	if err := l.system.Start(true); err != nil {
+		t.Fatal(err)
+	}
+	l.wantReason("Verified", "") // revokes them
+	l.wantBooks()
+	l.system.Stop()
+	if o := l.Delete(l.account); o.Err != nil {
+		t.Errorf("with nothing queued it says %v: %s", o.Err, o.Stderr)
+	}
+}
+
 // What a policy admits is what a server would let through, and not only what the
 // words say.
 func TestAdmission(t *testing.T) {

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -284,6 +287,47 @@ func TestSynadiaStray(t *testing.T) {
 	c.wantReason("Verified", "")
 	if users := c.Users(c.Account); len(users) != 1 || users[0].PublicKey != c.ledger().Current("eu-1").User {
 		t.Errorf("the cloud has %+v", users)
+	}
+}
+
+// A user that is called as one of this platform's, is in no ledger, and was
+// downloaded may be in use on another platform of the same name: it stays until it
+// expires, and the status counts it.
+func TestSynadiaUserOfAnotherPlatform(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	c.Apply(onOneCluster(t))
+	user := c.ledger().Current("eu-1").User
+	for _, what := range []string{"team-a", ledger.Namespace} { // so all is of a platform that this one knows nothing of
+		c.RemoveAll(what)
+	}
+	c.Write(txtar.File{Name: ledger.Namespace + "/keep"})
+	unknown := func() any {
+		c.Helper()
+		o := c.Apply(c.account)
+		n, _, _ := unstructured.NestedFieldNoCopy(o.Status, "account", "unknownUsers")
+		if _, _, message := o.Ready(); (n != nil) != strings.Contains(message, "and it did not make them") {
+			c.Errorf("with %v unknown users the status says %s", n, message)
+		}
+		return n
+	}
+	for range 2 {
+		c.Now = c.Now.Add(25 * time.Hour)
+		if n := unknown(); fmt.Sprint(n) != "1" {
+			t.Errorf("%v users are unknown", n)
+		}
+		if err := c.connects(user); err != nil {
+			t.Errorf("the other platform's user does not connect: %v", err)
+		}
+	}
+	c.Now = c.Now.Add(31 * 24 * time.Hour)
+	for range 2 { // finds it expired, and a day later nobody has asked for it
+		unknown()
+		c.Now = c.Now.Add(25 * time.Hour)
+	}
+	unknown()
+	if users := c.Users(c.Account); len(users) > 0 {
+		t.Errorf("after its expiry the cloud has %v", users)
 	}
 }
 
