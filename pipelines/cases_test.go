@@ -5,6 +5,7 @@
 package pipelines_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -152,12 +153,38 @@ func testCase(t *testing.T, file string, version kratix.Version) {
 		txtar.File{Name: "want/documents.yaml", Data: []byte(random.replace(outcome.Documents()))},
 	)})
 	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, file, got)
 	} else if diff := cmp.Diff(string(txtar.Format(archive)), string(got)); diff != "" {
-		t.Errorf("%s\n(go test ./pipelines -run TestCases -update writes it anew)", diff)
+		t.Errorf("%s\n(go test -C pipelines -run TestCases -update writes it anew)", diff)
 	}
+}
+
+// rewritten are the golden files that -update has changed.
+var rewritten []string
+
+func rewrite(t *testing.T, file string, data []byte) {
+	t.Helper()
+	was, err := os.ReadFile(file)
+	if err == nil && !bytes.Equal(was, data) {
+		rewritten = append(rewritten, file)
+		err = os.WriteFile(file, data, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With -update the last lines say which golden files have changed. `go test` hides
+// them where a package is named and passes, so it is called in its folder.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, file := range rewritten {
+		fmt.Fprintln(os.Stderr, "changed", file)
+	}
+	if *update && len(rewritten) == 0 {
+		fmt.Fprintln(os.Stderr, "no golden file changed")
+	}
+	os.Exit(code)
 }
 
 // standIns take the place of what differs from one run to another: the keys of
@@ -188,14 +215,16 @@ func (s standIns) replace(text string) string {
 // A user's example is a request that works.
 func TestExamples(t *testing.T) {
 	for _, name := range promises.Names {
-		data, err := os.ReadFile("../promises/" + name + "/example.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		outcome := scenario.New(t, platformDir, stages).Apply(string(data))
-		if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 && name != "nats-account" { // which emits nothing
-			t.Errorf("%s: Ready is %q: %s\n%s", name, ready, message, outcome.Stderr)
-		}
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile("../promises/" + name + "/example.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcome := scenario.New(t, platformDir, stages).Apply(string(data))
+			if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 && name != "nats-account" { // which emits nothing
+				t.Errorf("Ready is %q: %s\n%s", ready, message, outcome.Stderr)
+			}
+		})
 	}
 }
 
@@ -210,9 +239,11 @@ func TestSynadiaExample(t *testing.T) {
 // The Promises are what Kratix takes, and their CRDs what an API server takes.
 func TestPromisesAreValid(t *testing.T) {
 	for _, p := range promises.All() {
-		if err := crdtest.Kratix(t).Validate(scenario.Parse(t, string(p.YAML))); err != nil {
-			t.Errorf("%s: %v", p.Name, err)
-		}
+		t.Run(p.Name, func(t *testing.T) {
+			if err := crdtest.Kratix(t).Validate(scenario.Parse(t, string(p.YAML))); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	if err := requests(t).Check(); err != nil {
 		t.Error(err)
