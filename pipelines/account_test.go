@@ -355,18 +355,20 @@ func TestAdmission(t *testing.T) {
 		{"any one token, and inboxes", `subscribe: ["orders.>"`, `subscribe: ["*"`, `subscribe: {allow: ["*", "_INBOX.>"]}`, `would let the user subscribe to ">"`},
 		{"both, and what is deeper is allowed anyway", "", "", `subscribe: {allow: ["orders.*", "orders.eu.public"]}`, ""},
 	} {
-		l := newLive(t)
-		if !strings.Contains(l.account, test.old) {
-			t.Fatalf("%s: the account has no %q", test.name, test.old)
-		}
-		l.account = strings.Replace(l.account, test.old, test.new, 1)
-		l.wantReason("Verified", "")
-		o := l.Apply("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: orders, namespace: team-a}\nspec:\n  accountRef: {name: commerce}\n" +
-			"  permissions: {" + test.permissions + "}\n  secret: {name: nats}\n  placement: {matchLabels: {environment: prod}}\n")
-		_, reason, message := o.Ready()
-		if test.words == "" && reason != "Delivered" || test.words != "" && (reason != "NotAdmitted" || !strings.Contains(message, test.words)) {
-			t.Errorf("%s: %s: %s", test.name, reason, message)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			l := newLive(t)
+			if !strings.Contains(l.account, test.old) {
+				t.Fatalf("the account has no %q", test.old)
+			}
+			l.account = strings.Replace(l.account, test.old, test.new, 1)
+			l.wantReason("Verified", "")
+			o := l.Apply("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: orders, namespace: team-a}\nspec:\n  accountRef: {name: commerce}\n" +
+				"  permissions: {" + test.permissions + "}\n  secret: {name: nats}\n  placement: {matchLabels: {environment: prod}}\n")
+			_, reason, message := o.Ready()
+			if test.words == "" && reason != "Delivered" || test.words != "" && (reason != "NotAdmitted" || !strings.Contains(message, test.words)) {
+				t.Errorf("%s: %s", reason, message)
+			}
+		})
 	}
 }
 
@@ -534,12 +536,14 @@ func TestLongRotation(t *testing.T) {
 	user := example(t, "nats-user")
 	first := l.Apply(user)
 	for _, value := range []string{x("a", 65), "a b", "\u0085"} {
-		object := scenario.Parse(t, user)
-		object.SetAnnotations(map[string]string{"rotate.baleen.dev/eu-1": value})
-		o := l.ApplyObject(object)
-		if _, reason, message := o.Ready(); reason != "InvalidSpec" || !strings.Contains(message, `the annotation "rotate.baleen.dev/eu-1" is not a word`) || o.Documents() != first.Documents() {
-			t.Errorf("%q: %s: %s", value, reason, message)
-		}
+		t.Run(fmt.Sprintf("%.8q", value), func(t *testing.T) {
+			object := scenario.Parse(t, user)
+			object.SetAnnotations(map[string]string{"rotate.baleen.dev/eu-1": value})
+			o := l.ApplyObject(object)
+			if _, reason, message := o.Ready(); reason != "InvalidSpec" || !strings.Contains(message, `the annotation "rotate.baleen.dev/eu-1" is not a word`) || o.Documents() != first.Documents() {
+				t.Errorf("%q: %s: %s", value, reason, message)
+			}
+		})
 	}
 }
 

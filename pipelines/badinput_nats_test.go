@@ -1091,23 +1091,25 @@ func synadiaTroubles() []trouble {
 // A seed, a password or a token that somebody wrote into a request is not repeated.
 func TestSeedsAreNotRepeated(t *testing.T) {
 	seed, _ := seedOf(t, nkeys.PrefixByteAccount)
-	for _, fields := range []string{
-		"jwt: {accountID: " + seed + ", signingKey: {secretRef: {name: a}}}",
-		"jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: " + seed + "}}}",
-		"jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a, key: '/" + seed + "'}}}",
-		jwt("servers: ['nats://" + seed + "@a']"),
-		jwt("servers: ['nats://user:" + hidden + "@a']"),
-		synadia("accountID: a, servers: ['nats://" + hidden + "@a']"),
-		synadia("accountID: a, baseURL: 'https://" + hidden + "@a'"),
-		synadia("accountID: a, baseURL: 'https://user:" + hidden + "@a'"),
-		"{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: uat_" + hidden + "}}}",
-		"{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}",
+	for _, test := range []struct{ name, fields string }{
+		{"the seed for the account's id", "jwt: {accountID: " + seed + ", signingKey: {secretRef: {name: a}}}"},
+		{"the seed for a Secret's name", "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: " + seed + "}}}"},
+		{"the seed for a Secret's key", "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: a, key: '/" + seed + "'}}}"},
+		{"the seed in a server's address", jwt("servers: ['nats://" + seed + "@a']")},
+		{"a password in a server's address", jwt("servers: ['nats://user:" + hidden + "@a']")},
+		{"a token in Synadia's server's address", synadia("accountID: a, servers: ['nats://" + hidden + "@a']")},
+		{"a token in the control plane's address", synadia("accountID: a, baseURL: 'https://" + hidden + "@a'")},
+		{"a password in the control plane's address", synadia("accountID: a, baseURL: 'https://user:" + hidden + "@a'")},
+		{"a token for a Secret's name", "{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: uat_" + hidden + "}}}"},
+		{"a token for a Secret's key", "{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}"},
 	} {
-		s := scenario.New(t, platformDir, stages)
-		o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, fields))
-		if _, reason, message := o.Ready(); reason != "InvalidSpec" || secrets.MatchString(o.Stderr+o.Report) {
-			t.Errorf("%s: %s", reason, message)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			s := scenario.New(t, platformDir, stages)
+			o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, test.fields))
+			if _, reason, message := o.Ready(); reason != "InvalidSpec" || secrets.MatchString(o.Stderr+o.Report) {
+				t.Errorf("%s: %s", reason, message)
+			}
+		})
 	}
 }
 
@@ -1247,20 +1249,25 @@ func TestSecretConflict(t *testing.T) {
 	s.Write(configMap("baleen-config", "{namespaces: 'team-b: [team-a]'}")...)
 	first := request(t, "NatsUser", "team-a", "a", servedUser, "{}")
 	before := s.ApplyObject(first)
-	for _, second := range []*unstructured.Unstructured{
-		request(t, "NatsUser", "team-a", "b", servedUser, "{}"),
-		request(t, "NatsUser", "team-a", "c", servedUser, "secret: {name: orders-nats, format: JWTAndSeed}"),
-		request(t, "NatsUser", "team-b", "a", servedUser, "workloadNamespace: team-a"),
+	for _, c := range []struct {
+		name   string
+		second *unstructured.Unstructured
+	}{
+		{"the same Secret", request(t, "NatsUser", "team-a", "b", servedUser, "{}")},
+		{"in another format", request(t, "NatsUser", "team-a", "c", servedUser, "secret: {name: orders-nats, format: JWTAndSeed}")},
+		{"from another namespace", request(t, "NatsUser", "team-b", "a", servedUser, "workloadNamespace: team-a")},
 	} {
-		o := s.ApplyObject(second)
-		wantPartly(t, s, o, "SecretConflict", "the Secret team-a/orders-nats on eu-1 belongs to team-a/a: choose another name, or ask its owner")
-		wantClusters(t, o, "")
-		if _, _, message := o.Ready(); !strings.Contains(message, "clusters with problems besides: 1") {
-			t.Errorf("the other cluster is not counted: %s", message)
-		}
-		if after := s.ApplyObject(first); after.Documents() != before.Documents() {
-			t.Errorf("the first has\n%s\nafter\n%s", after.Documents(), before.Documents())
-		}
+		t.Run(c.name, func(t *testing.T) {
+			o := s.ApplyObject(c.second)
+			wantPartly(t, s, o, "SecretConflict", "the Secret team-a/orders-nats on eu-1 belongs to team-a/a: choose another name, or ask its owner")
+			wantClusters(t, o, "")
+			if _, _, message := o.Ready(); !strings.Contains(message, "clusters with problems besides: 1") {
+				t.Errorf("the other cluster is not counted: %s", message)
+			}
+			if after := s.ApplyObject(first); after.Documents() != before.Documents() {
+				t.Errorf("the first has\n%s\nafter\n%s", after.Documents(), before.Documents())
+			}
+		})
 	}
 	// One that has a Secret of its own keeps it when it asks for another's.
 	own := s.ApplyObject(request(t, "NatsUser", "team-a", "d", servedUser, "secret: {name: own}"))

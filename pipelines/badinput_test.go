@@ -659,32 +659,36 @@ func TestAgreement(t *testing.T) {
 		for _, r := range kind.rows {
 			request := request(t, kind.name, "b", "a", kind.good, r.spec)
 			refusal := definitions.Validate(request)
-			spec, err := kind.read(request)
-			crd, binary := r.want != "" && !strings.HasPrefix(r.only, "binary"), r.want != "" && !strings.HasPrefix(r.only, "CRD")
-			if crd != (refusal != nil) {
-				t.Errorf("%s: %s: the CRD says: %v", kind.name, short(r.spec), refusal)
-			}
-			if binary != (err != nil) {
-				t.Errorf("%s: %s: the binary says: %v", kind.name, short(r.spec), err)
-			}
-			if err != nil {
-				wantSentence(t, err.Error(), r.want)
-			}
-			if refusal == nil && err == nil {
-				if err := definitions.Default(request); err != nil {
-					t.Fatal(err)
-				}
-				if defaulted, err := kind.decode(request.Object["spec"]); err != nil || !reflect.DeepEqual(defaulted, spec) {
-					t.Errorf("%s: %s: with the CRD's defaults %+v, with the binary's %+v", kind.name, short(r.spec), defaulted, spec)
-				}
-			}
 			broken = append(broken, brokenRules(refusal)...)
+			t.Run(kind.name+"/"+short(r.spec), func(t *testing.T) {
+				spec, err := kind.read(request)
+				crd, binary := r.want != "" && !strings.HasPrefix(r.only, "binary"), r.want != "" && !strings.HasPrefix(r.only, "CRD")
+				if crd != (refusal != nil) {
+					t.Errorf("the CRD says: %v", refusal)
+				}
+				if binary != (err != nil) {
+					t.Errorf("the binary says: %v", err)
+				}
+				if err != nil {
+					wantSentence(t, err.Error(), r.want)
+				}
+				if refusal == nil && err == nil {
+					if err := definitions.Default(request); err != nil {
+						t.Fatal(err)
+					}
+					if defaulted, err := kind.decode(request.Object["spec"]); err != nil || !reflect.DeepEqual(defaulted, spec) {
+						t.Errorf("with the CRD's defaults %+v, with the binary's %+v", defaulted, spec)
+					}
+				}
+			})
 		}
-		for _, r := range rulesIn("spec", kind.schema(t)) {
-			if !r.brokenBy(broken) {
-				t.Errorf("%s: no row breaks the rule %+v", kind.name, r)
+		t.Run(kind.name+"/each rule is broken", func(t *testing.T) {
+			for _, r := range rulesIn("spec", kind.schema(t)) {
+				if !r.brokenBy(broken) {
+					t.Errorf("no row breaks the rule %+v", r)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -768,19 +772,21 @@ func TestAgreementAboutWholeRequests(t *testing.T) {
 	definitions := requests(t)
 	for _, kind := range kinds {
 		for _, spec := range []any{nil, "text", 7, []any{}, map[string]any{}} {
-			o := request(t, kind.name, "b", "a", kind.good, "{}")
-			if o.Object["spec"] = spec; spec == nil {
-				delete(o.Object, "spec")
-			}
-			o = object(t, o.Object)
-			if definitions.Validate(o) == nil {
-				t.Errorf("%s: the CRD takes the spec %v", kind.name, spec)
-			}
-			if _, err := kind.read(o); err == nil {
-				t.Errorf("%s: the binary takes the spec %v", kind.name, spec)
-			} else {
-				wantSentence(t, err.Error(), kind.name+" b/a is not valid: spec")
-			}
+			t.Run(fmt.Sprintf("%s/%#v", kind.name, spec), func(t *testing.T) {
+				o := request(t, kind.name, "b", "a", kind.good, "{}")
+				if o.Object["spec"] = spec; spec == nil {
+					delete(o.Object, "spec")
+				}
+				o = object(t, o.Object)
+				if definitions.Validate(o) == nil {
+					t.Error("the CRD takes it")
+				}
+				if _, err := kind.read(o); err == nil {
+					t.Error("the binary takes it")
+				} else {
+					wantSentence(t, err.Error(), kind.name+" b/a is not valid: spec")
+				}
+			})
 		}
 		long := request(t, kind.name, "b", x("a", 64), kind.good, "{}")
 		if err := definitions.Validate(long); err == nil || !strings.Contains(err.Error(), "at most 63 characters") {
@@ -1186,22 +1192,24 @@ func TestHeadersAndPathsThatAreNotHonoured(t *testing.T) {
 		{"EnvoyGateway", "{path: /a;b, rewritePrefix: /$uri}", "set: {X_A: 'a$ b'}", ""},
 		{"NGINXGatewayFabric", "{path: /a$b}", "set: {X-A: 'a%  b'}", ""},
 	} {
-		s := scenario.New(t, platformDir, stages)
-		aggregator := strings.Replace(example(t, "api-aggregator"), "implementation: Traefik", "implementation: "+c.implementation, 1)
-		if c.implementation == "Standard" {
-			aggregator = strings.Replace(aggregator, "  requestBody:\n    max: 100Mi\n", "", 1)
-		}
-		s.Apply(aggregator)
-		o := s.Apply(shop("team-a", c.path) + "  requestHeaders: {" + c.headers + "}\n")
-		state := "UnsupportedByImplementation"
-		if c.says == "" {
-			state = "Accepted"
-		}
-		path, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(c.path, "{path: "), "}"), ",")
-		wantState(t, o, path, state, c.says)
-		if c.says != "" && len(o.Files) > 0 {
-			t.Errorf("%s %s: it is emitted", c.implementation, c.headers)
-		}
+		t.Run(c.implementation+" "+c.path+" "+c.headers, func(t *testing.T) {
+			s := scenario.New(t, platformDir, stages)
+			aggregator := strings.Replace(example(t, "api-aggregator"), "implementation: Traefik", "implementation: "+c.implementation, 1)
+			if c.implementation == "Standard" {
+				aggregator = strings.Replace(aggregator, "  requestBody:\n    max: 100Mi\n", "", 1)
+			}
+			s.Apply(aggregator)
+			o := s.Apply(shop("team-a", c.path) + "  requestHeaders: {" + c.headers + "}\n")
+			state := "UnsupportedByImplementation"
+			if c.says == "" {
+				state = "Accepted"
+			}
+			path, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(c.path, "{path: "), "}"), ",")
+			wantState(t, o, path, state, c.says)
+			if c.says != "" && len(o.Files) > 0 {
+				t.Error("it is emitted")
+			}
+		})
 	}
 }
 

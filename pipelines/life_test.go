@@ -56,43 +56,45 @@ func wantClusters(t *testing.T, o scenario.Outcome, want string) {
 // one that comes back in time never lost them; a new one is picked up.
 func TestDestinationsComeAndGo(t *testing.T) {
 	for _, version := range []kratix.Version{kratix.H, kratix.M} {
-		s := scenario.New(t, platformDir, stages)
-		s.Version = version
-		target := example(t, "api-aggregator-target")
-		first := s.Apply(target)
-		wantClusters(t, first, "eu-1 us-1")
+		t.Run(string(version), func(t *testing.T) {
+			s := scenario.New(t, platformDir, stages)
+			s.Version = version
+			target := example(t, "api-aggregator-target")
+			first := s.Apply(target)
+			wantClusters(t, first, "eu-1 us-1")
 
-		s.Write(destinationFile("us-1", "baleen.dev/destination: us-1, environment: retired"))
-		s.Now = s.Now.Add(time.Hour)
-		during := s.Apply(target)
-		wantClusters(t, during, "eu-1 us-1")
-		if during.Documents() != first.Documents() {
-			t.Error("documents changed during the grace")
-		}
-		s.Now = s.Now.Add(23 * time.Hour)
-		wantClusters(t, s.Apply(target), "eu-1 us-1")
-		s.Now = s.Now.Add(time.Hour)
-		wantClusters(t, s.Apply(target), "eu-1")
+			s.Write(destinationFile("us-1", "baleen.dev/destination: us-1, environment: retired"))
+			s.Now = s.Now.Add(time.Hour)
+			during := s.Apply(target)
+			wantClusters(t, during, "eu-1 us-1")
+			if during.Documents() != first.Documents() {
+				t.Error("documents changed during the grace")
+			}
+			s.Now = s.Now.Add(23 * time.Hour)
+			wantClusters(t, s.Apply(target), "eu-1 us-1")
+			s.Now = s.Now.Add(time.Hour)
+			wantClusters(t, s.Apply(target), "eu-1")
 
-		s.Write(destinationFile("us-1", "baleen.dev/destination: us-1, environment: prod"))
-		wantClusters(t, s.Apply(target), "eu-1 us-1")
-		s.Write(destinationFile("ap-1", "baleen.dev/destination: ap-1, environment: prod"))
-		wantClusters(t, s.Apply(target), "ap-1 eu-1 us-1")
+			s.Write(destinationFile("us-1", "baleen.dev/destination: us-1, environment: prod"))
+			wantClusters(t, s.Apply(target), "eu-1 us-1")
+			s.Write(destinationFile("ap-1", "baleen.dev/destination: ap-1, environment: prod"))
+			wantClusters(t, s.Apply(target), "ap-1 eu-1 us-1")
 
-		// Only its registration is lost: it keeps what it has, for as long as that takes.
-		s.Write(destinationFile("ap-1", "environment: prod"))
-		s.Now = s.Now.Add(1000 * time.Hour)
-		lost := s.Apply(target)
-		wantClusters(t, lost, "ap-1 eu-1 us-1")
-		if _, reason, _ := lost.Ready(); reason != "DestinationNotRegistered" {
-			t.Errorf("the reason is %s", reason)
-		}
-		// Its Destination is gone: Kratix has nowhere to remove the documents from,
-		// and after the grace nothing is addressed to it.
-		s.Remove("_cluster/Destination.platform.kratix.io/ap-1.yaml")
-		s.Apply(target)
-		s.Now = s.Now.Add(25 * time.Hour)
-		wantClusters(t, s.Apply(target), "eu-1 us-1")
+			// Only its registration is lost: it keeps what it has, for as long as that takes.
+			s.Write(destinationFile("ap-1", "environment: prod"))
+			s.Now = s.Now.Add(1000 * time.Hour)
+			lost := s.Apply(target)
+			wantClusters(t, lost, "ap-1 eu-1 us-1")
+			if _, reason, _ := lost.Ready(); reason != "DestinationNotRegistered" {
+				t.Errorf("the reason is %s", reason)
+			}
+			// Its Destination is gone: Kratix has nowhere to remove the documents from,
+			// and after the grace nothing is addressed to it.
+			s.Remove("_cluster/Destination.platform.kratix.io/ap-1.yaml")
+			s.Apply(target)
+			s.Now = s.Now.Add(25 * time.Hour)
+			wantClusters(t, s.Apply(target), "eu-1 us-1")
+		})
 	}
 }
 
@@ -322,16 +324,18 @@ func TestDelete(t *testing.T) {
 // A dry run of a deletion says yes and does nothing, for every Promise.
 func TestDryRunOfADeletion(t *testing.T) {
 	for _, name := range promises.Names {
-		s := scenario.New(t, platformDir, stages)
-		request := example(t, name)
-		s.Apply(request)
-		before := s.Snapshot()
-		s.DryRun = true
-		if o := s.Delete(request); o.Err != nil || o.Code != 0 {
-			t.Errorf("%s: exit code %d: %v: %s", name, o.Code, o.Err, o.Stderr)
-		}
-		if !maps.Equal(s.Snapshot(), before) {
-			t.Errorf("%s: the platform has changed", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := scenario.New(t, platformDir, stages)
+			request := example(t, name)
+			s.Apply(request)
+			before := s.Snapshot()
+			s.DryRun = true
+			if o := s.Delete(request); o.Err != nil || o.Code != 0 {
+				t.Errorf("exit code %d: %v: %s", o.Code, o.Err, o.Stderr)
+			}
+			if !maps.Equal(s.Snapshot(), before) {
+				t.Error("the platform has changed")
+			}
+		})
 	}
 }

@@ -113,15 +113,20 @@ func TestAggregatorSweeps(t *testing.T) {
 
 // A delete that failed is tried again: Kratix does so only when it is asked to.
 func TestSweepAsksStuckDeletions(t *testing.T) {
-	for deleted, want := range map[string]string{"2026-01-01T11:55:00Z": "", "2026-01-01T11:45:00Z": "team-a"} {
-		s := scenario.New(t, platformDir, stages)
-		s.Apply(shop("team-a", "{path: /shop}"))
-		stuck := strings.Replace(shop("team-a", "{path: /shop}"), "namespace: team-a}", "namespace: team-a, deletionTimestamp: \""+deleted+"\", finalizers: [kratix]}", 1)
-		s.Write(txtar.File{Name: "team-a/ApiAggregatorTarget.baleen.dev/shop.yaml", Data: []byte(stuck)})
-		s.Apply(example(t, "api-aggregator"))
-		if got := asked(t, s); got != want {
-			t.Errorf("deleted at %s: %q are asked, want %q", deleted, got, want)
-		}
+	for _, c := range []struct{ name, deleted, asked string }{
+		{"it has just begun", "2026-01-01T11:55:00Z", ""},
+		{"it does not come to an end", "2026-01-01T11:45:00Z", "team-a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scenario.New(t, platformDir, stages)
+			s.Apply(shop("team-a", "{path: /shop}"))
+			stuck := strings.Replace(shop("team-a", "{path: /shop}"), "namespace: team-a}", "namespace: team-a, deletionTimestamp: \""+c.deleted+"\", finalizers: [kratix]}", 1)
+			s.Write(txtar.File{Name: "team-a/ApiAggregatorTarget.baleen.dev/shop.yaml", Data: []byte(stuck)})
+			s.Apply(example(t, "api-aggregator"))
+			if got := asked(t, s); got != c.asked {
+				t.Errorf("%q are asked, want %q", got, c.asked)
+			}
+		})
 	}
 }
 
@@ -406,51 +411,57 @@ func (u unlabelled) Patch(ctx context.Context, kind platform.Kind, namespace, na
 // waits for it up to a minute.
 func TestWaitsForAPathThatIsLetGoOf(t *testing.T) {
 	for _, c := range []struct {
+		name  string
 		freed time.Duration // after the run began
 		state string
-	}{{12 * time.Second, "Accepted"}, {2 * time.Minute, "PathConflict"}} {
-		synctest.Test(t, func(t *testing.T) {
-			ctx := context.Background()
-			memory := platformInMemory(t, time.Now)
-			path := claim.Path("api.example.com", "/shop")
-			b := claim.Book{Client: memory}
-			request := func(namespace string) *unstructured.Unstructured {
-				object, err := memory.Create(ctx, platform.ApiAggregatorTarget, scenario.Parse(t, shop(namespace, "{path: /shop}")))
+	}{
+		{"freed in time", 12 * time.Second, "Accepted"},
+		{"freed too late", 2 * time.Minute, "PathConflict"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.Background()
+				memory := platformInMemory(t, time.Now)
+				path := claim.Path("api.example.com", "/shop")
+				b := claim.Book{Client: memory}
+				request := func(namespace string) *unstructured.Unstructured {
+					object, err := memory.Create(ctx, platform.ApiAggregatorTarget, scenario.Parse(t, shop(namespace, "{path: /shop}")))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return object
+				}
+				owner, waiter := claim.OwnerOf(request("team-a")), request("team-b")
+				if _, err := b.Acquire(ctx, path, owner, nil); err != nil {
+					t.Fatal(err)
+				}
+				releasing, err := b.Release(ctx, path, owner, false)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return object
-			}
-			owner, waiter := claim.OwnerOf(request("team-a")), request("team-b")
-			if _, err := b.Acquire(ctx, path, owner, nil); err != nil {
-				t.Fatal(err)
-			}
-			releasing, err := b.Release(ctx, path, owner, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				time.Sleep(c.freed)
-				if _, err := b.Free(ctx, releasing); err != nil {
-					t.Error(err)
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					time.Sleep(c.freed)
+					if _, err := b.Free(ctx, releasing); err != nil {
+						t.Error(err)
+					}
+				}()
+				start := time.Now()
+				result, err := apiaggregatortarget.Pipeline.Configure(ctx, runOf(waiter, memory))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}()
-			start := time.Now()
-			result, err := apiaggregatortarget.Pipeline.Configure(ctx, runOf(waiter, memory))
-			if err != nil {
-				t.Fatal(err)
-			}
-			rows := result.Status["paths"].([]v1alpha1.PathStatus)
-			if took := time.Since(start); string(rows[0].State) != c.state || took > time.Minute {
-				t.Errorf("freed after %s: %s after %s", c.freed, rows[0].State, took)
-			}
-			asked, err := memory.List(ctx, platform.ApiAggregatorTarget, "team-a", map[string]string{kratix.LabelManualReconciliation: "true"})
-			if err != nil || len(asked) != 1 {
-				t.Errorf("the owner is not asked: %v", err)
-			}
-			<-done
+				rows := result.Status["paths"].([]v1alpha1.PathStatus)
+				if took := time.Since(start); string(rows[0].State) != c.state || took > time.Minute {
+					t.Errorf("freed after %s: %s after %s", c.freed, rows[0].State, took)
+				}
+				asked, err := memory.List(ctx, platform.ApiAggregatorTarget, "team-a", map[string]string{kratix.LabelManualReconciliation: "true"})
+				if err != nil || len(asked) != 1 {
+					t.Errorf("the owner is not asked: %v", err)
+				}
+				<-done
+			})
 		})
 	}
 }

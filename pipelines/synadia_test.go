@@ -555,52 +555,57 @@ func TestSynadiaAccountIsGone(t *testing.T) {
 // An account may be changed for another. What is left in the former one goes too,
 // and where the token does not reach it any more keeps nothing else from going.
 func TestSynadiaFormerAccount(t *testing.T) {
-	for _, reached := range []bool{true, false} {
-		c := newCloudy(t)
-		c.wantReason("Verified", "")
-		user := onOneCluster(t)
-		c.Apply(user)
-		former := c.ledger().Current("eu-1").User
-		other, err := c.AddAccount(c.System, "other")
-		if err == nil {
-			_, err = c.AddGroup(other, fakecloud.Group{Name: "Default"})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.account = strings.Replace(c.account, "account: commerce", "account: other", 1)
-		c.wantReason("Verified", "")
-		rotated := func(rotate string) string {
-			return strings.Replace(user, "credentials: {", `credentials: {rotate: "`+rotate+`", revokePrevious: Immediately, `, 1)
-		}
-		c.Apply(rotated("1"))
-		c.Apply(rotated("2"))
-		if l := c.ledger(); l.Current("eu-1").Basis.KeptIn != other || l.Count(ledger.Retiring) != 2 {
-			t.Fatalf("the ledger has %+v", l.Rows)
-		}
-		if !reached {
-			c.Fail(fakecloud.Fault{Path: "/accounts/" + c.Account + "/*/*", Status: 403})
-		}
-		c.wantReason("Verified", "")
-		for _, r := range c.ledger().Rows {
-			if r.State == ledger.Retiring || r.State == ledger.Retired && r.Revoked.IsZero() != (r.User == former && !reached) {
-				t.Errorf("reached: %t, generation %d is %s, revoked %s", reached, r.Generation, r.State, r.Revoked)
-			}
-		}
-		c.asked()
-		c.wantReason("Verified", "")
-		if asked := c.asked(); strings.Contains(asked, "PUT") || strings.Contains(asked, "DELETE") {
-			t.Errorf("reached: %t, with nothing to do it asks\n%s", reached, asked)
-		}
-		for range 3 { // expires, is cleared up after, and is forgotten
-			c.Now = c.Now.Add(20 * 24 * time.Hour)
-			c.Apply(rotated("2"))
+	for _, test := range []struct {
+		name    string
+		reached bool
+	}{{"within the token's reach", true}, {"out of the token's reach", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCloudy(t)
 			c.wantReason("Verified", "")
-		}
-		c.Apply(rotated("2"))
-		if rows := c.ledger().Rows; rows[0].User == former {
-			t.Errorf("reached: %t, the former account's is never forgotten: %+v", reached, rows[0])
-		}
+			user := onOneCluster(t)
+			c.Apply(user)
+			former := c.ledger().Current("eu-1").User
+			other, err := c.AddAccount(c.System, "other")
+			if err == nil {
+				_, err = c.AddGroup(other, fakecloud.Group{Name: "Default"})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.account = strings.Replace(c.account, "account: commerce", "account: other", 1)
+			c.wantReason("Verified", "")
+			rotated := func(rotate string) string {
+				return strings.Replace(user, "credentials: {", `credentials: {rotate: "`+rotate+`", revokePrevious: Immediately, `, 1)
+			}
+			c.Apply(rotated("1"))
+			c.Apply(rotated("2"))
+			if l := c.ledger(); l.Current("eu-1").Basis.KeptIn != other || l.Count(ledger.Retiring) != 2 {
+				t.Fatalf("the ledger has %+v", l.Rows)
+			}
+			if !test.reached {
+				c.Fail(fakecloud.Fault{Path: "/accounts/" + c.Account + "/*/*", Status: 403})
+			}
+			c.wantReason("Verified", "")
+			for _, r := range c.ledger().Rows {
+				if r.State == ledger.Retiring || r.State == ledger.Retired && r.Revoked.IsZero() != (r.User == former && !test.reached) {
+					t.Errorf("generation %d is %s, revoked %s", r.Generation, r.State, r.Revoked)
+				}
+			}
+			c.asked()
+			c.wantReason("Verified", "")
+			if asked := c.asked(); strings.Contains(asked, "PUT") || strings.Contains(asked, "DELETE") {
+				t.Errorf("with nothing to do it asks\n%s", asked)
+			}
+			for range 3 { // expires, is cleared up after, and is forgotten
+				c.Now = c.Now.Add(20 * 24 * time.Hour)
+				c.Apply(rotated("2"))
+				c.wantReason("Verified", "")
+			}
+			c.Apply(rotated("2"))
+			if rows := c.ledger().Rows; rows[0].User == former {
+				t.Errorf("the former account's is never forgotten: %+v", rows[0])
+			}
+		})
 	}
 }
 
