@@ -244,6 +244,54 @@ func TestRevocations(t *testing.T) {
 	}
 }
 
+// What is queued stays queued while it cannot be revoked, whatever is wrong, and the
+// account on the servers is left alone; once that is mended it is revoked.
+func TestQueuedUntilMended(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		break_, end func(*live)
+		reason      string
+	}{
+		{"the servers are away", func(l *live) { l.system.Stop() }, func(l *live) {
+			if err := l.system.Start(true); err != nil {
+				l.Fatal(err)
+			}
+		}, "ServersUnreachable"},
+		{"a stranger's operator key", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateOperator)
+			l.secret("operator", "seed", seed, "creds", l.system.SystemCredentials)
+		}, func(l *live) { l.secret("operator", "seed", l.system.OperatorKey, "creds", l.system.SystemCredentials) }, "OperatorKeyNotTrusted"},
+		{"a signing key that the account does not list", func(l *live) {
+			seed, _ := newSeed(l.T, nkeys.CreateAccount)
+			l.secret("commerce-signing", "seed", seed)
+		}, func(l *live) { l.secret("commerce-signing", "seed", l.system.SigningKey) }, "SigningKeyUnknown"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLive(t)
+			l.wantReason("Verified", "")
+			user := example(t, "nats-user")
+			l.Apply(user)
+			l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+			before, err := l.system.Account(l.system.AccountID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.break_(l)
+			l.wantReason(test.reason, "2 credentials are still to be revoked")
+			after, err := l.system.Account(l.system.AccountID)
+			if err != nil || after.ID != before.ID {
+				t.Errorf("the account was pushed: %v", err)
+			}
+			test.end(l)
+			l.wantReason("Verified", "")
+			l.wantBooks()
+			if after, err := l.system.Account(l.system.AccountID); err != nil || len(after.Revocations) != 2 {
+				t.Errorf("once that is mended %v are revoked: %v", after.Revocations, err)
+			}
+		})
+	}
+}
+
 // Somebody who revokes a user with nsc gets it replaced, and not for no reason.
 func TestRevokedBehindOurBack(t *testing.T) {
 	l := newLive(t)

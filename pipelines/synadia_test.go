@@ -374,6 +374,37 @@ func TestSynadiaFails(t *testing.T) {
 	}
 }
 
+// What is queued stays queued while the control plane cannot be asked, or says that
+// there is no such account, unless it has expired: then nobody could connect.
+func TestSynadiaQueuedUntilMended(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault fakecloud.Fault
+		// left are to be revoked once they would have expired.
+		left int
+	}{
+		{"it does not answer", fakecloud.Fault{Status: 401}, 1},
+		{"it has no such account", fakecloud.Fault{Method: "GET", Path: "/accounts/*", Status: 404}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCloudy(t)
+			c.wantReason("Verified", "")
+			c.Apply(onOneCluster(t))
+			c.Apply(strings.Replace(onOneCluster(t), "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+			c.Fail(test.fault)
+			c.Apply(c.account)
+			if n := c.ledger().Count(ledger.Retiring); n != 1 {
+				t.Errorf("%d are to be revoked, want 1", n)
+			}
+			c.Now = c.Now.Add(31 * 24 * time.Hour)
+			c.Apply(c.account)
+			if n := c.ledger().Count(ledger.Retiring); n != test.left {
+				t.Errorf("after their expiry %d are to be revoked, want %d", n, test.left)
+			}
+		})
+	}
+}
+
 // inConsole does something as a person does in the console.
 func (c *cloudy) inConsole(method, path string) {
 	c.Helper()
