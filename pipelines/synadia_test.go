@@ -374,8 +374,8 @@ func TestSynadiaFails(t *testing.T) {
 	}
 }
 
-// What is queued stays queued while the control plane cannot be asked, or says that
-// there is no such account, unless it has expired: then nobody could connect.
+// What is queued stays queued while the control plane does not revoke it, unless it
+// has expired: then nobody could connect.
 func TestSynadiaQueuedUntilMended(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -385,6 +385,7 @@ func TestSynadiaQueuedUntilMended(t *testing.T) {
 	}{
 		{"it does not answer", fakecloud.Fault{Status: 401}, 1},
 		{"it has no such account", fakecloud.Fault{Method: "GET", Path: "/accounts/*", Status: 404}, 0},
+		{"the token may not revoke", fakecloud.Fault{Method: "PUT", Status: 403}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCloudy(t)

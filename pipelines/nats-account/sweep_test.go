@@ -4,8 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -111,6 +116,130 @@ func TestRequestReturns(t *testing.T) {
 		if l.Rows[0].State != step.state || l.MissingSince.IsZero() == step.missing {
 			t.Errorf("%s: its credential is %s, want %s; missing since %s", step.name, l.Rows[0].State, step.state, l.MissingSince)
 		}
+	}
+}
+
+// A ledger is forgotten, and its Secrets are free, only when its request has ended,
+// nothing in it is to be revoked, its tombstone is a day old, and of the request
+// itself nothing is left that could deliver them.
+func TestForget(t *testing.T) {
+	day := 24 * time.Hour
+	gone := []natsUser{}
+	stuckUser := []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}}}
+	aliveUser := []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders"}}}
+	for _, test := range []struct {
+		name        string
+		users       []natsUser
+		tombstone   time.Duration // ago; negative: there is none
+		rows        []ledger.Row
+		work        bool
+		freed, kept bool
+	}{
+		{"ended a day ago", gone, day, nil, false, true, false},
+		{"ended just now", gone, day - time.Second, nil, false, true, true},
+		{"something is to be revoked", gone, day, []ledger.Row{{State: ledger.Retiring}}, false, false, true},
+		{"something is remembered", gone, day, []ledger.Row{{State: ledger.Retired}}, false, true, true},
+		{"its output is left", gone, day, nil, true, false, false},
+		{"no tombstone", gone, -1, nil, false, false, true},
+		{"made again", aliveUser, day, nil, false, false, true},
+		{"its deletion is stuck", stuckUser, day, nil, false, true, true},
+		{"its deletion is stuck, and its output is left", stuckUser, day, nil, true, false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			memory := platform.NewMemory(func() time.Time { return now })
+			l := &ledger.Ledger{Request: orders, UID: "1", Rows: test.rows}
+			if test.tombstone >= 0 {
+				l.Tombstone = &ledger.Tombstone{UID: "1", At: now.Add(-test.tombstone)}
+			}
+			book := ledger.Book{Client: memory}
+			secrets, secret := claim.Book{Client: memory}, claim.Secret("eu-1", "team-a", "orders-nats")
+			_, err := secrets.Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil)
+			if err == nil {
+				err = book.Save(t.Context(), l)
+			}
+			if err == nil && test.work {
+				o := &unstructured.Unstructured{}
+				o.SetGroupVersionKind(platform.Work.GroupVersionKind)
+				o.SetNamespace("team-a")
+				o.SetName("orders")
+				o.SetLabels(map[string]string{kratix.LabelPromise: "nats-user", kratix.LabelResource: "orders"})
+				_, err = memory.Create(t.Context(), platform.Work, o)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := world{all: test.users, book: book, ledgers: []*ledger.Ledger{l}}
+			if err := forget(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w); err != nil {
+				t.Fatal(err)
+			}
+			c, err := secrets.Get(t.Context(), secret)
+			if err != nil || (c == nil) != test.freed {
+				t.Errorf("the Secret is free: %t, want %t: %v", c == nil, test.freed, err)
+			}
+			stored, err := book.Get(t.Context(), orders)
+			if err != nil || stored.Exists() != test.kept || (len(w.ledgers) > 0) != test.kept {
+				t.Errorf("the ledger is kept: %t, want %t: %v", stored.Exists(), test.kept, err)
+			}
+		})
+	}
+}
+
+// What became of an identity that was to be revoked: a provider that keeps users has
+// it until it expires, and one whose user was not known may turn out to be none, or
+// several.
+func TestSettleRow(t *testing.T) {
+	known, unknown := "U1", ""
+	one, two := issuer.Identity{User: "U1", ID: "id-1"}, issuer.Identity{User: "U2", ID: "id-2"}
+	for _, test := range []struct {
+		name    string
+		keptIn  string
+		user    string
+		became  settlement
+		users   []issuer.Identity
+		expired bool
+
+		state                     ledger.State
+		revoked, removed, endsNow bool
+		others                    int
+	}{
+		{name: "not yet", user: known, became: pending, state: ledger.Retiring},
+		{name: "revoked", user: known, became: revoked, state: ledger.Retired, revoked: true},
+		{name: "left to expire", user: known, became: leftToExpire, state: ledger.Retired},
+		{name: "kept: not yet", keptIn: "cloud", user: known, became: pending, state: ledger.Retiring},
+		{name: "kept: revoked", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, expired: true, state: ledger.Retired, removed: true},
+		{name: "kept: left to expire", keptIn: "cloud", user: known, became: leftToExpire, state: ledger.Retired},
+		{name: "kept: left, and expired", keptIn: "cloud", user: known, became: leftToExpire, expired: true, state: ledger.Retired, removed: true},
+		{name: "kept: there never was one", keptIn: "cloud", user: unknown, became: revoked, state: ledger.Retired, removed: true, endsNow: true},
+		{name: "kept: it is found by its name", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: two are", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one, two}, state: ledger.Retired, revoked: true, others: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := active(test.user)
+			r.State, r.Basis.KeptIn = ledger.Retiring, test.keptIn
+			at, expires := now, r.Expires
+			if test.expired {
+				at = r.Expires
+			}
+			if test.endsNow {
+				expires = at
+			}
+			others := settleRow(&r, test.became, test.users, at)
+			if r.State != test.state || !r.Revoked.IsZero() != test.revoked || r.Removed != test.removed || !r.Expires.Equal(expires) {
+				t.Errorf("it is %s, revoked: %t, removed: %t, expires %s", r.State, !r.Revoked.IsZero(), r.Removed, r.Expires)
+			}
+			if len(test.users) > 0 && (r.User != "U1" || test.user == unknown && r.ID != "id-1") {
+				t.Errorf("it is of the user %s, %s", r.User, r.ID)
+			}
+			if len(others) != test.others {
+				t.Fatalf("there are %d others, want %d", len(others), test.others)
+			}
+			for _, other := range others {
+				if other.User != "U2" || other.ID != "id-2" || other.State != r.State || other.Revoked != r.Revoked {
+					t.Errorf("the other is %+v", other)
+				}
+			}
+		})
 	}
 }
 

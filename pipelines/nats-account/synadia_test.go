@@ -1,0 +1,137 @@
+package natsaccount
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/ledger"
+)
+
+// What is queued goes, and what somebody has put back in force; who could connect
+// comes before what has expired, because the budget of a run may end in between.
+func TestDepartures(t *testing.T) {
+	row := func(user string, change func(*ledger.Row)) ledger.Row {
+		r := active(user)
+		r.State, r.Basis.KeptIn = ledger.Retiring, "cloud"
+		change(&r)
+		return r
+	}
+	rows := []ledger.Row{
+		row("expired", func(r *ledger.Row) { r.Expires = now }),
+		row("queued", func(*ledger.Row) {}),
+		row("delivered", func(r *ledger.Row) { r.State = ledger.Active }),
+		row("of another NatsAccount", func(r *ledger.Row) { r.Basis.Account = "payments" }),
+		row("kept nowhere", func(r *ledger.Row) { r.Basis.KeptIn = "" }),
+		row("revoked", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
+		row("revoked and undone", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
+		row("revoked and undone, but expired", func(r *ledger.Row) { r.State, r.Revoked, r.Expires = ledger.Retired, now, now }),
+		row("revoked in a former account", func(r *ledger.Row) { r.State, r.Revoked, r.Basis.AccountID = ledger.Retired, now, "FORMER" }),
+		row("left to expire", func(r *ledger.Row) { r.State = ledger.Retired }),
+	}
+	w := world{account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: rows}}}
+	var got []string
+	for _, d := range departures(w, "ACCOUNT", func(r ledger.Row) bool { return r.User == "revoked" }, now) {
+		got = append(got, d.row.User)
+	}
+	if want := []string{"queued", "revoked and undone", "expired"}; !slices.Equal(got, want) {
+		t.Errorf("%q go, want %q", got, want)
+	}
+}
+
+// A revocation is of an identity if it is of its key, or of all keys, in its own
+// account, and no older than it.
+func TestRevokedIn(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		revocations natsjwt.RevocationList
+		change      func(*ledger.Row)
+		is          bool
+	}{
+		{"its own", natsjwt.RevocationList{"U1": now.Unix()}, func(*ledger.Row) {}, true},
+		{"one from before it was issued", natsjwt.RevocationList{"U1": now.Unix() - 1}, func(*ledger.Row) {}, false},
+		{"another's", natsjwt.RevocationList{"U2": now.Unix()}, func(*ledger.Row) {}, false},
+		{"one of all", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(*ledger.Row) {}, true},
+		{"one of all from before it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix() - 1}, func(*ledger.Row) {}, false},
+		{"one of all, and nobody knows when it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(r *ledger.Row) { r.Issued = time.Time{} }, false},
+		{"its own, in another account", natsjwt.RevocationList{"U1": now.Unix()}, func(r *ledger.Row) { r.Basis.AccountID = "FORMER" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := active("U1")
+			test.change(&r)
+			if is := revokedIn(test.revocations, "ACCOUNT", r); is != test.is {
+				t.Errorf("it is revoked: %t, want %t", is, test.is)
+			}
+		})
+	}
+}
+
+// What the control plane has otherwise than the ledger is written down once. A user
+// that no run has written down is let go of, unless a run may be about to.
+func TestCompare(t *testing.T) {
+	delivered := func(change func(*ledger.Row)) ledger.Row {
+		r := active("U1")
+		r.ID, r.Settings, r.Basis.KeptIn = "id-1", "made", "cloud"
+		change(&r)
+		return r
+	}
+	same := func(*ledger.Row) {}
+	user := func(id, key, settings string) synadia.User {
+		return synadia.User{ID: id, PublicKey: key, Settings: settings}
+	}
+	for _, test := range []struct {
+		name  string
+		row   ledger.Row
+		users []seen
+		gone  bool
+		news  bool
+		check func(l *ledger.Ledger) bool
+	}{
+		{"all is as it was", delivered(same), []seen{{user("id-1", "U1", "made"), "eu-1", 1, false}}, false, false,
+			func(l *ledger.Ledger) bool {
+				return l.Rows[0].Drifted.IsZero() && l.Rows[0].Lost.IsZero() && len(l.Rows) == 1
+			}},
+		{"it was changed", delivered(same), []seen{{user("id-1", "U1", "changed"), "eu-1", 1, false}}, false, true,
+			func(l *ledger.Ledger) bool { return l.Rows[0].Drifted.Equal(now) }},
+		{"it was changed back", delivered(func(r *ledger.Row) { r.Drifted = now }), []seen{{user("id-1", "U1", "made"), "eu-1", 1, false}}, false, true,
+			func(l *ledger.Ledger) bool { return l.Rows[0].Drifted.IsZero() }},
+		{"it was deleted", delivered(same), nil, true, true, func(l *ledger.Ledger) bool { return l.Rows[0].Lost.Equal(now) }},
+		{"it was deleted, which is known", delivered(func(r *ledger.Row) { r.Lost = now.Add(-time.Hour) }), nil, true, false,
+			func(l *ledger.Ledger) bool { return l.Rows[0].Lost.Equal(now.Add(-time.Hour)) }},
+		{"it is kept in another account", delivered(func(r *ledger.Row) { r.Basis.KeptIn = "former" }), nil, true, false,
+			func(l *ledger.Ledger) bool { return l.Rows[0].Lost.IsZero() }},
+		{"it is to be revoked", delivered(func(r *ledger.Row) { r.State = ledger.Retiring }), nil, true, false,
+			func(l *ledger.Ledger) bool { return l.Rows[0].Lost.IsZero() }},
+		{"only its key is known", delivered(func(r *ledger.Row) { r.ID = "" }), []seen{{user("id-1", "U1", "made"), "eu-1", 1, false}}, false, false,
+			func(l *ledger.Ledger) bool { return l.Rows[0].ID == "id-1" }},
+		{"one that nobody has written down", delivered(same), []seen{{user("id-2", "U2", "made"), "eu-1", 1, true}}, false, true,
+			func(l *ledger.Ledger) bool {
+				r := l.Row("eu-1", 2)
+				return r != nil && r.Stray && r.User == "U2" && r.ID == "id-2" && r.Basis.KeptIn == "cloud" && l.Rows[0].User == "U1"
+			}},
+		{"one that may be in use", delivered(same), []seen{{user("id-2", "U2", "made"), "eu-1", 1, false}}, false, false,
+			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 }},
+		{"one that a run is about to write down", delivered(func(r *ledger.Row) { r.ID, r.User, r.State = "", "", ledger.Intended }), []seen{{user("id-2", "U2", "made"), "eu-1", 1, true}}, false, false,
+			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := &reading{keptIn: "cloud", accountID: "ACCOUNT", account: "commerce", gone: map[string]bool{"id-1": test.gone}, users: map[string]synadia.User{}}
+			c.of = map[identity.Request][]seen{orders: test.users}
+			for _, u := range test.users {
+				c.users[u.ID] = u.User
+			}
+			l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{test.row}}
+			if news := c.compare(l, now); news != test.news || !test.check(l) {
+				t.Errorf("news: %t, want %t: %+v", news, test.news, l.Rows)
+			}
+			if c.compare(l, now.Add(time.Hour)) {
+				t.Error("it is news once more")
+			}
+		})
+	}
+}
