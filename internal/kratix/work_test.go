@@ -3,6 +3,7 @@ package kratix
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,17 +26,17 @@ func golden(t *testing.T, name string, object any) {
 		t.Fatal(err)
 	}
 	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 	want, err := os.ReadFile(file)
+	switch {
+	case err == nil && bytes.Equal(got, want):
+	case *update:
+		fmt.Fprintf(os.Stderr, "golden file changed: %s\n", file)
+		err = os.WriteFile(file, got, 0o644)
+	default:
+		t.Errorf("differs from %s (-update writes it):\n%s", file, got)
+	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("differs from %s (-update writes it):\n%s", file, got)
 	}
 }
 
