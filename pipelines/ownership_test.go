@@ -285,6 +285,35 @@ func TestTightenedPolicy(t *testing.T) {
 	}
 }
 
+// A path that is refused is not claimed, so that nobody is kept from it who may
+// publish it.
+func TestRefusedPathClaimsNothing(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	wantState(t, s.Apply(shop("team-a", "{path: /shop, maxRequestBodySize: 999Mi}")), "/shop", "BodyLimitAboveMaximum", "")
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
+}
+
+// Who has lost the claim of a path does not serve it any more, not even as it was
+// last accepted.
+func TestLostClaimIsNotServed(t *testing.T) {
+	s := scenario.New(t, platformDir, stages)
+	s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
+	b, path := claim.Book{Client: s.Client}, claim.Path("api.example.com", "/shop")
+	c, err := b.Get(t.Context(), path)
+	if err == nil {
+		_, err = b.Free(t.Context(), *c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
+	lost := s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
+	wantState(t, lost, "/shop", "PathConflict", "it belongs to team-b/shop")
+	if strings.Contains(lost.Documents(), "baleen.dev/path: /shop") || !strings.Contains(lost.Documents(), "baleen.dev/path: /mine") {
+		t.Errorf("the clusters have\n%s", lost.Documents())
+	}
+}
+
 // A host has one aggregator, and only its aggregator has a say in who publishes
 // under it.
 func TestHostConflict(t *testing.T) {

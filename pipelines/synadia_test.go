@@ -406,6 +406,20 @@ func TestSynadiaQueuedUntilMended(t *testing.T) {
 	}
 }
 
+// A dry run of an account retires nobody, although what it would retire is not on the
+// platform.
+func TestSynadiaDryRun(t *testing.T) {
+	c := newCloudy(t)
+	c.wantReason("Verified", "")
+	c.Apply(onOneCluster(t))
+	c.Apply(strings.Replace(onOneCluster(t), "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
+	c.DryRun = true
+	c.Apply(c.account)
+	if users, revoked := c.Users(c.Account), c.Revocations(c.Account); len(users) != 2 || len(revoked) > 0 {
+		t.Errorf("the cloud has the users %v and the revocations %v", users, revoked)
+	}
+}
+
 // inConsole does something as a person does in the console.
 func (c *cloudy) inConsole(method, path string) {
 	c.Helper()

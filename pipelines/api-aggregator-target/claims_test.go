@@ -5,7 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -52,5 +56,29 @@ func TestHoldsHost(t *testing.T) {
 				t.Errorf("it says %v, holds: %t", err, test.holds)
 			}
 		})
+	}
+}
+
+// A deletion ends the configure runs of its request: what one emits afterwards would
+// stay for ever.
+func TestReleaseEndsConfigure(t *testing.T) {
+	memory := platform.NewMemory(time.Now)
+	job := &unstructured.Unstructured{}
+	job.SetGroupVersionKind(platform.Job.GroupVersionKind)
+	job.SetNamespace("team-a")
+	job.SetName("configure")
+	job.SetLabels(map[string]string{kratix.LabelPromise: promise, kratix.LabelResource: "shop", kratix.LabelAction: string(kratix.Configure)})
+	if _, err := memory.Create(t.Context(), platform.Job, job); err != nil {
+		t.Fatal(err)
+	}
+	run := &workflow.Run{
+		Promise: promise, Platform: memory, Request: &unstructured.Unstructured{Object: map[string]any{}},
+		Identity: identity.Request{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop"},
+	}
+	if err := release(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if jobs, err := memory.List(t.Context(), platform.Job, "team-a", nil); err != nil || len(jobs) > 0 {
+		t.Errorf("%d configure Jobs are left: %v", len(jobs), err)
 	}
 }

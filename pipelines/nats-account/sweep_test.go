@@ -243,6 +243,35 @@ func TestSettleRow(t *testing.T) {
 	}
 }
 
+// An account writes down what became of its own identities, and leaves those of
+// another that the request drew from before to that.
+func TestUpdate(t *testing.T) {
+	own, other := active("U1"), active("U2")
+	own.State, other.State = ledger.Retiring, ledger.Retiring
+	other.Generation, other.Basis.Account = 2, "payments"
+	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{own, other}}
+	update(l, &workflow.Run{Now: now}, "commerce", finding{
+		settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked },
+		refused: func(ledger.Row) bool { return false },
+	})
+	if l.Rows[0].State != ledger.Retired || l.Rows[1].State != ledger.Retiring {
+		t.Errorf("the ledger has %+v", l.Rows)
+	}
+}
+
+// A ledger that is gone by the time of writing is not made again: the request does
+// that, from what is delivered.
+func TestSettleLeavesALostLedger(t *testing.T) {
+	memory := platform.NewMemory(func() time.Time { return now })
+	w := world{account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{active("U1")}}}}
+	if err := settle(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w, finding{reading: &reading{}}); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := w.book.All(t.Context()); err != nil || len(all) > 0 || len(w.ledgers) > 0 {
+		t.Errorf("%d ledgers are stored, and the run goes on with %d: %v", len(all), len(w.ledgers), err)
+	}
+}
+
 // operated is a NatsAccount that can revoke.
 func operated() *v1alpha1.NatsAccount {
 	a := &v1alpha1.NatsAccount{}

@@ -11,6 +11,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
 )
 
 // What is queued goes, and what somebody has put back in force; who could connect
@@ -131,6 +132,43 @@ func TestCompare(t *testing.T) {
 			}
 			if c.compare(l, now.Add(time.Hour)) {
 				t.Error("it is news once more")
+			}
+		})
+	}
+}
+
+// A user is known if any ledger has it, also that of a request of another NatsAccount.
+// A ledger that cannot be read may have it.
+func TestKnows(t *testing.T) {
+	memory := platform.NewMemory(func() time.Time { return now })
+	book := ledger.Book{Client: memory}
+	theirs := identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-b", Name: "orders"}
+	damaged := identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-c", Name: "orders"}
+	for _, request := range []identity.Request{theirs, damaged} {
+		if err := book.Save(t.Context(), &ledger.Ledger{Request: request, Rows: []ledger.Row{active("U2")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := memory.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+damaged.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
+		t.Fatal(err)
+	}
+	w := world{book: book, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{active("U1")}}}}
+	for _, test := range []struct {
+		name    string
+		request identity.Request
+		user    string
+		knows   bool
+	}{
+		{"in a ledger of the account", orders, "U1", true},
+		{"in no ledger", orders, "U2", false},
+		{"in a ledger of another account", theirs, "U2", true},
+		{"not in that", theirs, "U1", false},
+		{"in one that cannot be read", damaged, "U2", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := seen{synadia.User{ID: "id", PublicKey: test.user}, "eu-1", 7, false}
+			if knows, err := w.knows(t.Context(), test.request, s); err != nil || knows != test.knows {
+				t.Errorf("it is known: %t, want %t: %v", knows, test.knows, err)
 			}
 		})
 	}
