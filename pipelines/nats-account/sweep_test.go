@@ -243,6 +243,70 @@ func TestSettleRow(t *testing.T) {
 	}
 }
 
+// A request whose deletion is stuck is ended by its account as it asks for.
+func TestStuckRequestIsEnded(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		retain bool
+		state  ledger.State
+	}{
+		{"deletionPolicy: Revoke", false, ledger.Retiring},
+		{"deletionPolicy: Retain", true, ledger.Retired},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			memory := platform.NewMemory(func() time.Time { return now })
+			w := world{
+				account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory},
+				all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}, retain: test.retain}},
+				ledgers: []*ledger.Ledger{{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}},
+			}
+			if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w); err != nil {
+				t.Fatal(err)
+			}
+			if l := w.ledgers[0]; l.Tombstone == nil || l.Rows[0].State != test.state {
+				t.Errorf("it has the tombstone %v, and its credential is %s, want %s", l.Tombstone, l.Rows[0].State, test.state)
+			}
+		})
+	}
+}
+
+// A request should run again because of what its ledger says: when all that its
+// deletion waited for is revoked, or when what it delivers is not good any more.
+func TestWaits(t *testing.T) {
+	deleting := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now}}
+	alive := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders"}}
+	ended := &ledger.Tombstone{UID: "1", At: now}
+	row := func(change func(*ledger.Row)) ledger.Row {
+		r := active("U1")
+		change(&r)
+		return r
+	}
+	for _, test := range []struct {
+		name      string
+		user      natsUser
+		tombstone *ledger.Tombstone
+		row       ledger.Row
+		waits     bool
+	}{
+		{"delivered", alive, nil, row(func(*ledger.Row) {}), false},
+		{"somebody has revoked it", alive, nil, row(func(r *ledger.Row) { r.Revoked = now }), true},
+		{"somebody has deleted its user", alive, nil, row(func(r *ledger.Row) { r.Lost = now }), true},
+		{"a stray was found", alive, nil, row(func(r *ledger.Row) { r.Stray = true }), true},
+		{"a former one was revoked", alive, nil, row(func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }), false},
+		{"its deletion has not begun", deleting, nil, row(func(*ledger.Row) {}), false},
+		{"its deletion waits for a revocation", deleting, ended, row(func(r *ledger.Row) { r.State = ledger.Retiring }), false},
+		{"its deletion has what it waited for", deleting, ended, row(func(r *ledger.Row) { r.State = ledger.Retired }), true},
+		{"its deletion is done", deleting, &ledger.Tombstone{UID: "1", At: now, Done: true}, row(func(r *ledger.Row) { r.State = ledger.Retired }), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := world{ledgers: []*ledger.Ledger{{Request: orders, Tombstone: test.tombstone, Rows: []ledger.Row{test.row}}}}
+			if got := waits(w, test.user); got != test.waits {
+				t.Errorf("it waits: %t, want %t", got, test.waits)
+			}
+		})
+	}
+}
+
 // An account writes down what became of its own identities, and leaves those of
 // another that the request drew from before to that.
 func TestUpdate(t *testing.T) {
