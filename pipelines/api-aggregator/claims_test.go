@@ -1,6 +1,7 @@
 package apiaggregator
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
@@ -102,16 +103,95 @@ func TestSweep(t *testing.T) {
 			if kept := slices.ContainsFunc(left, func(c claim.Claim) bool { return c.Thing == path }); kept == test.freed {
 				t.Errorf("the path is freed: %t, want %t", !kept, test.freed)
 			}
-			if got, want := isAsked(t, memory, "team-b"), test.freed && test.stored; got != want {
+			if got, want := isAsked(t, memory, platform.ApiAggregatorTarget, "team-b"), test.freed && test.stored; got != want {
 				t.Errorf("the waiter is asked to reconcile: %t, want %t", got, want)
 			}
 		})
 	}
 }
 
-func isAsked(t *testing.T, client platform.Client, namespace string) bool {
+// A host has one aggregator. Its claim survives a restore, and what an aggregator of
+// the same name had before it was deleted is no change of the host.
+func TestHoldHost(t *testing.T) {
+	const host, other = "api.example.com", "www.example.com"
+	for _, test := range []struct {
+		name string
+		// had is the host that was claimed, by somebody else, by a former incarnation of
+		// this aggregator, which may have been deleted, or by this one.
+		had                      string
+		foreign, former, deleted bool
+		reason                   string
+	}{
+		{name: "nobody has it"},
+		{name: "it has it", had: host},
+		{name: "it had it before a restore", had: host, former: true},
+		{name: "it was deleted, and made again", had: host, former: true, deleted: true},
+		{name: "another has it", had: host, foreign: true, reason: "HostConflict"},
+		{name: "it has another host", had: other, reason: "HostnameChanged"},
+		{name: "it had another host before a restore", had: other, former: true, reason: "HostnameChanged"},
+		{name: "it was deleted with another host", had: other, former: true, deleted: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			memory := platform.NewMemory(func() time.Time { return now })
+			request := create(t, memory, platform.ApiAggregator, "platform", "public-api", nil)
+			run := &workflow.Run{Platform: memory, Request: request, Now: now}
+			owner := claim.OwnerOf(request)
+			if test.foreign {
+				owner = claim.OwnerOf(create(t, memory, platform.ApiAggregator, "team-x", "thief", nil))
+			}
+			if test.former {
+				owner.UID = "former"
+			}
+			if test.had != "" {
+				if _, err := book(run).Acquire(t.Context(), claim.Host(test.had), owner, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.deleted {
+				if _, err := book(run).Release(t.Context(), claim.Host(test.had), owner, true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a := &v1alpha1.ApiAggregator{}
+			a.Spec.Hostname = host
+			err := holdHost(t.Context(), run, a)
+			var failure *workflow.Failure
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason {
+				t.Errorf("it says %v, want the reason %q", err, test.reason)
+			}
+			c, err := book(run).Get(t.Context(), claim.Host(host))
+			if holds := c != nil && c.State == claim.Held && c.Owner == claim.OwnerOf(request); err != nil || holds != (test.reason == "") {
+				t.Errorf("the claim is %+v: %v", c, err)
+			}
+		})
+	}
+}
+
+// Who waits for the host of an aggregator is asked to reconcile when that is deleted.
+func TestReleaseHost(t *testing.T) {
+	memory := platform.NewMemory(func() time.Time { return now })
+	request, waiter := create(t, memory, platform.ApiAggregator, "platform", "public-api", nil), create(t, memory, platform.ApiAggregator, "team-x", "waiter", nil)
+	run := &workflow.Run{Platform: memory, Request: request, Now: now, Log: slog.New(slog.DiscardHandler)}
+	for _, o := range []*unstructured.Unstructured{request, waiter} {
+		if _, err := book(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(o), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := releaseHost(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	c, err := book(run).Get(t.Context(), claim.Host("api.example.com"))
+	if err != nil || c == nil || c.State != claim.Releasing || !c.Deleted {
+		t.Errorf("the claim is %+v: %v", c, err)
+	}
+	if !isAsked(t, memory, platform.ApiAggregator, "team-x") {
+		t.Error("who waits is not asked")
+	}
+}
+
+func isAsked(t *testing.T, client platform.Client, kind platform.Kind, namespace string) bool {
 	t.Helper()
-	asked, err := client.List(t.Context(), platform.ApiAggregatorTarget, namespace, map[string]string{kratix.LabelManualReconciliation: "true"})
+	asked, err := client.List(t.Context(), kind, namespace, map[string]string{kratix.LabelManualReconciliation: "true"})
 	if err != nil {
 		t.Fatal(err)
 	}

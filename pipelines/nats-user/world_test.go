@@ -8,10 +8,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -84,4 +87,13 @@ func edit(t *testing.T, client platform.Client, change func(*ledger.Ledger)) *le
 		t.Fatal(err)
 	}
 	return l
+}
+
+// delivering is a request for eu-1, which us-1 is about to leave.
+func delivering() world {
+	w := world{user: &v1alpha1.NatsUser{}, account: &account.Account{NatsAccount: &accountv1alpha1.NatsAccount{}}, namespace: "team-a", kept: []string{"us-1"}}
+	w.user.Namespace, w.user.Name, w.user.Spec.Secret.Name = "team-a", "orders", "orders-nats"
+	w.account.Name, w.account.Spec.JWT = "commerce", &accountv1alpha1.JWT{Operator: &accountv1alpha1.Operator{}}
+	w.placement.Placed = []string{"eu-1"}
+	return w
 }
