@@ -2,6 +2,7 @@ package credential
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,9 @@ func row(generation int64, state ledger.State, reason Reason, issued int) ledger
 	return r
 }
 
+// on is such an identity on another cluster.
+func on(destination string, r ledger.Row) ledger.Row { r.Destination = destination; return r }
+
 func book(rows ...ledger.Row) *ledger.Ledger {
 	l := &ledger.Ledger{Request: request}
 	for _, r := range rows {
@@ -49,10 +53,12 @@ func TestDecide(t *testing.T) {
 		}
 		return w
 	}
-	elsewhere := active
-	elsewhere.Destination = "us-1"
-	revoked := active
-	revoked.Revoked = start
+	with := func(change func(*ledger.Row)) *ledger.Ledger {
+		r := active
+		change(&r)
+		return book(r)
+	}
+	drifted := with(func(r *ledger.Row) { r.Drifted = start })
 	for _, test := range []struct {
 		name   string
 		ledger *ledger.Ledger
@@ -61,7 +67,8 @@ func TestDecide(t *testing.T) {
 		reason Reason
 	}{
 		{"nothing was ever issued", book(), want(nil), start, FirstIssue},
-		{"another cluster has one", book(elsewhere), want(nil), start, DestinationAdded},
+		{"another cluster has one", book(on("us-1", active)), want(nil), start, DestinationAdded},
+		{"the first attempt was lost elsewhere", book(on("us-1", row(1, ledger.Intended, FirstIssue, 0))), want(nil), start, FirstIssue},
 		{"the first attempt was lost", book(row(1, ledger.Intended, FirstIssue, 0)), want(nil), start, PreviousAttemptLost},
 		{"it was let go of", book(row(1, ledger.Retired, FirstIssue, 0)), want(nil), start, FirstIssue},
 		{"nothing has changed", book(active), want(nil), start.Add(day), ""},
@@ -75,18 +82,25 @@ func TestDecide(t *testing.T) {
 		{"another grant", book(active), want(func(w *Want) { w.Basis.Grant = "h" }), start, GrantChanged},
 		{"a rotation", book(active), want(func(w *Want) { w.Basis.Rotate.Spec = "1" }), start, RotationRequested},
 		{"a rotation here", book(active), want(func(w *Want) { w.Basis.Rotate.Destination = "1" }), start, RotationRequested},
-		{"somebody revoked it", book(revoked), want(nil), start, DeletedAtProvider},
+		{"its user was changed at the provider", drifted, want(func(w *Want) { w.CorrectDrift = true }), start, GrantChanged},
+		{"its user was changed, and may be", drifted, want(nil), start, ""},
+		{"its user would not be left changed", book(active), want(func(w *Want) { w.CorrectDrift = true }), start, ""},
+		{"somebody revoked it", with(func(r *ledger.Row) { r.Revoked = start }), want(nil), start, DeletedAtProvider},
+		{"somebody deleted its user", with(func(r *ledger.Row) { r.Lost = start }), want(nil), start, DeletedAtProvider},
 		{"another signing key", book(active), want(func(w *Want) { w.Basis.SigningKey = "T" }), start, SigningKeyChanged},
 		{"another Secret", book(active), want(func(w *Want) { w.Basis.Delivery.Name = "other" }), start, DeliveryChanged},
 		{"another form", book(active), want(func(w *Want) { w.Basis.Delivery.Format = "Env" }), start, DeliveryChanged},
 		{"a newer certificate, and the old one still there", book(active), want(func(w *Want) { w.Basis.Certificate = "d" }), start, ""},
 		{"the key is gone", book(active), want(func(w *Want) { w.Trusted = func(string) bool { return false } }), start, SealingCertificateGone},
+		{"who loses a right is not rotated for less", book(active), want(func(w *Want) { w.Basis.Grant, w.Basis.Rotate.Spec, w.Basis.AccountID = "h", "1", "B" }), start, AccountChanged},
 		{"a grant that changed hides no renewal", book(active), want(func(w *Want) { w.Basis.Grant = "h" }), active.Expires, GrantChanged},
 	} {
-		reason, issue := Decide(test.ledger, test.want, test.at)
-		if reason != test.reason || issue != (test.reason != "") {
-			t.Errorf("%s: %q, want %q", test.name, reason, test.reason)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			reason, issue := Decide(test.ledger, test.want, test.at)
+			if reason != test.reason || issue != (test.reason != "") {
+				t.Errorf("%q, want %q", reason, test.reason)
+			}
+		})
 	}
 }
 
@@ -119,8 +133,10 @@ func TestRenewAt(t *testing.T) {
 		t.Errorf("fifty clusters renew at %d different times", len(seen))
 	}
 	short := row(1, ledger.Active, FirstIssue, 0)
-	if at := RenewAt(request, short, 40*day); at != short.Expires.Add(-40*day) {
-		t.Errorf("with a window longer than its life it renews on %s", at)
+	for _, window := range []time.Duration{30 * day, 40 * day} { // as long as its life, and longer
+		if at := RenewAt(request, short, window); at != short.Expires.Add(-window) {
+			t.Errorf("with a window of %s it renews on %s", window, at)
+		}
 	}
 }
 
@@ -142,6 +158,13 @@ func TestTend(t *testing.T) {
 	written := func(r ledger.Row, days int) ledger.Row { r.Written = start.Add(time.Duration(days) * day); return r }
 	nothing := func(r ledger.Row) ledger.Row { r.Basis.Delivery.Retain = ledger.RetainNothing; return r }
 	by := func(r ledger.Row) ledger.Row { r.Revoked = start.Add(day); return r }
+	kept := func(r ledger.Row) ledger.Row { r.Basis.KeptIn = "account"; return r }
+	removed := func(r ledger.Row) ledger.Row { r.Removed = true; return kept(r) }
+	lost := func(r ledger.Row) ledger.Row { r.Lost = start.Add(day); return r }
+	of := func(account string, r ledger.Row) ledger.Row { r.Basis.Account = account; return r }
+	undelivered := func(r ledger.Row) ledger.Row { r.Ciphertext = nil; return r }
+	stray := undelivered(row(1, ledger.Active, "", 0))
+	stray.Stray = true
 	one := row(1, ledger.Active, FirstIssue, 0)
 	for _, test := range []struct {
 		name  string
@@ -161,6 +184,13 @@ func TestTend(t *testing.T) {
 		{"immediately", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, GrantChanged, 1)}, 1, "1 Retiring, 2 Active+"},
 		{"immediately, but the successor is not made yet", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Intended, GrantChanged, 1)}, 1, "1 Active+, 2 Retiring"},
 		{"immediately after a renewal", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Active, 2 Active+"},
+		{"immediately, on another cluster", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20), on("us-1", row(2, ledger.Active, GrantChanged, 20))}, 20,
+			"1 Active, 2 Active+, 2 Active+"},
+		{"seen on another cluster", Terms{}, []ledger.Row{one, row(2, ledger.Active, RotationRequested, 1), on("us-1", written(row(2, ledger.Active, FirstIssue, 1), 2))}, 9,
+			"1 Active, 2 Active+, 2 Active+"},
+		{"nothing is delivered", Terms{Immediately: true}, []ledger.Row{undelivered(one), undelivered(row(2, ledger.Active, GrantChanged, 1))}, 1, "1 Active, 2 Active"},
+		{"a rotation on top of a renewal", Terms{}, []ledger.Row{one, written(row(2, ledger.Active, RenewalDue, 20), 20), row(3, ledger.Active, RotationRequested, 24)}, 25,
+			"1 Active, 2 Active, 3 Active+"},
 		{"a renewal on top of a rotation", Terms{}, []ledger.Row{one, row(2, ledger.Active, RotationRequested, 1), written(row(3, ledger.Active, RenewalDue, 20), 21)}, 23,
 			"1 Retiring, 2 Active, 3 Active+"},
 		{"a cluster that is left", Terms{Served: func(string) bool { return false }}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Retiring, 2 Retiring"},
@@ -168,25 +198,91 @@ func TestTend(t *testing.T) {
 		{"nothing to keep, not seen", Terms{}, []ledger.Row{nothing(one)}, 9, "1 Active+"},
 		{"nothing to keep, in the overlap", Terms{}, []ledger.Row{written(nothing(one), 1)}, 2, "1 Active+"},
 		{"nothing to keep, after it", Terms{}, []ledger.Row{written(nothing(one), 1)}, 3, "1 Active"},
+		{"nobody was given it", Terms{}, []ledger.Row{stray}, 1, "1 Retiring"},
+		{"its account cannot revoke", Terms{}, []ledger.Row{of("other", one)}, 1, "1 Active+"},
+		{"it goes, and its account cannot revoke", Terms{}, []ledger.Row{of("other", row(1, ledger.Retiring, FirstIssue, 0))}, 1, "1 Retired"},
+		{"it goes, its user too, and its account cannot revoke", Terms{}, []ledger.Row{kept(of("other", row(1, ledger.Retiring, FirstIssue, 0)))}, 30, "1 Retiring"},
+		{"it expires, and the provider has its user still", Terms{}, []ledger.Row{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retiring, 2 Active+"},
+		{"it expires, and the provider has its user no more", Terms{}, []ledger.Row{removed(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retired, 2 Active+"},
+		{"it lives, and so does its user", Terms{}, []ledger.Row{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 29, "1 Active, 2 Active+"},
+		{"its user is removed and soon it is forgotten", Terms{}, []ledger.Row{removed(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 32, "2 Active+"},
+		{"no user is forgotten before it is removed", Terms{}, []ledger.Row{kept(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 99, "1 Retiring, 2 Active+"},
+		{"its user was deleted, and its successor is not seen yet", Terms{}, []ledger.Row{lost(one), row(2, ledger.Active, DeletedAtProvider, 1)}, 9, "1 Active, 2 Active+"},
+		{"its user was deleted, and the overlap has passed", Terms{}, []ledger.Row{lost(one), written(row(2, ledger.Active, DeletedAtProvider, 1), 2)}, 4, "1 Retiring, 2 Active+"},
+		{"revoked by somebody else, and nothing delivered", Terms{}, []ledger.Row{undelivered(by(one))}, 2, "1 Active"},
+		{"revoked by somebody else, and its successor is not delivered", Terms{}, []ledger.Row{by(one), undelivered(row(2, ledger.Active, DeletedAtProvider, 2))}, 2, "1 Active+, 2 Active"},
+		{"revoked by somebody else, followed, and its user is there still", Terms{}, []ledger.Row{kept(by(one)), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retiring, 2 Active+"},
 		{"revoked by somebody else, no successor yet", Terms{}, []ledger.Row{by(one)}, 2, "1 Active+"},
 		{"revoked by somebody else, and followed", Terms{}, []ledger.Row{by(one), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retired, 2 Active+"},
 		{"revoked ones are remembered for a week", Terms{}, []ledger.Row{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 36, "1 Retired, 2 Active+"},
 		{"and no longer", Terms{}, []ledger.Row{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 38, "2 Active+"},
 	} {
-		test.terms.Overlap = 2 * day
-		test.terms.Revocable = func(account string) bool { return account == "commerce" }
-		if test.terms.Served == nil {
-			test.terms.Served = func(string) bool { return true }
-		}
-		l, now := book(test.rows...), start.Add(time.Duration(test.days)*day)
-		Tend(l, test.terms, now)
-		if got := states(l); got != test.want {
-			t.Errorf("%s: %s, want %s", test.name, got, test.want)
-		}
-		before := fmt.Sprintf("%+v", l.Rows)
-		if Tend(l, test.terms, now); fmt.Sprintf("%+v", l.Rows) != before {
-			t.Errorf("%s: a second time changes something", test.name)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			test.terms.Overlap = 2 * day
+			test.terms.Revocable = func(account string) bool { return account == "commerce" }
+			if test.terms.Served == nil {
+				test.terms.Served = func(string) bool { return true }
+			}
+			l, now := book(test.rows...), start.Add(time.Duration(test.days)*day)
+			Tend(l, test.terms, now)
+			if got := states(l); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+			before := fmt.Sprintf("%+v", l.Rows)
+			if Tend(l, test.terms, now); fmt.Sprintf("%+v", l.Rows) != before {
+				t.Error("a second time changes something")
+			}
+		})
+	}
+}
+
+// Only what takes a right away, or was asked for, takes the place of what was before:
+// after any other reason that lives until it expires.
+func TestSupersedes(t *testing.T) {
+	for reason, want := range map[Reason]bool{
+		FirstIssue: false, DestinationAdded: false, PreviousAttemptLost: false, AccountChanged: true, GrantChanged: true, RotationRequested: true,
+		DeletedAtProvider: false, SigningKeyChanged: true, DeliveryChanged: false, SealingCertificateGone: false, Expired: false, RenewalDue: false,
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			l := book(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, reason, 1))
+			all := func(string) bool { return true }
+			Tend(l, Terms{Immediately: true, Served: all, Revocable: all}, start.Add(day))
+			if went := l.Row("eu-1", 1).State == ledger.Retiring; went != want {
+				t.Errorf("the former one is let go of: %t, want %t", went, want)
+			}
+		})
+	}
+}
+
+// Of a former generation nothing is kept but what is needed to revoke and remove it.
+func TestWhatIsKeptOfAFormerOne(t *testing.T) {
+	former := row(1, ledger.Active, FirstIssue, 0)
+	former.ID, former.Basis.KeptIn, former.Version, former.Renews, former.Earlier = "id", "account", "v", start, []ledger.Earlier{{Generation: 1}}
+	l := book(former, row(2, ledger.Active, RenewalDue, 20))
+	all := func(string) bool { return true }
+	Tend(l, Terms{Served: all, Revocable: all}, start.Add(20*day))
+	want := ledger.Row{
+		Destination: "eu-1", Generation: 1, State: ledger.Active, User: "U1", ID: "id", Reason: string(FirstIssue), Issued: former.Issued, Expires: former.Expires,
+		Basis: ledger.Basis{Account: "commerce", AccountID: "A", KeptIn: "account"},
+	}
+	if got := *l.Row("eu-1", 1); !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %+v", got)
+	}
+}
+
+// The next one carries with it who can connect on its cluster, for a ledger that is
+// lost.
+func TestEarlierOf(t *testing.T) {
+	retired, elsewhere := row(1, ledger.Retired, FirstIssue, 0), on("us-1", row(2, ledger.Active, FirstIssue, 0))
+	kept := row(3, ledger.Retiring, RotationRequested, 2)
+	kept.Basis.KeptIn = "account"
+	got := EarlierOf(book(retired, row(2, ledger.Active, GrantChanged, 1), kept, elsewhere), "eu-1")
+	want := []ledger.Earlier{
+		{Generation: 2, User: "U2", Account: "commerce", AccountID: "A", Expires: start.Add(31 * day)},
+		{Generation: 3, User: "U3", Account: "commerce", AccountID: "A", KeptIn: "account", Expires: start.Add(32 * day)},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("they are %+v", got)
 	}
 }
 
@@ -209,23 +305,40 @@ func TestImport(t *testing.T) {
 	two := row(2, ledger.Active, RotationRequested, 1)
 	two.Earlier = EarlierOf(book(one), "eu-1")
 	delivered := []ledger.Row{two}
+	delivered[0].State = "" // what is delivered does not say
+	stray := func(r ledger.Row) ledger.Row { r.Stray, r.Ciphertext = true, nil; return r }
+	numbered := func(generation int64, r ledger.Row) ledger.Row { r.Generation = generation; return r }
 	for _, test := range []struct {
 		name   string
 		ledger *ledger.Ledger
 		want   string
 	}{
 		{"lost", book(), "1 Active, 2 Active+"},
+		{"a user that nobody had written down", book(one, numbered(5, stray(two))), "1 Active+, 5 Active+"},
+		{"a former user that nobody had written down", book(stray(one), two), "1 Active, 2 Active+"},
+		{"the number of a former one is taken", book(numbered(1, row(9, ledger.Active, FirstIssue, 0))), "1 Active+, 2 Active+"},
+		{"only another cluster's is left", book(on("us-1", one), on("us-1", two)), "1 Active, 2 Active+, 1 Active+, 2 Active+"},
 		{"yesterday's", book(one), "1 Active+, 2 Active+"},
 		{"of the moment before its commit", book(one, row(2, ledger.Intended, RotationRequested, 1)), "1 Active+, 2 Active+"},
 		{"whole", book(one, two), "1 Active+, 2 Active+"},
 		{"further on", book(row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Retiring, RotationRequested, 1), row(3, ledger.Active, RenewalDue, 20)), "1 Retired, 2 Retiring, 3 Active+"},
 	} {
-		if Import(test.ledger, delivered, start.Add(2*day)); states(test.ledger) != test.want {
-			t.Errorf("%s: %s, want %s", test.name, states(test.ledger), test.want)
-		}
-		if Import(test.ledger, delivered, start.Add(2*day)); states(test.ledger) != test.want {
-			t.Errorf("%s: a second time gives %s", test.name, states(test.ledger))
-		}
+		t.Run(test.name, func(t *testing.T) {
+			for range 2 { // the second adds nothing
+				if Import(test.ledger, delivered, start.Add(2*day)); states(test.ledger) != test.want {
+					t.Errorf("%s, want %s", states(test.ledger), test.want)
+				}
+			}
+			for _, r := range test.ledger.Rows {
+				if r.Stray {
+					t.Errorf("generation %d is taken for nobody's", r.Generation)
+				}
+			}
+		})
+	}
+	late := book()
+	if Import(late, delivered, start.Add(30*day)); states(late) != "2 Active+" { // the former one has expired
+		t.Error(states(late))
 	}
 	// An intent of which the key is not known yet is that of what is delivered.
 	intent := row(2, ledger.Intended, RotationRequested, 1)
@@ -253,19 +366,34 @@ func TestImport(t *testing.T) {
 
 // Somebody looks for a row in the state store only where anything depends on it.
 func TestAwaited(t *testing.T) {
+	one, renewal, change := row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RenewalDue, 20), row(2, ledger.Active, GrantChanged, 1)
+	with := func(r ledger.Row, change func(*ledger.Row)) ledger.Row { change(&r); return r }
+	nothing := with(one, func(r *ledger.Row) { r.Basis.Delivery.Retain = ledger.RetainNothing })
 	for _, test := range []struct {
-		rows []ledger.Row
+		name string
+		rows []ledger.Row // it is about the last on eu-1
 		want bool
 	}{
-		{[]ledger.Row{row(1, ledger.Active, FirstIssue, 0)}, false},
-		{[]ledger.Row{row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RenewalDue, 20)}, false},
-		{[]ledger.Row{row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, GrantChanged, 1)}, true},
-		{[]ledger.Row{row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Active, GrantChanged, 1)}, false},
-		{[]ledger.Row{row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Retired, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, true},
+		{"nothing came before", []ledger.Row{one}, false},
+		{"a renewal", []ledger.Row{one, renewal}, false},
+		{"a change", []ledger.Row{one, change}, true},
+		{"a change that was seen", []ledger.Row{one, with(change, func(r *ledger.Row) { r.Written = start })}, false},
+		{"a change that is on its way out itself", []ledger.Row{one, with(change, func(r *ledger.Row) { r.State = ledger.Retiring })}, false},
+		{"the former one is gone", []ledger.Row{row(1, ledger.Retired, FirstIssue, 0), change}, false},
+		{"the former one is on its way", []ledger.Row{row(1, ledger.Retiring, FirstIssue, 0), change}, false},
+		{"a change that went before a renewal", []ledger.Row{one, row(2, ledger.Retired, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, true},
+		{"a change that was never made", []ledger.Row{one, row(2, ledger.Intended, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, false},
+		{"a change on another cluster", []ledger.Row{one, renewal, on("us-1", one), on("us-1", change)}, false},
+		{"a change on another cluster, and the first here", []ledger.Row{row(2, ledger.Active, FirstIssue, 1), on("us-1", one), on("us-1", change)}, false},
+		{"the user of the former one was deleted", []ledger.Row{with(one, func(r *ledger.Row) { r.Lost = start }), row(2, ledger.Active, DeletedAtProvider, 1)}, true},
+		{"its ciphertext is to be forgotten", []ledger.Row{nothing}, true},
+		{"its ciphertext is forgotten", []ledger.Row{with(nothing, (*ledger.Row).ForgetCredential)}, false},
 	} {
-		l := book(test.rows...)
-		if got := Awaited(l, l.Current("eu-1")); got != test.want {
-			t.Errorf("%s: %t", states(l), got)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			l := book(test.rows...)
+			if got := Awaited(l, l.Row("eu-1", l.Next("eu-1")-1)); got != test.want {
+				t.Errorf("%t with %s", got, states(l))
+			}
+		})
 	}
 }

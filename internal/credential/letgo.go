@@ -42,7 +42,7 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 				r.State = ledger.Retiring
 			}
 		}
-		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) && !mustGo(*r, now) {
+		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) { // age goes on with one whose user is to be removed
 			r.State = ledger.Retired
 		}
 	}
@@ -60,20 +60,16 @@ func RetireAll(l *ledger.Ledger, revoke bool, now time.Time) {
 func age(l *ledger.Ledger, terms Terms, now time.Time) {
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		isCurrent := r == l.Current(r.Destination)
-		if !isCurrent { // nobody gets it any more
+		if r != l.Current(r.Destination) { // nobody gets it any more, and what it was issued upon is of no more use
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
-			if r.State != ledger.Intended { // what it was issued upon is of no more use
-				r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn}
-			}
+			r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn}
 			switch {
 			case mustGo(*r, now):
 				r.State = ledger.Retiring
 			case !now.Before(r.Expires):
 				r.State = ledger.Retired
 			}
-		}
-		if isCurrent && r.Basis.Delivery.Retain == ledger.RetainNothing && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
+		} else if r.Basis.Delivery.Retain == ledger.RetainNothing && !r.Written.IsZero() && !now.Before(r.Written.Add(terms.Overlap)) {
 			r.ForgetCredential()
 		}
 	}
@@ -94,12 +90,14 @@ const (
 	memoryRevoked = 7 * 24 * time.Hour
 )
 
+// forgettable tells whether a row is remembered no longer. One whose user the
+// provider keeps is not Retired then.
 func forgettable(r ledger.Row, now time.Time) bool {
 	after := memory
 	if !r.Revoked.IsZero() {
 		after = memoryRevoked
 	}
-	return r.State == ledger.Retired && now.After(r.Expires.Add(after)) && r.Removed == (r.Basis.KeptIn != "")
+	return r.State == ledger.Retired && now.After(r.Expires.Add(after))
 }
 
 // letGo tells whether a generation has been superseded, and for long enough.
@@ -166,9 +164,9 @@ func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
 			l.Add(d)
 		}
 		for _, e := range d.Earlier {
-			if has := find(l, d.Destination, e.User); has != nil && has.Stray {
+			if has := find(l, d.Destination, e.User); has != nil {
 				has.Stray = false
-			} else if has == nil && now.Before(e.Expires) && l.Row(d.Destination, e.Generation) == nil {
+			} else if now.Before(e.Expires) && l.Row(d.Destination, e.Generation) == nil {
 				l.Add(ledger.Row{
 					Destination: d.Destination, Generation: e.Generation, State: ledger.Active, User: e.User, Expires: e.Expires,
 					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID, KeptIn: e.KeptIn},
