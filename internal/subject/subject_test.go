@@ -7,6 +7,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// A subject is printable tokens with dots between them, and wildcards stand alone.
+// Each row is named by its subject.
 func TestCheck(t *testing.T) {
 	const empty, characters, literal, early = "has an empty token", "not printable ASCII", "taken literally", "has > before its end"
 	for s, want := range map[string]string{
@@ -20,16 +22,19 @@ func TestCheck(t *testing.T) {
 		"a*": literal, "*a": literal, "**": literal, ">>": literal, "*>": literal, "a.b>": literal, "a.*b.c": `"a.*b.c" has the token "*b", in which`,
 		strings.Repeat("a", 257): "is 257 bytes long: at most 256",
 	} {
-		err := Check(s)
-		if want == "" && err != nil {
-			t.Errorf("Check(%q) = %v", s, err)
-		}
-		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("Check(%q) = %v, want an error with %q", s, err, want)
-		}
+		t.Run(s, func(t *testing.T) {
+			err := Check(s)
+			if want == "" && err != nil {
+				t.Errorf("Check(%q) = %v", s, err)
+			}
+			if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("Check(%q) = %v, want an error with %q", s, err, want)
+			}
+		})
 	}
 }
 
+// What is allowed covers what is asked for if it allows all of it.
 func TestCovers(t *testing.T) {
 	for _, c := range []struct {
 		allowed, asked string
@@ -42,10 +47,19 @@ func TestCovers(t *testing.T) {
 		{"orders.a", "orders.*", false}, {"orders", "order", false}, {"orders.>", "order.a", false}, {"orders.>", ">", false}, {"orders.>", "*.a", false},
 		{"*", ">", false}, {"*.>", ">", false}, {"a.>", "*.>", false}, {"Orders.>", "orders.a", false},
 		{"", "", false}, {">", "", false}, {">", "a..b", false}, {">", "a b", false}, {"a..b", "a..b", false}, {"a*", "a*", false}, {"*a", "ba", false},
+		{"a.>.b", "a.x", false}, {"a.x", "a.>.b", false},
 	} {
-		if got := Covers(c.allowed, c.asked); got != c.want {
-			t.Errorf("Covers(%q, %q) = %v", c.allowed, c.asked, got)
-		}
+		t.Run(c.allowed+" over "+c.asked, func(t *testing.T) {
+			if got := Covers(c.allowed, c.asked); got != c.want {
+				t.Errorf("Covers(%q, %q) = %v", c.allowed, c.asked, got)
+			}
+			if c.want && !Overlaps(c.allowed, c.asked) {
+				t.Errorf("Overlaps(%q, %q) = false", c.allowed, c.asked)
+			}
+			if (Check(c.allowed) != nil || Check(c.asked) != nil) && Overlaps(c.allowed, c.asked) {
+				t.Errorf("Overlaps(%q, %q), of which one is no subject", c.allowed, c.asked)
+			}
+		})
 	}
 }
 
@@ -104,6 +118,7 @@ func TestCoversAllThatMatches(t *testing.T) {
 	}
 }
 
+// Only a value that is one token takes the place of a variable.
 func TestExpand(t *testing.T) {
 	for _, c := range []struct{ pattern, namespace, name, want, err string }{
 		{pattern: "orders.>", want: "orders.>"},
@@ -124,13 +139,15 @@ func TestExpand(t *testing.T) {
 		{pattern: "{{name", err: "has braces"}, {pattern: "name}}", err: "has braces"}, {pattern: "{{name}}}", err: "has braces"},
 		{pattern: "{{{name}}}", err: "has braces"}, {pattern: "{{na{{name}}me}}", err: "has braces"}, {pattern: "{", err: "has braces"}, {pattern: "a}", err: "has braces"},
 	} {
-		got, err := Expand(c.pattern, c.namespace, c.name)
-		if c.err == "" && (err != nil || got != c.want) {
-			t.Errorf("Expand(%q, %q, %q) = %q, %v", c.pattern, c.namespace, c.name, got, err)
-		}
-		if c.err != "" && (err == nil || got != "" || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("Expand(%q, %q, %q) = %q, %v; want an error with %q", c.pattern, c.namespace, c.name, got, err, c.err)
-		}
+		t.Run(c.pattern+" for "+c.namespace+"/"+c.name, func(t *testing.T) {
+			got, err := Expand(c.pattern, c.namespace, c.name)
+			if c.err == "" && (err != nil || got != c.want) {
+				t.Errorf("Expand(%q, %q, %q) = %q, %v", c.pattern, c.namespace, c.name, got, err)
+			}
+			if c.err != "" && (err == nil || got != "" || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("Expand(%q, %q, %q) = %q, %v; want an error with %q", c.pattern, c.namespace, c.name, got, err, c.err)
+			}
+		})
 	}
 }
 
