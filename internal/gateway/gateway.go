@@ -208,7 +208,7 @@ func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
 func nginxSize(s field.Size) (string, error) {
 	n, suffix := s.Bytes(), ""
 	for _, unit := range []string{"k", "m", "g"} {
-		if n%1024 != 0 || n < 1024 {
+		if n%1024 != 0 {
 			break
 		}
 		n, suffix = n/1024, unit

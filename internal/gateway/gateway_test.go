@@ -1,6 +1,11 @@
 package gateway
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/baleen-platform/baleen/internal/field"
@@ -13,44 +18,211 @@ func TestBodyLimit(t *testing.T) {
 		implementation v1alpha1.Implementation
 		limit          field.Size
 		want           string
-		refused        bool
+		refused        string
 	}{
-		{v1alpha1.Traefik, "", "", false},
-		{v1alpha1.Traefik, "25Mi", "26214400", false},
-		{v1alpha1.EnvoyGateway, "", "", false},
-		{v1alpha1.EnvoyGateway, "10M", "10M", false},
-		{v1alpha1.EnvoyGateway, "4095Mi", "4095Mi", false},
-		{v1alpha1.EnvoyGateway, "4Gi", "", true},
-		{v1alpha1.NGINXGatewayFabric, "", "1m", false},
-		{v1alpha1.NGINXGatewayFabric, "10Mi", "10m", false},
-		{v1alpha1.NGINXGatewayFabric, "1024Mi", "1g", false},
-		{v1alpha1.NGINXGatewayFabric, "1536Ki", "1536k", false},
-		{v1alpha1.NGINXGatewayFabric, "500", "500", false},
-		{v1alpha1.NGINXGatewayFabric, "10M", "", true},
-		{v1alpha1.NGINXGatewayFabric, "10k", "", true},
-		{v1alpha1.NGINXGatewayFabric, "9999Gi", "9999g", false},
-		{v1alpha1.NGINXGatewayFabric, "10001Gi", "", true},
-		{v1alpha1.Standard, "", "", false},
-		{v1alpha1.Standard, "1Mi", "", true},
+		{v1alpha1.Traefik, "", "", ""},
+		{v1alpha1.Traefik, "25Mi", "26214400", ""},
+		{v1alpha1.EnvoyGateway, "", "", ""},
+		{v1alpha1.EnvoyGateway, "10M", "10M", ""},
+		{v1alpha1.EnvoyGateway, "4095Mi", "4095Mi", ""},
+		{v1alpha1.EnvoyGateway, "4Gi", "", "Envoy Gateway are below 4Gi: ask for less than 4Gi"},
+		{v1alpha1.NGINXGatewayFabric, "", "1m", ""},
+		{v1alpha1.NGINXGatewayFabric, "10Mi", "10m", ""},
+		{v1alpha1.NGINXGatewayFabric, "1024Mi", "1g", ""},
+		{v1alpha1.NGINXGatewayFabric, "1536Ki", "1536k", ""},
+		{v1alpha1.NGINXGatewayFabric, "500", "500", ""},
+		{v1alpha1.NGINXGatewayFabric, "10M", "", "cannot express the body limit 10M exactly"},
+		{v1alpha1.NGINXGatewayFabric, "10k", "", "cannot express the body limit 10k exactly"},
+		{v1alpha1.NGINXGatewayFabric, "9999Gi", "9999g", ""},
+		{v1alpha1.NGINXGatewayFabric, "10001Gi", "", "10001Gi exactly: use a whole number"},
+		{v1alpha1.Standard, "", "", ""},
+		{v1alpha1.NGINXGatewayFabric, "10000Gi", "", "10000Gi exactly: use a whole number"},
+		{v1alpha1.Standard, "1Mi", "", "Standard has no limit"},
+		{v1alpha1.Standard, "4Gi", "", "Standard has no limit"},
 	} {
-		got, err := BodyLimit(c.implementation, c.limit)
-		if got != c.want || (err != nil) != c.refused {
-			t.Errorf("%s %q: %q, %v; want %q, refused %v", c.implementation, c.limit, got, err, c.want, c.refused)
+		t.Run(fmt.Sprintf("%s %s", c.implementation, cmp.Or(c.limit, "none")), func(t *testing.T) {
+			got, err := BodyLimit(c.implementation, c.limit)
+			if got != c.want {
+				t.Errorf("it is %q, want %q", got, c.want)
+			}
+			wantRefusal(t, err, c.refused)
+		})
+	}
+}
+
+// wantRefusal fails the test unless the error has these words, or is nil for none.
+func wantRefusal(t *testing.T, err error, words string) {
+	t.Helper()
+	if (err != nil) != (words != "") || err != nil && !strings.Contains(err.Error(), words) {
+		t.Errorf("it says %v, want %q", err, words)
+	}
+}
+
+// A header is set as it was asked for, or refused where the implementation would make
+// something else of it.
+func TestHonoursHeader(t *testing.T) {
+	const (
+		traefik, nginx  = v1alpha1.Traefik, v1alpha1.NGINXGatewayFabric
+		envoy, standard = v1alpha1.EnvoyGateway, v1alpha1.Standard
+
+		change, letters = "cannot have a change of the header", "cannot have characters other than A-Z, a-z, 0-9 and - in the name"
+		percent, blanks = "cannot have % in the value", "cannot have two blanks in a row in the value"
+		quotes          = `cannot have ", $ or \ in the value`
+	)
+	for _, header := range []struct {
+		name, value string
+		refused     map[v1alpha1.Implementation]string
+	}{
+		{"X-Team-1", "orders team", nil},
+		{"Host", "a", map[v1alpha1.Implementation]string{nginx: change, envoy: change, standard: change}},
+		{"host", "a", map[v1alpha1.Implementation]string{nginx: change, envoy: change, standard: change}},
+		{"Connection", "a", map[v1alpha1.Implementation]string{nginx: change}},
+		{"Upgrade", "a", map[v1alpha1.Implementation]string{nginx: change}},
+		{"X_Team", "a", map[v1alpha1.Implementation]string{nginx: letters}},
+		{"X-Team", "100%", map[v1alpha1.Implementation]string{envoy: percent, standard: percent}},
+		{"X-Team", "a  b", map[v1alpha1.Implementation]string{envoy: blanks}},
+		{"X-Team", "a \tb", map[v1alpha1.Implementation]string{envoy: blanks}},
+		{"X-Team", `a"b`, map[v1alpha1.Implementation]string{nginx: quotes}},
+		{"X-Team", `a$b`, map[v1alpha1.Implementation]string{nginx: quotes}},
+		{"X-Team", `a\b`, map[v1alpha1.Implementation]string{nginx: quotes}},
+	} {
+		for _, i := range []v1alpha1.Implementation{traefik, nginx, envoy, standard} {
+			t.Run(fmt.Sprintf("%s: %s/%s", header.name, header.value, i), func(t *testing.T) {
+				wantRefusal(t, HonoursHeader(i, header.name, header.value), header.refused[i])
+			})
 		}
+	}
+}
+
+// A path that the implementation would not serve is refused.
+func TestHonoursPath(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		implementation v1alpha1.Implementation
+		path, rewrite  string
+		refused        string
+	}{
+		{"a plain one", v1alpha1.NGINXGatewayFabric, "/a", "/b", ""},
+		{"a semicolon", v1alpha1.NGINXGatewayFabric, "/a;b", "", "no paths with a semicolon"},
+		{"a semicolon in the rewrite", v1alpha1.NGINXGatewayFabric, "/a", "/b;c", "no paths with a semicolon"},
+		{"a dollar", v1alpha1.NGINXGatewayFabric, "/a$b", "/c", ""},
+		{"a dollar in the rewrite", v1alpha1.NGINXGatewayFabric, "/a", "/b$c", "cannot rewrite to a path with $"},
+		{"another implementation", v1alpha1.Traefik, "/a;b", "/b$c;", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantRefusal(t, HonoursPath(c.implementation, c.path, c.rewrite), c.refused) })
+	}
+}
+
+// A timeout is emitted only where the implementation honours it.
+func TestHonoursTimeout(t *testing.T) {
+	for i, want := range map[v1alpha1.Implementation]bool{
+		v1alpha1.Traefik: false, v1alpha1.NGINXGatewayFabric: false, v1alpha1.EnvoyGateway: true, v1alpha1.Standard: true,
+	} {
+		t.Run(string(i), func(t *testing.T) {
+			if got := HonoursTimeout(i); got != want {
+				t.Errorf("it honours timeouts: %t", got)
+			}
+		})
+	}
+}
+
+// What an aggregator says holds for targets, and what it leaves out has a default.
+func TestTermsFor(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		name, namespace string
+		change          func(*v1alpha1.ApiAggregatorSpec)
+		want            func(*Terms)
+	}{
+		{"as little as there can be", "platform", func(*v1alpha1.ApiAggregatorSpec) {}, func(t *Terms) { t.Admitted = true }},
+		{"another namespace", "team-a", func(*v1alpha1.ApiAggregatorSpec) {}, func(*Terms) {}},
+		{"one that is allowed", "team-a", func(s *v1alpha1.ApiAggregatorSpec) { s.AllowedNamespaces = []string{"team-*"} }, func(t *Terms) { t.Admitted = true }},
+		{"one's own is not, where others are", "platform", func(s *v1alpha1.ApiAggregatorSpec) { s.AllowedNamespaces = []string{"team-*"} }, func(*Terms) {}},
+		{"delegations", "team-a", func(s *v1alpha1.ApiAggregatorSpec) {
+			s.Delegations = []v1alpha1.Delegation{{Prefix: "/orders/", Namespaces: []string{"team-a"}}, {Prefix: "/%75sers", Namespaces: []string{"team-b"}}, {Prefix: "?"}}
+		}, func(t *Terms) { t.Delegations = map[string]bool{"/orders": true, "/users": false} }},
+		{"limits", "team-a", func(s *v1alpha1.ApiAggregatorSpec) {
+			s.RequestBody = &v1alpha1.RequestBody{Default: "1Mi", Max: "10Mi"}
+		},
+			func(t *Terms) { t.DefaultBody, t.MaxBody = "1Mi", "10Mi" }},
+		{"in DNS", "team-a", func(s *v1alpha1.ApiAggregatorSpec) { s.DNS = &v1alpha1.DNS{Enabled: &yes} }, func(*Terms) {}},
+		{"not in DNS", "team-a", func(s *v1alpha1.ApiAggregatorSpec) { s.DNS = &v1alpha1.DNS{Enabled: &no} }, func(t *Terms) { t.Unpublished = true }},
+		{"a Gateway of the platform team's", "team-a", func(s *v1alpha1.ApiAggregatorSpec) {
+			s.Gateway.Name, s.Gateway.Listeners = "shared", &v1alpha1.Listeners{HTTPS: "apis", HTTP: "plain"}
+		}, func(t *Terms) { t.GatewayName, t.Listener = "shared", "apis" }},
+		{"of which nothing is said", "team-a", func(s *v1alpha1.ApiAggregatorSpec) { s.Gateway.Listeners = &v1alpha1.Listeners{} }, func(*Terms) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &v1alpha1.ApiAggregator{Spec: v1alpha1.ApiAggregatorSpec{
+				Hostname: "api.example.com", Gateway: v1alpha1.Gateway{Implementation: v1alpha1.Traefik, Namespace: "gateways"},
+			}}
+			a.Namespace, a.Name = "platform", "public-api"
+			c.change(&a.Spec)
+			want := Terms{
+				Hostname: "api.example.com", Implementation: v1alpha1.Traefik, GatewayNamespace: "gateways", GatewayName: Request(a).ObjectName(), Listener: "https",
+				Delegations: map[string]bool{}, Destinations: []string{"eu-1"},
+			}
+			c.want(&want)
+			if got := TermsFor(a, c.namespace, []string{"eu-1"}); !reflect.DeepEqual(got, want) {
+				t.Errorf("they are\n%+v, want\n%+v", got, want)
+			}
+		})
+	}
+}
+
+// The listener for the redirect is the one that the platform team names, or http.
+func TestHTTPListener(t *testing.T) {
+	for name, c := range map[string]struct {
+		listeners *v1alpha1.Listeners
+		want      string
+	}{
+		"none are named": {nil, "http"}, "only the other": {&v1alpha1.Listeners{HTTPS: "apis"}, "http"}, "it is named": {&v1alpha1.Listeners{HTTP: "plain"}, "plain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &v1alpha1.ApiAggregator{Spec: v1alpha1.ApiAggregatorSpec{Gateway: v1alpha1.Gateway{Listeners: c.listeners}}}
+			if got := HTTPListener(a); got != c.want {
+				t.Errorf("it is %s", got)
+			}
+		})
+	}
+}
+
+// external-dns is told by its annotations of before v0.22 and of since.
+func TestDNS(t *testing.T) {
+	for name, c := range map[string]struct{ got, want map[string]string }{
+		"left alone":         {DNSIgnore(), map[string]string{"external-dns.alpha.kubernetes.io/controller": "none", "external-dns.kubernetes.io/controller": "none"}},
+		"pointed to another": {DNSTarget("lb"), map[string]string{"external-dns.alpha.kubernetes.io/target": "lb", "external-dns.kubernetes.io/target": "lb"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !maps.Equal(c.got, c.want) {
+				t.Errorf("they are %v", c.got)
+			}
+		})
 	}
 }
 
 // Of several delegations the longest decides.
 func TestDelegated(t *testing.T) {
 	terms := Terms{Delegations: map[string]bool{"/": true, "/a": false, "/a/b": true}}
-	for key, want := range map[string]bool{"/": true, "/x": true, "/a": false, "/a/c": false, "/a/b": true, "/a/b/c": true, "/ab": true} {
-		if _, ok := terms.Delegated(key); ok != want {
-			t.Errorf("%s: %v", key, ok)
+	for key, want := range map[string]struct {
+		prefix string
+		ok     bool
+	}{
+		"/": {"/", true}, "/x": {"/", true}, "/ab": {"/", true}, "/a": {"/a", false}, "/a/c": {"/a", false}, "/a/b": {"/a/b", true}, "/a/b/c": {"/a/b", true},
+	} {
+		t.Run(key, func(t *testing.T) {
+			for range 20 { // a map has another order each time
+				if prefix, ok := terms.Delegated(key); prefix != want.prefix || ok != want.ok {
+					t.Fatalf("it is delegated with %q, and may be published: %t", prefix, ok)
+				}
+			}
+		})
+	}
+	t.Run("delegated to nobody", func(t *testing.T) {
+		if prefix, ok := (Terms{}).Delegated("/a"); prefix != "" || !ok {
+			t.Errorf("it is delegated with %q, and may be published: %t", prefix, ok)
 		}
-	}
-	if _, ok := (Terms{}).Delegated("/a"); !ok {
-		t.Error("what nobody delegates is not open")
-	}
+	})
 }
 
 // Every field of the terms counts: a target is asked when any of them changes.
@@ -64,9 +236,11 @@ func TestDigest(t *testing.T) {
 		"admission": func(t *Terms) { t.Admitted = true }, "delegation": func(t *Terms) { t.Delegations = map[string]bool{"/": false} },
 		"destinations": func(t *Terms) { t.Destinations = []string{"x"} },
 	} {
-		changed := base
-		if change(&changed); changed.Digest() == base.Digest() {
-			t.Errorf("a change of the %s does not show", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			changed := base
+			if change(&changed); changed.Digest() == base.Digest() {
+				t.Error("a change does not show")
+			}
+		})
 	}
 }
