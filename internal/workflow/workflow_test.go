@@ -99,7 +99,11 @@ func (b *bench) open(client platform.Client) {
 func object(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	o := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+	data, err := yaml.YAMLToJSON([]byte(text))
+	if err == nil {
+		err = o.UnmarshalJSON(data) // as clients read it: whole numbers stay whole
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return o
