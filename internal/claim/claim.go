@@ -158,7 +158,7 @@ func (b Book) Get(ctx context.Context, thing Thing) (*Claim, error) {
 // OwnedBy returns all claims of an owner, of whatever incarnation.
 func (b Book) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
 	claims, err := b.list(ctx, labelOwner, owner.hash())
-	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) || c.State == Free }), err
+	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) }), err // a free one has no owner
 }
 
 // Within returns all claims of a kind in a scope.
@@ -185,16 +185,16 @@ func (b Book) list(ctx context.Context, label, value string) ([]Claim, error) {
 
 // Acquire makes the owner hold a thing if nobody else does, and otherwise makes
 // it wait. It returns the claim as it is then: the caller has it if Owner is the
-// caller and State is Held. Acquiring what one holds changes at most the facts.
+// caller. Acquiring what one holds changes at most the facts.
 func (b Book) Acquire(ctx context.Context, thing Thing, owner Owner, facts map[string]string) (Claim, error) {
 	mine := Claim{Thing: thing, Owner: owner, State: Held, Facts: facts}
 	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
 		if c == nil {
 			return &mine, nil
 		}
-		if c.State != Free && c.Owner == owner && c.Deleted {
+		if c.Owner == owner && c.Deleted {
 			// Without an API server a request that is made again has the UID it had.
-			if alive, err := b.alive(ctx, owner); err != nil || !alive {
+			if alive, err := b.alive(ctx, owner); !alive {
 				return nil, cmp.Or(err, fmt.Errorf("%s %s is being deleted: nothing is claimed for it", owner.Kind, owner))
 			}
 		}
@@ -298,7 +298,7 @@ func (b Book) kind(o Owner) (Kind, bool) {
 // back. It returns the claim as it is then.
 func (b Book) Release(ctx context.Context, thing Thing, owner Owner, deleted bool) (Claim, error) {
 	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
-		if c == nil || c.State == Free || !c.Owner.Is(owner) {
+		if c == nil || !c.Owner.Is(owner) {
 			return c, nil
 		}
 		next := *c
@@ -358,8 +358,7 @@ func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Cla
 			}
 		case next.State == Free && len(next.Waiters) == 0:
 			err = b.Client.Delete(ctx, platform.ConfigMap, Namespace, thing.name(), platform.Preconditions{ResourceVersion: was.version})
-		case equal(*was, *next):
-			return *was, nil
+		case equal(*was, *next): // nothing to write
 		default:
 			_, err = b.Client.Update(ctx, platform.ConfigMap, encode(*next, was.version))
 		}
@@ -373,8 +372,8 @@ func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Cla
 	return Claim{}, fmt.Errorf("the claim of %s was changed by others %d times in a row: it is decided in the next run", thing, tries)
 }
 
+// equal tells whether two claims are stored in the same words.
 func equal(a, b Claim) bool {
-	a.version, b.version = "", ""
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)
 	return string(x) == string(y)

@@ -2,9 +2,9 @@ package claim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -141,26 +141,31 @@ func TestDeletion(t *testing.T) {
 // After a deletion a new request of the same name is somebody else, after a
 // restore it is the owner still.
 func TestRestoredOwnerKeepsItsClaim(t *testing.T) {
-	for _, deleted := range []bool{false, true} {
-		b := newBook()
-		a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
-		b.mustAcquire(t, a)
-		if deleted {
-			if _, err := b.ReleaseAll(context.Background(), a); err != nil {
-				t.Fatal(err)
+	for name, deleted := range map[string]bool{"restored": false, "deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newBook()
+			a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
+			b.mustAcquire(t, a)
+			if deleted {
+				if _, err := b.ReleaseAll(context.Background(), a); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		remove(t, b.Client, a)
-		again := create(t, b.Client, "team-a", "orders")
-		c := b.mustAcquire(t, z)
-		if got := c.Owner == z; got != deleted {
-			t.Errorf("deleted %v: another gets it: %v", deleted, got)
-		}
-		if !deleted {
-			if v := b.mustSettle(t, again, true, orders).Verdicts[0]; !v.Held {
-				t.Errorf("the restored owner gets %+v", v)
+			remove(t, b.Client, a)
+			again := create(t, b.Client, "team-a", "orders")
+			c := b.mustAcquire(t, z)
+			if got := c.Owner == z; got != deleted {
+				t.Errorf("another gets it: %v", got)
 			}
-		}
+			if !deleted {
+				if v := b.mustSettle(t, again, true, orders).Verdicts[0]; !v.Held {
+					t.Errorf("the restored owner gets %+v", v)
+				}
+				if c, err := b.Get(context.Background(), orders); err != nil || c.Owner != again {
+					t.Errorf("the claim is %+v, %v", c, err)
+				}
+			}
+		})
 	}
 }
 
@@ -188,11 +193,17 @@ func TestSweep(t *testing.T) {
 		t.Fatalf("with its owner there the sweep leaves %v and asks %v", left, ask)
 	}
 	remove(t, b.Client, a)
-	for range 2 { // the second finds a free claim whose waiter nobody may have asked
+	asksWaiter := func() {
+		t.Helper()
 		if left := sweep(); len(left) != 0 || len(ask) != 1 || !ask[0].Is(z) {
 			t.Fatalf("the sweep leaves %v and asks %v", left, ask)
 		}
 	}
+	asksWaiter()
+	if _, err := b.Sweep(context.Background(), "path", "api.example.com", b.Gone, func(context.Context, []Owner) error { return errors.New("away") }); err == nil {
+		t.Fatal("nobody could be asked, and the sweep does not say so")
+	}
+	asksWaiter() // the claim is free, and its waiter is not forgotten before it was asked
 	// Who was asked and does not come does not want it any more.
 	if sweep(); len(ask) != 0 {
 		t.Errorf("in the end the sweep asks %v", ask)
@@ -235,96 +246,25 @@ func TestFormerIncarnationStillServed(t *testing.T) {
 	}
 }
 
-// "Not found" says nothing while the kind is not served.
-func TestGoneOnlyWhileTheKindIsServed(t *testing.T) {
-	b := newBook()
-	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
-	b.mustAcquire(t, a)
-	remove(t, b.Client, a)
-	unserved := b
-	unserved.Client = withoutKind{b.Client}
-	if _, err := unserved.Acquire(context.Background(), orders, z, nil); err == nil {
-		t.Error("it is taken from an owner of a kind that is not served")
-	}
-}
-
-// withoutKind is an API server that does not serve the targets' CRD.
-type withoutKind struct{ platform.Client }
-
-func (w withoutKind) List(ctx context.Context, kind platform.Kind, namespace string, labels map[string]string) ([]unstructured.Unstructured, error) {
-	if kind == platform.ApiAggregatorTarget {
-		_, err := w.Client.Get(ctx, kind, "none", "none")
-		return nil, err
-	}
-	return w.Client.List(ctx, kind, namespace, labels)
-}
-
 // A run with nothing to do reads once, writes nothing, and does not care how many
 // others there are.
 func TestNothingToDo(t *testing.T) {
 	for _, others := range []int{10, 10_000} {
-		b := newBook()
-		a := create(t, b.Client, "team-a", "orders")
-		b.mustSettle(t, a, false, orders)
-		for i := range others {
-			other := Owner{Kind: "ApiAggregatorTarget", Namespace: "other", Name: string(rune('a'+i%26)) + time.Duration(i).String(), UID: "1"}
-			if _, err := b.Acquire(context.Background(), Path("api.example.com", "/"+other.Name), other, nil); err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprintf("%d others", others), func(t *testing.T) {
+			b := newBook()
+			a := create(t, b.Client, "team-a", "orders")
+			b.mustSettle(t, a, false, orders)
+			for i := range others {
+				other := Owner{Kind: "ApiAggregatorTarget", Namespace: "other", Name: fmt.Sprintf("%d", i), UID: "1"}
+				if _, err := b.Acquire(context.Background(), Path("api.example.com", "/"+other.Name), other, nil); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		counted := &counting{Client: b.Client}
-		b.Client = counted
-		b.mustSettle(t, a, true, orders)
-		if counted.reads != 1 || counted.writes != 0 {
-			t.Errorf("among %d others it takes %d reads and %d writes", others, counted.reads, counted.writes)
-		}
-	}
-}
-
-// counting counts requests.
-type counting struct {
-	platform.Client
-	reads, writes int
-}
-
-func (c *counting) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
-	c.reads++
-	return c.Client.Get(ctx, kind, namespace, name)
-}
-
-func (c *counting) List(ctx context.Context, kind platform.Kind, namespace string, labels map[string]string) ([]unstructured.Unstructured, error) {
-	c.reads++
-	return c.Client.List(ctx, kind, namespace, labels)
-}
-
-func (c *counting) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	c.writes++
-	return c.Client.Create(ctx, kind, o)
-}
-
-func (c *counting) Update(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	c.writes++
-	return c.Client.Update(ctx, kind, o)
-}
-
-func (c *counting) Delete(ctx context.Context, kind platform.Kind, namespace, name string, p platform.Preconditions) error {
-	c.writes++
-	return c.Client.Delete(ctx, kind, namespace, name, p)
-}
-
-// withoutNamespace is a cluster on which nobody has made Namespace.
-type withoutNamespace struct{ platform.Client }
-
-func (w withoutNamespace) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	_, err := w.Get(ctx, kind, "none", "none")
-	return nil, err
-}
-
-func TestMissingNamespace(t *testing.T) {
-	b := newBook()
-	a := create(t, b.Client, "team-a", "orders")
-	b.Client = withoutNamespace{b.Client}
-	if _, err := b.Acquire(context.Background(), orders, a, nil); err == nil || !strings.Contains(err.Error(), "namespace baleen-state is missing") {
-		t.Errorf("the error is %v", err)
+			var asked []string
+			b.Client = &gated{b.Client, func(what string) error { asked = append(asked, what); return nil }}
+			if b.mustSettle(t, a, true, orders); !slices.Equal(asked, []string{"list ConfigMap"}) {
+				t.Errorf("it asks %v", asked)
+			}
+		})
 	}
 }

@@ -285,10 +285,11 @@ func (w *world) start(name string) {
 				panic(r)
 			}
 		}()
-		client := &gated{Client: w.store, gate: func(what string) {
+		client := &gated{w.store, func(what string) error {
 			if !yield(what) {
 				panic(killed)
 			}
+			return nil
 		}}
 		book := Book{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 		var err error
@@ -514,38 +515,51 @@ func (w *world) checkEnd() {
 	}
 }
 
-// gated stops before each request until its turn comes.
+// gated has something happen before each request, such as "get ConfigMap x": that
+// fails with what is returned.
 type gated struct {
 	platform.Client
-	gate func(string)
+	gate func(what string) error
 }
 
 func (g *gated) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
-	g.gate("get " + kind.Kind + " " + name)
+	if err := g.gate("get " + kind.Kind + " " + name); err != nil {
+		return nil, err
+	}
 	return g.Client.Get(ctx, kind, namespace, name)
 }
 
 func (g *gated) List(ctx context.Context, kind platform.Kind, namespace string, labels map[string]string) ([]unstructured.Unstructured, error) {
-	g.gate("list " + kind.Kind)
+	if err := g.gate("list " + kind.Kind); err != nil {
+		return nil, err
+	}
 	return g.Client.List(ctx, kind, namespace, labels)
 }
 
 func (g *gated) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	g.gate("create " + kind.Kind + " " + o.GetName())
+	if err := g.gate("create " + kind.Kind + " " + o.GetName()); err != nil {
+		return nil, err
+	}
 	return g.Client.Create(ctx, kind, o)
 }
 
 func (g *gated) Update(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	g.gate("update " + kind.Kind + " " + o.GetName())
+	if err := g.gate("update " + kind.Kind + " " + o.GetName()); err != nil {
+		return nil, err
+	}
 	return g.Client.Update(ctx, kind, o)
 }
 
 func (g *gated) Patch(ctx context.Context, kind platform.Kind, namespace, name string, patch map[string]any) (*unstructured.Unstructured, error) {
-	g.gate("patch " + kind.Kind + " " + name)
+	if err := g.gate("patch " + kind.Kind + " " + name); err != nil {
+		return nil, err
+	}
 	return g.Client.Patch(ctx, kind, namespace, name, patch)
 }
 
 func (g *gated) Delete(ctx context.Context, kind platform.Kind, namespace, name string, p platform.Preconditions) error {
-	g.gate("delete " + kind.Kind + " " + name)
+	if err := g.gate("delete " + kind.Kind + " " + name); err != nil {
+		return err
+	}
 	return g.Client.Delete(ctx, kind, namespace, name, p)
 }

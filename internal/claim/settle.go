@@ -90,7 +90,7 @@ func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want)
 		if want.KeepOnly {
 			facts = mine.Facts
 		}
-		if mine.Owner == owner && mine.State == Held && !mine.Deleted && sameFacts(mine.Facts, facts) {
+		if mine.Owner == owner && mine.State == Held && sameFacts(mine.Facts, facts) {
 			return Verdict{Held: true}, nil // nothing to write, and nothing to read again
 		}
 	}
@@ -98,10 +98,15 @@ func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want)
 	if err != nil {
 		return Verdict{}, err
 	}
-	if c.Owner == owner && c.State == Held {
-		return Verdict{Held: true}, nil
+	return verdict(c, owner), nil
+}
+
+// verdict is about a claim that an owner has tried to acquire.
+func verdict(c Claim, owner Owner) Verdict {
+	if c.Owner == owner {
+		return Verdict{Held: true}
 	}
-	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}, nil
+	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}
 }
 
 // Await waits for things that their owners are letting go of. An owner is done with
@@ -129,7 +134,7 @@ func (b Book) Await(ctx context.Context, owner Owner, wants []Want, verdicts []V
 			if err != nil {
 				return false, err
 			}
-			verdicts[i] = Verdict{Held: c.Owner == owner && c.State == Held, Holder: c.Owner, Releasing: c.State == Releasing}
+			verdicts[i] = verdict(c, owner)
 		}
 		waiting, _ = releasing()
 		return len(waiting) == 0, nil
