@@ -75,11 +75,7 @@ func (a *Account) NamedFor(name string) (request identity.Request, destination s
 	if len(parts) < 5 {
 		return
 	}
-	number, found := strings.CutPrefix(parts[len(parts)-2], "g")
-	generation, err := strconv.ParseInt(number, 10, 64)
-	if !found || err != nil {
-		return
-	}
+	generation, _ = strconv.ParseInt(strings.TrimPrefix(parts[len(parts)-2], "g"), 10, 64) // the whole name tells whether it is one
 	for i := 2; i <= len(parts)-3; i++ {
 		request = identity.Request{Kind: platform.NatsUser.Kind, Namespace: parts[0], Name: strings.Join(parts[1:i], ".")}
 		if destination = strings.Join(parts[i:len(parts)-2], "."); a.UserName(request, destination, generation) == name {
@@ -154,8 +150,8 @@ func (a *Account) Found(id, providerID, group string, scoped bool) {
 // that.
 func LastStatus(object *unstructured.Unstructured) v1alpha1.NatsAccountStatus {
 	var status v1alpha1.NatsAccountStatus
-	data, err := json.Marshal(object.Object["status"])
-	if err != nil || json.Unmarshal(data, &status) != nil {
+	data, _ := json.Marshal(object.Object["status"]) // what was decoded encodes
+	if json.Unmarshal(data, &status) != nil {
 		return v1alpha1.NatsAccountStatus{}
 	}
 	return status
@@ -204,9 +200,9 @@ func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef)
 	if err != nil {
 		return nil, fmt.Errorf("the Secret %s/%s cannot be read: %w", config.Namespace, ref.Name, err)
 	}
-	text, found, _ := unstructured.NestedString(object.Object, "data", ref.Key)
+	text, _, _ := unstructured.NestedString(object.Object, "data", ref.Key)
 	value, err := base64.StdEncoding.DecodeString(text)
-	if !found || err != nil || len(value) == 0 {
+	if err != nil || len(value) == 0 {
 		return nil, fmt.Errorf("the Secret %s/%s has no key %s with a value: add it", config.Namespace, ref.Name, ref.Key)
 	}
 	return value, nil
@@ -378,9 +374,9 @@ func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
 func (a *Account) admitsTag(tag string, u *user.NatsUser) bool {
 	return slices.ContainsFunc(a.Spec.Policy.Tags, func(pattern string) bool {
 		pattern, err := subject.Expand(pattern, u.Namespace, u.Name)
-		// A slash is no border in a tag.
-		ok, bad := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(tag, "/", "\x00"))
-		return err == nil && bad == nil && ok
+		// A slash is no border in a tag. What is no pattern matches nothing.
+		ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(tag, "/", "\x00"))
+		return err == nil && ok
 	})
 }
 
