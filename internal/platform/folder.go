@@ -463,6 +463,8 @@ func (f *Folder) replaceFile(file string, data []byte) error {
 	}
 	_, err = out.Write(data)
 	if err == nil {
+		// Before it is renamed: else a power cut may leave an empty file under the name
+		// of a good one. No test sees that, because none cuts the power.
 		err = out.Sync()
 	}
 	err = errors.Join(err, out.Close())
@@ -483,7 +485,8 @@ func (f *Folder) remove(file string) error {
 	return f.sync(path.Dir(file))
 }
 
-// sync makes durable which files a directory has.
+// sync makes durable which files a directory has, against a power cut, as for the
+// files themselves.
 func (f *Folder) sync(dir string) error {
 	opened, err := f.root.Open(dir)
 	if err != nil {

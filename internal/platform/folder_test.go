@@ -242,6 +242,31 @@ func TestFolderTempFiles(t *testing.T) {
 	}
 }
 
+// There may be Secrets in a folder: what is written is for its owner's eyes only,
+// also where people have made the file readable for all.
+func TestFolderKeepsSecrets(t *testing.T) {
+	dir := t.TempDir()
+	folder := openFolder(t, dir)
+	file := filepath.Join(dir, "team-a", "ConfigMap.core", "one.yaml")
+	private := func(what string) {
+		t.Helper()
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s it is %v, %v", what, info.Mode(), err)
+		}
+	}
+	if _, err := folder.Create(t.Context(), platform.ConfigMap, configMap("team-a", "one", "a", "1")); err != nil {
+		t.Fatal(err)
+	}
+	private("made")
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := folder.Update(t.Context(), platform.ConfigMap, configMap("team-a", "one", "a", "2")); err != nil {
+		t.Fatal(err)
+	}
+	private("changed")
+}
+
 func BenchmarkFolderList10000(b *testing.B) {
 	const many = 10_000
 	dir := b.TempDir()

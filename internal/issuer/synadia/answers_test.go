@@ -1,6 +1,7 @@
 package synadia_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,25 +91,21 @@ func TestOtherCredentials(t *testing.T) {
 					seed, _ := natsjwt.DecorateSeed(test.seed)
 					return append(file, seed...)
 				}
-				w := inBubble(t, fakecloud.Options{}, func(cloud http.Handler) http.Handler {
-					return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-						answer := httptest.NewRecorder()
-						cloud.ServeHTTP(answer, r)
-						body := answer.Body.Bytes()
-						if strings.HasSuffix(r.URL.Path, "/creds") {
-							body = forge(body)
-						}
-						rw.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
-						rw.WriteHeader(answer.Code)
-						_, _ = rw.Write(body)
-					})
-				})
+				w := inBubble(t, fakecloud.Options{}, rewriting(func(r *http.Request, body []byte) []byte {
+					if strings.HasSuffix(r.URL.Path, "/creds") {
+						return forge(body)
+					}
+					return body
+				}))
 				credential, err := w.issue(grant)
 				if test.want == "" {
 					w.must(err)
 					return
 				}
-				if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), name) || credential.File != nil {
+				if err == nil {
+					w.Fatalf("it takes %+v", credential)
+				}
+				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), name) || credential.File != nil {
 					w.Errorf("it says %v", err)
 				}
 				var large *jwt.TooLargeError
@@ -118,6 +115,19 @@ func TestOtherCredentials(t *testing.T) {
 				_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
 				w.gone(err)
 			})
+		})
+	}
+}
+
+// rewriting puts another body into answers.
+func rewriting(body func(r *http.Request, body []byte) []byte) func(http.Handler) http.Handler {
+	return func(cloud http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			cloud.ServeHTTP(answer, r)
+			rw.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
+			rw.WriteHeader(answer.Code)
+			_, _ = rw.Write(body(r, answer.Body.Bytes()))
 		})
 	}
 }
@@ -207,28 +217,93 @@ func TestRevokedAtOnce(t *testing.T) {
 	}
 }
 
-// A revocation is done once a look at the control plane shows it for as long as the
-// credential lives, and not when it was answered; before that the user stays.
+// A revocation is in effect when the control plane has it, and not when it says that
+// it was made: one that is not there then, or is an older one, is an error, after
+// which the user is not deleted.
 func TestRevocationIsLookedUp(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		until func(expires time.Time) time.Time // as the control plane shows it
-		done  bool
+		name string
+		// times to come are refused, so that it is revoked by the clock of now
+		now bool
+		// later is by how much what is there differs from what was asked for
+		later time.Duration
+		want  string
 	}{
-		{"as it was made", func(expires time.Time) time.Time { return expires }, true},
-		{"for longer", func(expires time.Time) time.Time { return expires.Add(time.Hour) }, true},
-		{"an older one", func(expires time.Time) time.Time { return expires.Add(-time.Second) }, false},
+		{"as it was made", false, 0, ""},
+		{"a later one", false, time.Hour, ""},
+		{"an older one", false, -time.Second, "the revocation is not there after it was made: see whether somebody takes it back"},
+		{"by the clock of now", true, 0, ""},
+		{"by a clock that differs", true, -10 * time.Minute, ""},
+		{"older than any clock", true, -10*time.Minute - time.Second, "the revocation is not there after it was made"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := inBubble(t, fakecloud.Options{}, rewriting(func(r *http.Request, body []byte) []byte {
+					var view map[string]any
+					if r.Method != revoked.method || !strings.Contains(r.URL.Path, "/nats-user-revocations/") || json.Unmarshal(body, &view) != nil {
+						return body
+					}
+					before, _ := view["before"].(float64)
+					view["before"] = int64(before) + int64(test.later.Seconds())
+					body, _ = json.Marshal(view)
+					return body
+				}))
+				credential, err := w.issue(issuer.Grant{})
+				w.must(err)
+				if test.now {
+					w.Fail(fakecloud.Fault{Method: revoke.method, Path: revoke.path, Nth: 1, Status: 400})
+				}
+				_, err = w.issuer.Retire(t.Context(), credential.Identity, w.issuer.Now, credential.Expires)
+				w.fits(err)
+				if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+					w.Errorf("it says %v, want %q", err, test.want)
+				}
+				if there := len(w.named()) > 0; there != (test.want != "") {
+					w.Errorf("the user is there: %t", there)
+				}
+			})
+		})
+	}
+}
+
+// A user of the same name that is older than what is known of it is another
+// platform's: it is neither taken for the one whose answer was lost, nor retired.
+func TestOlderUserOfTheName(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		older time.Duration
+		both  bool
+	}{
+		{"older", 10*time.Minute + time.Second, false},
+		{"as much as clocks differ", 10 * time.Minute, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := inBubble(t, fakecloud.Options{}, nil)
-				credential, err := w.issue(issuer.Grant{})
+				old, err := w.issue(issuer.Grant{})
 				w.must(err)
-				w.Fail(fakecloud.Fault{Method: revoked.method, Path: revoked.path, Status: 200, Body: fmt.Sprintf(
-					`{"account_id": "a", "before": %d, "created": "2026-01-01T12:00:00Z", "user_nkey_public": %q}`, test.until(credential.Expires).Unix(), credential.User)})
-				_, err = w.issuer.Retire(t.Context(), credential.Identity, w.issuer.Now, credential.Expires)
-				if (err == nil) != test.done || (len(w.named()) == 0) != test.done {
-					t.Errorf("it says %v, and there are the users %v", err, w.named())
+				time.Sleep(test.older)
+				w.run()
+				written := w.issuer.Now
+				w.Fail(fakecloud.Fault{Method: create.method, Path: create.path, Nth: 1, Drop: true, Late: true})
+				young, err := w.issue(issuer.Grant{})
+				if test.both {
+					if err == nil || !strings.Contains(err.Error(), "there are 2 users of that name, which are let go of") {
+						t.Errorf("of two it takes %v, %v", young.User, err)
+					}
+				} else if err != nil || young.User == old.User {
+					t.Errorf("it takes %v, %v", young.User, err)
+				}
+				w.Heal()
+				w.run()
+				retired, err := w.issuer.Retire(t.Context(), issuer.Identity{Name: name}, written, written.Add(life))
+				w.must(err)
+				left := w.named()
+				if test.both && (len(retired) != 2 || len(left) != 0) || !test.both && (len(retired) != 1 || len(left) != 1 || left[0].PublicKey != old.User) {
+					t.Errorf("retired are %v, left %v", retired, left)
+				}
+				if connects := len(w.connects(old.File)) == 1; connects == test.both {
+					t.Errorf("the older one connects: %t", connects)
 				}
 			})
 		})
