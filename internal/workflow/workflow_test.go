@@ -64,6 +64,7 @@ spec: {files: {a.yaml: "kind: A", b.yaml: "kind: B"}}
 type bench struct {
 	*testing.T
 	platform *platform.Folder
+	pipeline Pipeline
 	dir      string
 }
 
@@ -71,7 +72,7 @@ func now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, dir: filepath.Join(t.TempDir(), "kratix")}
+	b := &bench{T: t, pipeline: widgets, dir: filepath.Join(t.TempDir(), "kratix")}
 	var err error
 	if b.platform, err = platform.OpenFolder(t.TempDir(), now); err != nil {
 		t.Fatal(err)
@@ -143,7 +144,7 @@ func (b *bench) apply(request string) (documents map[string]string, failure erro
 func (b *bench) run() error {
 	b.Helper()
 	var log bytes.Buffer
-	err := Environment{os.Getenv, &log, Open}.run(b.Context(), widgets)
+	err := Environment{os.Getenv, &log, Open}.run(b.Context(), b.pipeline)
 	if err == nil {
 		return nil
 	}
@@ -255,6 +256,7 @@ func TestUnreadableRequest(t *testing.T) {
 	for name, content := range map[string]string{
 		"empty": "", "a list": "- a\n- b\n", "text": "hello", "null": "null", "zeros": strings.Repeat("\x00", 4096),
 		"not UTF-8": "kind: \xff\xfe", "gzip": "\x1f\x8b\x08\x00\x00", "tabs": "\tkind: Widget", "a number as name": strings.Replace(string(whole), "name: gadget", "name: 7", 1),
+		"another version":  strings.Replace(string(whole), "example.dev/v1", "example.dev/v2", 1),
 		"another kind":     strings.Replace(string(whole), "kind: Widget", "kind: Other", 1),
 		"no namespace":     strings.Replace(string(whole), "namespace: team-a", "", 1),
 		"metadata as text": "apiVersion: example.dev/v1\nkind: Widget\nmetadata: a\n",
@@ -273,6 +275,20 @@ func TestUnreadableRequest(t *testing.T) {
 	b.wantFailure("object.yaml: no such file or directory")
 	b.write("input/object.yaml/file", "")
 	b.wantFailure("object.yaml: is a directory")
+}
+
+// Where Kratix does not say for which request the run is, the mounted one tells.
+func TestUnnamedRequest(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.apply(widget); err != nil {
+		t.Fatal(err)
+	}
+	want := b.written()
+	t.Setenv("KRATIX_OBJECT_NAMESPACE", "")
+	t.Setenv("KRATIX_OBJECT_NAME", "")
+	if err := b.run(); err != nil || !maps.Equal(b.written(), want) {
+		t.Errorf("the run ends with %v and %v", err, b.written())
+	}
 }
 
 // What an earlier try of the container left behind is gone after the next, be it
@@ -295,6 +311,10 @@ func TestLeftovers(t *testing.T) {
 	litter()
 	b.write("input/object.yaml", "")
 	b.wantFailure("is not a whole Widget")
+	if err := os.RemoveAll(filepath.Join(b.dir, "metadata")); err != nil {
+		t.Fatal(err)
+	}
+	b.wantFailure("is not a whole Widget") // a folder that is not there has nothing left over
 	t.Setenv("BALEEN_NOW", "yesterday")
 	litter()
 	b.wantFailure(`BALEEN_NOW is "yesterday": it must be a time as in RFC 3339`)
@@ -328,7 +348,7 @@ func TestHalfWrittenOutput(t *testing.T) {
 	}
 	// Whichever of the two comes first, the other one cannot be written.
 	_, err := b.apply(strings.Replace(widget, "b.yaml", "a.yaml/b", 1))
-	if err == nil || !strings.Contains(err.Error(), "the output cannot be written, so nothing is emitted and what is served stays in place: ") {
+	if err == nil || !regexp.MustCompile("^the output cannot be written, so nothing is emitted and what is served stays in place: (open|mkdir) ").MatchString(err.Error()) {
 		t.Errorf("the run says %v", err)
 	}
 	if documents, err := b.apply(widget); err != nil || len(documents) != 4 {
