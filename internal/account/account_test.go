@@ -637,10 +637,12 @@ func TestOpenSynadia(t *testing.T) {
 			"baseURL": func(s *v1alpha1.Synadia) { s.BaseURL = "x" }, "accountID": func(s *v1alpha1.Synadia) { s.AccountID = "x" }, "system": func(s *v1alpha1.Synadia) { s.System = "x" },
 			"account": func(s *v1alpha1.Synadia) { s.Account = "x" }, "group": func(s *v1alpha1.Synadia) { s.SigningKeyGroup = "x" },
 		} {
-			a := read(t, ofSynadia)
-			if change(a.Spec.Synadia); a.Source() == source {
-				t.Errorf("a change of the %s does not show", name)
-			}
+			t.Run(name, func(t *testing.T) {
+				a := read(t, ofSynadia)
+				if change(a.Spec.Synadia); a.Source() == source {
+					t.Errorf("a change of the %s does not show", name)
+				}
+			})
 		}
 	})
 }

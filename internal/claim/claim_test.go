@@ -108,6 +108,7 @@ func TestWantedAgain(t *testing.T) {
 	}
 }
 
+// Who is deleted gets nothing back, and its path goes on when the object is gone.
 func TestDeletion(t *testing.T) {
 	b := newBook()
 	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")

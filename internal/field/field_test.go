@@ -11,18 +11,21 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Sizes are those of Kubernetes, in whole bytes.
 func TestSize(t *testing.T) {
 	for size, want := range map[Size]int64{
 		"1": 1, "1k": 1000, "1Ki": 1024, "2M": 2e6, "2Mi": 2 << 20, "3G": 3e9, "3Gi": 3 << 30, "999999999Gi": 999999999 << 30,
 		"": 0, "0": 0, "01": 0, "-1": 0, "+1": 0, "1.5Mi": 0, "1e3": 0, "0x1": 0, "1m": 0, "1MB": 0, "1 Mi": 0, "1Mi\n": 0, "1000000000": 0, "Mi": 0, "١": 0,
 	} {
-		if got := size.Bytes(); got != want {
-			t.Errorf("%q has %d bytes, want %d", size, got, want)
-		}
-		var p Problems
-		if p.Size("spec.size", size); (len(p) > 0) != (want == 0 && size != "") {
-			t.Errorf("%q: %q", size, p)
-		}
+		t.Run(string(size), func(t *testing.T) {
+			if got := size.Bytes(); got != want {
+				t.Errorf("%q has %d bytes, want %d", size, got, want)
+			}
+			var p Problems
+			if p.Size("spec.size", size); (len(p) > 0) != (want == 0 && size != "") {
+				t.Errorf("%q: %q", size, p)
+			}
+		})
 	}
 }
 
@@ -66,19 +69,21 @@ func TestNames(t *testing.T) {
 			bad:   []string{"", "LB.example.com", "192.0.2", "192.0.2.256", "192.0.2.01", "lb:443", "[::1]", "fe80::1%eth0", "::1/128", ":::", "lb."},
 		},
 	} {
-		for value, want := range verdicts(c.good, c.bad) {
-			var p Problems
-			c.check(&p, "spec.name", value)
-			if (len(p) == 0) != want {
-				t.Errorf("%s: %q: %q", name, value, p)
+		t.Run(name, func(t *testing.T) {
+			for value, want := range verdicts(c.good, c.bad) {
+				var p Problems
+				c.check(&p, "spec.name", value)
+				if (len(p) == 0) != want {
+					t.Errorf("%s: %q: %q", name, value, p)
+				}
+				if len(p) > 0 && (len(p) != 1 || !strings.HasPrefix(p[0], "spec.name ") || strings.ContainsAny(p[0], "\n\x00\u0085")) {
+					t.Errorf("%s: %q: %q", name, value, p)
+				}
+				if value == "" && !reflect.DeepEqual(p, Problems{"spec.name is missing"}) {
+					t.Errorf("%s, empty: %q", name, p)
+				}
 			}
-			if len(p) > 0 && (len(p) != 1 || !strings.HasPrefix(p[0], "spec.name ") || strings.ContainsAny(p[0], "\n\x00\u0085")) {
-				t.Errorf("%s: %q: %q", name, value, p)
-			}
-			if value == "" && !reflect.DeepEqual(p, Problems{"spec.name is missing"}) {
-				t.Errorf("%s, empty: %q", name, p)
-			}
-		}
+		})
 	}
 }
 
@@ -128,9 +133,11 @@ func TestNamespacePatterns(t *testing.T) {
 		{"team-a", "team-a", true}, {"team-*", "team-", true}, {"team-*", "team-a-b", true}, {"*", "a", true}, {"a b", "b", true}, {"t*a", "team-a", true},
 		{"", "a", false}, {"team-a", "team-ab", false}, {"team-*", "my-team-a", false}, {"[a-z]*[", "a", false},
 	} {
-		if got := MatchNamespace(strings.Fields(c.patterns), c.namespace); got != c.want {
-			t.Errorf("%q match %q: %v", c.patterns, c.namespace, got)
-		}
+		t.Run(c.patterns+" and "+c.namespace, func(t *testing.T) {
+			if got := MatchNamespace(strings.Fields(c.patterns), c.namespace); got != c.want {
+				t.Errorf("%q match %q: %v", c.patterns, c.namespace, got)
+			}
+		})
 	}
 }
 
@@ -153,9 +160,11 @@ func TestMessagesStayShort(t *testing.T) {
 		strings.Repeat("ä", 65):    `"` + strings.Repeat("ä", 61) + `"…`,
 		strings.Repeat("\n", 5000): `"` + strings.Repeat(`\n`, 61) + `"…`,
 	} {
-		if got := Quote(value); got != want || !utf8.ValidString(got) {
-			t.Errorf("Quote gives %s, want %s", got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := Quote(value); got != want || !utf8.ValidString(got) {
+				t.Errorf("Quote gives %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -203,21 +212,23 @@ func TestDecode(t *testing.T) {
 		`{"a\nb": 1}`: `there is no field "spec.a\nb": correct its name or leave it out`,
 		"{'': 1}":     `there is no field "spec.": correct its name or leave it out`,
 	} {
-		data, err := yaml.YAMLToJSON([]byte(text))
-		var raw any
-		if err == nil {
-			err = utiljson.Unmarshal(data, &raw)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		var got string
-		if err := Decode("spec", raw, &shape{}); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s:\n%s, want\n%s", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			data, err := yaml.YAMLToJSON([]byte(text))
+			var raw any
+			if err == nil {
+				err = utiljson.Unmarshal(data, &raw)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			var got string
+			if err := Decode("spec", raw, &shape{}); err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("%s:\n%s, want\n%s", text, got, want)
+			}
+		})
 	}
 }
 

@@ -339,6 +339,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A request that Kratix could not serve by its name is refused before anything runs.
 func TestIdentity(t *testing.T) {
 	for want, change := range map[string]func(*unstructured.Unstructured){
 		`the request is of apiVersion "test.baleen.dev/v2" and kind "Widget", the Promise widget serves test.baleen.dev/v1 Widget`: func(u *unstructured.Unstructured) {
@@ -352,12 +353,14 @@ func TestIdentity(t *testing.T) {
 			_ = unstructured.SetNestedField(u.Object, true, "metadata", "labels", "a")
 		},
 	} {
-		w := newWorld(t, H)
-		change(w.options.Request)
-		w.refuses(want)
-		if w.runs > 0 || len(w.snapshot()) > 1 {
-			t.Errorf("%s: the pipeline has run or something was stored", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			w := newWorld(t, H)
+			change(w.options.Request)
+			w.refuses(want)
+			if w.runs > 0 || len(w.snapshot()) > 1 {
+				t.Errorf("%s: the pipeline has run or something was stored", want)
+			}
+		})
 	}
 	w := newWorld(t, H)
 	w.options.Request.SetNamespace("")

@@ -1,6 +1,7 @@
 package kratix
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -48,9 +49,11 @@ func TestMatch(t *testing.T) {
 		{map[string]string{"env": "prod", "zone": "a"}, []string{"prod"}},
 		{map[string]string{"zone": ""}, nil},
 	} {
-		if got := match(test.selectors, destinations); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%v: %v, want %v", test.selectors, got, test.want)
-		}
+		t.Run(fmt.Sprint(test.selectors), func(t *testing.T) {
+			if got := match(test.selectors, destinations); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("%v: %v, want %v", test.selectors, got, test.want)
+			}
+		})
 	}
 }
 

@@ -66,11 +66,13 @@ func TestComplete(t *testing.T) {
 		"a message does not outlive it": {"{message: old}", "{}", "Resource requested"},
 		"a pipeline that says Pending":  {"{}", "{message: Pending}", "Resource requested"},
 	} {
-		status := mergeStatus(begin(parse(t, test.existing)), parse(t, test.incoming))
-		complete(status, t0)
-		if status["message"] != test.want {
-			t.Errorf("%s: message %q", name, status["message"])
-		}
+		t.Run(name, func(t *testing.T) {
+			status := mergeStatus(begin(parse(t, test.existing)), parse(t, test.incoming))
+			complete(status, t0)
+			if status["message"] != test.want {
+				t.Errorf("%s: message %q", name, status["message"])
+			}
+		})
 	}
 
 	// The time moves where the status does, and others' conditions stay.
@@ -86,6 +88,7 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// What a pipeline asks of Kratix is read as Kratix does, or refused.
 func TestReadControl(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "workflow-control.yaml")
 	if control, err := readControl(file); err != nil || control.Held() {
@@ -99,27 +102,31 @@ func TestReadControl(t *testing.T) {
 		"retryAfter: 1h30m":              {RetryAfter: "1h30m"},
 		"retryAfter: 0s":                 {RetryAfter: "0s"},
 	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := readControl(file)
-		if err != nil || got != want {
-			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
-		}
-		if got.Held() != (want.Suspend || want.RetryAfter != "") {
-			t.Errorf("%s: held %v", text, got.Held())
-		}
+		t.Run(text, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readControl(file)
+			if err != nil || got != want {
+				t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+			}
+			if got.Held() != (want.Suspend || want.RetryAfter != "") {
+				t.Errorf("%s: held %v", text, got.Held())
+			}
+		})
 	}
 	for text, want := range map[string]string{
 		"retryAfter: soon": `retryAfter "soon" is not a duration`,
 		"suspend: perhaps": "is not {suspend, retryAfter, message}",
 		"- a":              "is not {suspend, retryAfter, message}",
 	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := readControl(file); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := readControl(file); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", text, err)
+			}
+		})
 	}
 }

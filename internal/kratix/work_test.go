@@ -129,6 +129,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
+// Selectors by which Kratix would fail, or place something else, are refused.
 func TestPackRefuses(t *testing.T) {
 	output := files(map[string]string{"eu-1/a.yaml": "", "file.yaml": ""})
 	for selectors, want := range map[string]string{
@@ -146,10 +147,12 @@ func TestPackRefuses(t *testing.T) {
 		"- {directory: a/b, matchLabels: {a: b}}\n- {directory: a/b, matchLabels: {a: b}}":           "twice",
 		"- {directory: eu-1, matchLabels: {a: b}}\n- {directory: eu-1/../us-1, matchLabels: {a: b}}": `"us-1"`,
 	} {
-		_, err := Pack(orders, output, []byte(selectors), nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want one with %q", selectors, err, want)
-		}
+		t.Run(want+" for "+selectors, func(t *testing.T) {
+			_, err := Pack(orders, output, []byte(selectors), nil)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want one with %q", selectors, err, want)
+			}
+		})
 	}
 }
 

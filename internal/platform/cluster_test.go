@@ -366,6 +366,7 @@ func TestClusterTimeout(t *testing.T) {
 	}
 }
 
+// Only what another try may mend is transient.
 func TestIsTransient(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -383,8 +384,10 @@ func TestIsTransient(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", apierrors.NewServiceUnavailable("")), true},
 		{apierrors.NewBadRequest(""), false},
 	} {
-		if got := platform.IsTransient(test.err); got != test.want {
-			t.Errorf("%v: %v", test.err, got)
-		}
+		t.Run(fmt.Sprint(test.err), func(t *testing.T) {
+			if got := platform.IsTransient(test.err); got != test.want {
+				t.Errorf("%v: %v", test.err, got)
+			}
+		})
 	}
 }

@@ -97,9 +97,11 @@ func TestParse(t *testing.T) {
 		t.Errorf("Parse gives %d certificates, %v", len(all), err)
 	}
 	for bundle, want := range unusable(t) {
-		if all, err := Parse([]byte(bundle)); err == nil || !strings.Contains(err.Error(), want) || all != nil {
-			t.Errorf("%s: %d certificates, %v; want an error with %q", bundle, len(all), err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if all, err := Parse([]byte(bundle)); err == nil || !strings.Contains(err.Error(), want) || all != nil {
+				t.Errorf("%s: %d certificates, %v; want an error with %q", bundle, len(all), err, want)
+			}
+		})
 	}
 	if _, err := Parse(nil); err == nil {
 		t.Error("nothing is a bundle")
@@ -131,18 +133,22 @@ func TestNewest(t *testing.T) {
 		{name: "not valid yet", bundle: later + future, err: "its certificate is not valid before 2027-01-01T00:00:00Z: wait, or set the clocks right"},
 		{name: "expired and not valid yet", bundle: expired + future, err: "not valid before 2027-01-01"},
 	} {
-		got, err := Newest(c.bundle, now)
-		if c.err == "" && (err != nil || got.Fingerprint != print(t, c.want) || !got.key.Equal(&c.want.PublicKey)) {
-			t.Errorf("%s: %v, %v", c.name, got, err)
-		}
-		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%s: %v, want an error with %q", c.name, err, c.err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Newest(c.bundle, now)
+			if c.err == "" && (err != nil || got.Fingerprint != print(t, c.want) || !got.key.Equal(&c.want.PublicKey)) {
+				t.Errorf("%s: %v, %v", c.name, got, err)
+			}
+			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("%s: %v, want an error with %q", c.name, err, c.err)
+			}
+		})
 	}
 	for bundle, want := range unusable(t) {
-		if _, err := Newest(bundle, now); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want an error with %q", bundle, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if _, err := Newest(bundle, now); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want an error with %q", bundle, err, want)
+			}
+		})
 	}
 }
 
@@ -157,14 +163,18 @@ func TestContains(t *testing.T) {
 		{both, print(t, oldKey()), true}, {both, print(t, newKey()), true}, {both, "", false}, {both, "SHA256:other", false},
 		{issue(t, oldKey(), year(2020), 10), print(t, newKey()), false}, {"", print(t, newKey()), false}, {"\n", "", false},
 	} {
-		if got, err := Contains(c.bundle, c.fingerprint); err != nil || got != c.want {
-			t.Errorf("%q in %s: %v, %v", c.fingerprint, c.bundle, got, err)
-		}
+		t.Run(c.fingerprint, func(t *testing.T) {
+			if got, err := Contains(c.bundle, c.fingerprint); err != nil || got != c.want {
+				t.Errorf("%q in %s: %v, %v", c.fingerprint, c.bundle, got, err)
+			}
+		})
 	}
 	for bundle, want := range unusable(t) {
-		if got, err := Contains(bundle, print(t, newKey())); got || err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, %v; want an error with %q", bundle, got, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got, err := Contains(bundle, print(t, newKey())); got || err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, %v; want an error with %q", bundle, got, err, want)
+			}
+		})
 	}
 }
 

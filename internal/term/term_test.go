@@ -2,10 +2,12 @@ package term
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"testing"
 )
 
+// Columns line up in any alphabet, and no value can steer a terminal.
 func TestTable(t *testing.T) {
 	rows := [][]Cell{
 		{{"NAME", Bold}, {"CHANGE", Bold}},
@@ -20,13 +22,15 @@ func TestTable(t *testing.T) {
 		{false, "NAME            CHANGE\ngröße           added\na\nevil [2J line\n"},
 		{true, "\x1b[1mNAME\x1b[0m            \x1b[1mCHANGE\x1b[0m\ngröße           \x1b[32madded\x1b[0m\na\nevil [2J line\n"},
 	} {
-		var b bytes.Buffer
-		if err := Table(&b, test.colors, rows...); err != nil {
-			t.Fatal(err)
-		}
-		if b.String() != test.want {
-			t.Errorf("colors %v:\n%q\nwant\n%q", test.colors, b.String(), test.want)
-		}
+		t.Run(fmt.Sprintf("colors: %t", test.colors), func(t *testing.T) {
+			var b bytes.Buffer
+			if err := Table(&b, test.colors, rows...); err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != test.want {
+				t.Errorf("colors %v:\n%q\nwant\n%q", test.colors, b.String(), test.want)
+			}
+		})
 	}
 }
 

@@ -98,13 +98,15 @@ func TestSeeds(t *testing.T) {
 		{"nothing", nil, "not a seed"},
 		{"a public key", []byte(id), "not a seed"},
 	} {
-		_, err := jwt.New(id, test.seed, 3500)
-		if test.want == "" && err == nil {
-			continue
-		}
-		if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) || len(test.seed) > 0 && strings.Contains(err.Error(), string(test.seed)) {
-			t.Errorf("%s: %v", test.name, err)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			_, err := jwt.New(id, test.seed, 3500)
+			if test.want == "" && err == nil {
+				return
+			}
+			if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) || len(test.seed) > 0 && strings.Contains(err.Error(), string(test.seed)) {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		})
 	}
 }
 
