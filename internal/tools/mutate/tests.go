@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// binary is the compiled tests of a package.
+type binary struct{ pkg, dir, file string }
+
+// unit is what is run by itself: a test or, where that takes long, a subtest.
+type unit struct {
+	*binary
+	name  string
+	took  time.Duration
+	reach map[int]bool
+}
+
+func (u *unit) String() string { return u.pkg + " " + u.name }
+
+// outcome is how a run of tests ended.
+type outcome struct {
+	failed, timedOut bool
+	output           string
+}
+
+// run runs the tests that match a pattern, in a process with a folder of its own for
+// temporary files.
+func (b *binary) run(ctx context.Context, work, pattern string, limit time.Duration, environ []string, flags ...string) (outcome, error) {
+	temp, err := os.MkdirTemp(work, "t")
+	if err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(temp)
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(timed, b.file, append([]string{"-test.timeout=0", "-test.run=" + pattern}, flags...)...)
+	cmd.Dir = b.dir
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp), environ...)
+	out := &bounded{}
+	cmd.Stdout, cmd.Stderr = out, out
+	// What a test has started goes with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		return outcome{}, err
+	}
+	err = cmd.Wait()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	return outcome{failed: err != nil, timedOut: timed.Err() != nil, output: out.String()}, ctx.Err()
+}
+
+// bounded keeps the first part of what is written: a loop without an end may write
+// for long.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := 16<<20 - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(len(p), room)])
+	}
+	return len(p), nil
+}
+
+// pattern matches just these tests and what is in them.
+func pattern(units []*unit) string {
+	var all []string
+	for _, u := range units {
+		parts := strings.Split(u.name, "/")
+		for i, part := range parts {
+			parts[i] = "^" + regexp.QuoteMeta(part) + "$"
+		}
+		all = append(all, strings.Join(parts, "/"))
+	}
+	return strings.Join(all, "|")
+}
+
+// verdict is a line in which a test, or a subtest, says how it ended.
+var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(([0-9.]+)s\)$`)
+
+// A test that takes longer than this is traced subtest by subtest.
+const long = time.Second
+
+// traceAll finds out what each test reaches and how long it takes.
+func traceAll(ctx context.Context, o options, binaries []*binary, work string, p *progress) ([]*unit, error) {
+	var units []*unit
+	for _, b := range binaries {
+		listed, err := b.run(ctx, work, "", time.Minute, nil, "-test.list=^(Test|Fuzz|Example)")
+		if err != nil || listed.failed {
+			return nil, fmt.Errorf("the tests of %s cannot be listed: %v\n%s", b.pkg, err, listed.output)
+		}
+		var queue []*unit
+		for line := range strings.Lines(listed.output) {
+			queue = append(queue, &unit{binary: b, name: strings.TrimSpace(line)})
+		}
+		found, err := inParallel(o.parallel, queue, func(u *unit) ([]*unit, error) { return u.trace(ctx, o, work, p) })
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, slices.Concat(found...)...)
+	}
+	return units, nil
+}
+
+// trace runs a test once. Where it is long, its subtests take its place. One that
+// fails by itself, or is longer than the budget, is left out.
+func (u *unit) trace(ctx context.Context, o options, work string, p *progress) ([]*unit, error) {
+	p.say("finding out what %s reaches", u)
+	file, err := os.CreateTemp(work, "trace")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	begun := time.Now()
+	result, err := u.run(ctx, work, pattern([]*unit{u}), 10*time.Minute, []string{"MUTANT_TRACE=" + file.Name()}, "-test.v")
+	if err != nil {
+		return nil, err
+	}
+	if result.failed {
+		p.note("left out, it fails without a mutant: %s", u)
+		return nil, nil
+	}
+	u.took = time.Since(begun)
+	var inner []*unit
+	for _, line := range verdict.FindAllStringSubmatch(result.output, -1) {
+		rest, below := strings.CutPrefix(line[2], u.name+"/")
+		switch {
+		case line[2] == u.name:
+			seconds, _ := strconv.ParseFloat(line[3], 64)
+			u.took = time.Duration(seconds * float64(time.Second))
+		case below && line[1] != "SKIP":
+			inner = append(inner, &unit{binary: u.binary, name: filepath.Join(u.name, rest)})
+		}
+	}
+	if u.took > long && len(inner) > 0 {
+		// The names of subtests have slashes of their own: these are the innermost ones.
+		inner = slices.DeleteFunc(inner, func(a *unit) bool {
+			return slices.ContainsFunc(inner, func(b *unit) bool { return strings.HasPrefix(b.name, a.name+"/") })
+		})
+	}
+	if u.took > long && len(inner) > 1 {
+		var found []*unit
+		for _, i := range inner {
+			more, err := i.trace(ctx, o, work, p)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
+		}
+		return found, nil
+	}
+	if u.took > o.budget {
+		p.note("left out, it takes %s: %s", u.took.Round(time.Second), u)
+		return nil, nil
+	}
+	data, err := os.ReadFile(file.Name())
+	if err != nil {
+		return nil, err
+	}
+	u.reach = map[int]bool{}
+	for line := range strings.Lines(string(data)) {
+		if id, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			u.reach[id] = true
+		}
+	}
+	return []*unit{u}, nil
+}
+
+// inParallel does something for each of several, n at a time, and returns what came
+// of it in their order.
+func inParallel[A, B any](n int, all []A, do func(A) (B, error)) ([]B, error) {
+	results := make([]B, len(all))
+	var failed error
+	var mutex sync.Mutex
+	var group sync.WaitGroup
+	slots := make(chan struct{}, max(1, n))
+	for i, a := range all {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			result, err := do(a)
+			mutex.Lock()
+			defer mutex.Unlock()
+			results[i] = result
+			if err != nil && failed == nil {
+				failed = err
+			}
+		})
+	}
+	group.Wait()
+	return results, failed
+}

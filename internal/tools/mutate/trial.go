@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// fate is what became of a mutant.
+type fate string
+
+const (
+	killed    fate = "killed"
+	timedOut  fate = "timeout"
+	unreached fate = "not reached"
+	survived  fate = "survived"
+)
+
+// result is what became of a mutant and by which test.
+type result struct {
+	mutant
+	Fate fate   `json:"fate"`
+	By   string `json:"by,omitempty"`
+	// LeftOut are tests that reach it and that the budget left no time for.
+	LeftOut int `json:"leftOut,omitempty"`
+}
+
+// trial tries one mutant after the other.
+type trial struct {
+	options
+	mutants []*mutant
+	units   []*unit
+	work    string
+
+	mutex   sync.Mutex
+	results []*result
+	// killers are those of a function's mutants, the last first: who noticed one may
+	// well notice another.
+	killers map[string][]*unit
+	hinted  map[string]string
+}
+
+func newTrial(o options, mutants []*mutant, units []*unit, work string) *trial {
+	t := &trial{options: o, mutants: mutants, units: units, work: work, killers: map[string][]*unit{}, hinted: map[string]string{}}
+	if o.hints != nil {
+		for _, r := range o.hints.Mutants {
+			t.hinted[r.key()] = r.By
+		}
+	}
+	return t
+}
+
+// key is how a mutant is known in the reports of other versions.
+func (m *mutant) key() string { return m.File + m.Operator + m.Before + m.After }
+
+func (t *trial) run(ctx context.Context, p *progress) {
+	begun := time.Now()
+	p.watch(func() string { return t.progress(begun) })
+	_, _ = inParallel(t.parallel, t.mutants, func(m *mutant) (any, error) {
+		if r, err := t.try(ctx, m); err == nil {
+			t.mutex.Lock()
+			t.results = append(t.results, r)
+			t.mutex.Unlock()
+		} else if ctx.Err() == nil {
+			p.note("%v: %s", err, m)
+		}
+		return nil, nil
+	})
+	slices.SortFunc(t.results, func(a, b *result) int { return a.ID - b.ID })
+}
+
+// try runs the tests that reach a mutant until one fails.
+func (t *trial) try(ctx context.Context, m *mutant) (*result, error) {
+	batches, reaching, left := t.batches(m)
+	if reaching == 0 {
+		return &result{mutant: *m, Fate: unreached}, nil
+	}
+	for _, batch := range batches {
+		out, err := batch.units[0].run(ctx, t.work, pattern(batch.units), t.leastTime+10*batch.took, []string{fmt.Sprintf("MUTANT=%d", m.ID)}, "-test.failfast")
+		if err != nil {
+			return nil, err
+		}
+		if !out.failed {
+			continue
+		}
+		killer := batch.units[0]
+		for _, line := range verdict.FindAllStringSubmatch(out.output, -1) {
+			if i := slices.IndexFunc(batch.units, func(u *unit) bool { return u.name == line[2] }); line[1] == "FAIL" && i >= 0 {
+				killer = batch.units[i]
+			}
+		}
+		t.remember(m, killer)
+		if out.timedOut {
+			return &result{mutant: *m, Fate: timedOut, By: killer.String()}, nil
+		}
+		return &result{mutant: *m, Fate: killed, By: killer.String()}, nil
+	}
+	return &result{mutant: *m, Fate: survived, LeftOut: left}, nil
+}
+
+func (t *trial) remember(m *mutant, killer *unit) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	others := slices.DeleteFunc(t.killers[m.function], func(u *unit) bool { return u == killer })
+	t.killers[m.function] = slices.Insert(others, 0, killer)
+}
+
+// batch is what is run in one process, in about that time.
+type batch struct {
+	units []*unit
+	took  time.Duration
+}
+
+// batches are the tests that reach a mutant, as they are run: first those that most
+// likely kill it, then each batch twice as long as the one before, the package's own
+// tests and the quick ones first.
+func (t *trial) batches(m *mutant) (batches []*batch, reaching, left int) {
+	t.mutex.Lock()
+	killers := slices.Clone(t.killers[m.function])
+	t.mutex.Unlock()
+	rank := func(u *unit) int {
+		if t.hinted[m.key()] == u.String() {
+			return -1
+		}
+		if i := slices.Index(killers, u); i >= 0 && i < 4 {
+			return i
+		}
+		return 4
+	}
+	foreign := func(u *unit) int {
+		if u.pkg == m.Package {
+			return 0
+		}
+		return 1
+	}
+	var units []*unit
+	for _, u := range t.units {
+		if u.reach[m.ID] {
+			units = append(units, u)
+		}
+	}
+	slices.SortStableFunc(units, func(a, b *unit) int {
+		return cmp.Or(rank(a)-rank(b), foreign(a)-foreign(b), cmp.Compare(a.took, b.took))
+	})
+	spent, most := time.Duration(0), 500*time.Millisecond
+	var last *batch
+	likely := false
+	for i, u := range units {
+		if spent+u.took > t.budget {
+			return batches, len(units), len(units) - i
+		}
+		spent += u.took
+		fits := last != nil && last.units[0].binary == u.binary && last.took+u.took <= most
+		if !fits || rank(u) == -1 || likely != (rank(u) < 4) {
+			if last != nil && !likely {
+				most *= 2
+			}
+			last = &batch{}
+			batches = append(batches, last)
+		}
+		likely = rank(u) < 4
+		last.units = append(last.units, u)
+		last.took += u.took
+	}
+	return batches, len(units), 0
+}
