@@ -3,7 +3,7 @@
 // moves a limit by one) and runs the tests that get there, until one fails. What no
 // test fails for is printed.
 //
-//	mutate [-tests PACKAGES] [-run REGEXP] [-budget DURATION] [-j N] [-o json] [-hints FILE] [-list] PACKAGE|FILE...
+//	mutate [-tests PACKAGES] [-args FOLDER=FLAG]... [-run REGEXP] [-budget DURATION] [-j N] [-o json] [-hints FILE [-left]] [-list] PACKAGE|FILE...
 //
 // It is run at the root of the module. All mutants are compiled at once, each behind
 // its number, and an environment variable says which one is alive: the maintained
@@ -44,24 +44,37 @@ type options struct {
 	targets []string
 	// tests are packages whose tests are run besides those of the targets themselves.
 	tests    []string
+	// flags are given to the tests of a package, by its folder.
+	flags    map[string][]string
 	pattern  *regexp.Regexp
 	budget   time.Duration
 	parallel int
 	// leastTime is what tests get at least before they are said to loop.
 	leastTime time.Duration
+	// left is to try only what was not killed there.
+	left bool
 	// hints says who killed a mutant the last time: that test is tried first.
 	hints    *report
 	progress io.Writer
 }
 
 func main() {
-	o := options{root: ".", leastTime: 10 * time.Second, progress: os.Stderr}
+	o := options{root: ".", flags: map[string][]string{}, leastTime: 20 * time.Second, progress: os.Stderr}
 	tests := flag.String("tests", "", "run the tests of these `packages` too, with commas between them")
+	flag.Func("args", "run the tests of one package with a flag, which is given as `folder=flag`", func(text string) error {
+		folder, argument, ok := strings.Cut(text, "=")
+		if !ok {
+			return errors.New("write it as folder=flag")
+		}
+		o.flags[folder] = append(o.flags[folder], argument)
+		return nil
+	})
 	pattern := flag.String("run", "", "try mutants that match the `regexp` only: of what -list prints")
 	hints := flag.String("hints", "", "a former report of -o json; the `file` tells which test to try first")
+	flag.BoolVar(&o.left, "left", false, "try only what was left in the report of -hints")
 	output := flag.String("o", "table", "the `form` of the report: table or json")
 	list := flag.Bool("list", false, "print the mutants and try none")
-	flag.DurationVar(&o.budget, "budget", 60*time.Second, "run tests that take so long altogether on one mutant, and none that takes longer by itself")
+	flag.DurationVar(&o.budget, "budget", 20*time.Second, "run tests that need so much time of a processor altogether on one mutant, and none that needs more by itself")
 	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "so many mutants at a time")
 	flag.Parse()
 	o.targets, o.tests = flag.Args(), strings.FieldsFunc(*tests, func(r rune) bool { return r == ',' })
@@ -205,7 +218,7 @@ func instrument(ctx context.Context, o options) (i instrumented, err error) {
 			}
 			next += len(mutants)
 			for _, m := range mutants {
-				if o.pattern.MatchString(m.String()) {
+				if o.pattern.MatchString(m.String()) && !(o.left && o.hints.killed(m)) {
 					i.mutants = append(i.mutants, m)
 				}
 			}
@@ -269,6 +282,7 @@ func build(ctx context.Context, o options, i instrumented, work string, p *progr
 		}
 		p.say("compiling the tests of %s", name)
 		b := &binary{pkg: name, dir: tests.Dir, file: filepath.Join(work, fmt.Sprintf("%d.test", len(binaries)))}
+		b.flags = o.flags[strings.TrimPrefix(name, i.module+"/")]
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", file, "-o", b.file, name)
 		cmd.Dir = o.root
 		if out, err := cmd.CombinedOutput(); err != nil {

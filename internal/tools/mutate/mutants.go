@@ -142,10 +142,7 @@ func (s *source) visit(n ast.Node, stack []ast.Node) bool {
 	case *ast.FuncDecl:
 		s.function = s.name + " " + n.Name.Name
 	case *ast.IfStmt:
-		s.negate(n.Cond)
-		if !comparesError(n.Cond) { // that few errors are provoked would hide the rest
-			s.never(n.Cond)
-		}
+		s.condition(n.Cond)
 	case *ast.ForStmt:
 		if n.Cond != nil {
 			s.negate(n.Cond)
@@ -154,8 +151,7 @@ func (s *source) visit(n ast.Node, stack []ast.Node) bool {
 		if n.Tag == nil {
 			for _, clause := range n.Body.List {
 				for _, condition := range clause.(*ast.CaseClause).List {
-					s.negate(condition)
-					s.never(condition)
+					s.condition(condition)
 				}
 			}
 		}
@@ -255,6 +251,14 @@ func (s *source) clause(n *ast.BinaryExpr, clause ast.Expr, from, to token.Pos) 
 		s.wrap(clause, fmt.Sprintf("(mutant__.On(%d) || (", id), "))")
 	} else {
 		s.wrap(clause, fmt.Sprintf("(!mutant__.On(%d) && (", id), "))")
+	}
+}
+
+// condition makes the mutants of what a branch depends on.
+func (s *source) condition(e ast.Expr) {
+	s.negate(e)
+	if !comparesError(e) { // few errors are provoked: those that are not would hide the rest
+		s.never(e)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"sync"
 	"text/tabwriter"
@@ -14,6 +15,11 @@ import (
 type report struct {
 	Packages []*tally  `json:"packages"`
 	Mutants  []*result `json:"mutants"`
+}
+
+// killed reports whether a mutant was killed.
+func (r *report) killed(m *mutant) bool {
+	return r != nil && slices.ContainsFunc(r.Mutants, func(one *result) bool { return one.key() == m.key() && one.By != "" })
 }
 
 // tally counts fates in a package.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +16,12 @@ import (
 )
 
 // binary is the compiled tests of a package.
-type binary struct{ pkg, dir, file string }
+type binary struct {
+	pkg, dir, file string
+	flags          []string
+	// startup is what a process needs before its first test.
+	startup time.Duration
+}
 
 // unit is what is run by itself: a test or, where that takes long, a subtest.
 type unit struct {
@@ -33,6 +37,8 @@ func (u *unit) String() string { return u.pkg + " " + u.name }
 type outcome struct {
 	failed, timedOut bool
 	output           string
+	// took is the time of a processor: how much else the machine has to do is not in it.
+	took time.Duration
 }
 
 // run runs the tests that match a pattern, in a process with a folder of its own for
@@ -45,9 +51,9 @@ func (b *binary) run(ctx context.Context, work, pattern string, limit time.Durat
 	defer os.RemoveAll(temp)
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(timed, b.file, append([]string{"-test.timeout=0", "-test.run=" + pattern}, flags...)...)
+	cmd := exec.CommandContext(timed, b.file, slices.Concat([]string{"-test.timeout=0", "-test.run=" + pattern}, flags, b.flags)...)
 	cmd.Dir = b.dir
-	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp), environ...)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp, "GOGC=400"), environ...)
 	out := &bounded{}
 	cmd.Stdout, cmd.Stderr = out, out
 	// What a test has started goes with it.
@@ -59,7 +65,10 @@ func (b *binary) run(ctx context.Context, work, pattern string, limit time.Durat
 	}
 	err = cmd.Wait()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	return outcome{failed: err != nil, timedOut: timed.Err() != nil, output: out.String()}, ctx.Err()
+	return outcome{
+		failed: err != nil, timedOut: timed.Err() != nil, output: out.String(),
+		took: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
+	}, ctx.Err()
 }
 
 // bounded keeps the first part of what is written: a loop without an end may write
@@ -87,7 +96,7 @@ func pattern(units []*unit) string {
 }
 
 // verdict is a line in which a test, or a subtest, says how it ended.
-var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(([0-9.]+)s\)$`)
+var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\)$`)
 
 // A test that takes longer than this is traced subtest by subtest.
 const long = time.Second
@@ -100,6 +109,7 @@ func traceAll(ctx context.Context, o options, binaries []*binary, work string, p
 		if err != nil || listed.failed {
 			return nil, fmt.Errorf("the tests of %s cannot be listed: %v\n%s", b.pkg, err, listed.output)
 		}
+		b.startup = listed.took
 		var queue []*unit
 		for line := range strings.Lines(listed.output) {
 			queue = append(queue, &unit{binary: b, name: strings.TrimSpace(line)})
@@ -123,7 +133,6 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	begun := time.Now()
 	result, err := u.run(ctx, work, pattern([]*unit{u}), 10*time.Minute, []string{"MUTANT_TRACE=" + file.Name()}, "-test.v")
 	if err != nil {
 		return nil, err
@@ -132,16 +141,11 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 		p.note("left out, it fails without a mutant: %s", u)
 		return nil, nil
 	}
-	u.took = time.Since(begun)
+	u.took = max(10*time.Millisecond, result.took-u.startup)
 	var inner []*unit
 	for _, line := range verdict.FindAllStringSubmatch(result.output, -1) {
-		rest, below := strings.CutPrefix(line[2], u.name+"/")
-		switch {
-		case line[2] == u.name:
-			seconds, _ := strconv.ParseFloat(line[3], 64)
-			u.took = time.Duration(seconds * float64(time.Second))
-		case below && line[1] != "SKIP":
-			inner = append(inner, &unit{binary: u.binary, name: filepath.Join(u.name, rest)})
+		if strings.HasPrefix(line[2], u.name+"/") && line[1] != "SKIP" {
+			inner = append(inner, &unit{binary: u.binary, name: line[2]})
 		}
 	}
 	if u.took > long && len(inner) > 0 {

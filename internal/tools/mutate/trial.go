@@ -74,12 +74,15 @@ func (t *trial) run(ctx context.Context, p *progress) {
 
 // try runs the tests that reach a mutant until one fails.
 func (t *trial) try(ctx context.Context, m *mutant) (*result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	batches, reaching, left := t.batches(m)
 	if reaching == 0 {
 		return &result{mutant: *m, Fate: unreached}, nil
 	}
 	for _, batch := range batches {
-		out, err := batch.units[0].run(ctx, t.work, pattern(batch.units), t.leastTime+10*batch.took, []string{fmt.Sprintf("MUTANT=%d", m.ID)}, "-test.failfast")
+		out, err := batch.units[0].run(ctx, t.work, pattern(batch.units), t.leastTime+20*batch.took, []string{fmt.Sprintf("MUTANT=%d", m.ID)}, "-test.failfast")
 		if err != nil {
 			return nil, err
 		}
