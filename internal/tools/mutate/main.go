@@ -43,7 +43,7 @@ type options struct {
 	root    string
 	targets []string
 	// tests are packages whose tests are run besides those of the targets themselves.
-	tests    []string
+	tests []string
 	// flags are given to the tests of a package, by its folder.
 	flags    map[string][]string
 	pattern  *regexp.Regexp
@@ -181,9 +181,11 @@ func instrument(ctx context.Context, o options) (i instrumented, err error) {
 			files[dir] = true
 			dir = filepath.Dir(dir)
 		}
-		dirs = append(dirs, "./"+dir)
+		if !slices.Contains(dirs, "./"+dir) {
+			dirs = append(dirs, "./"+dir)
+		}
 	}
-	packages, err := goList(ctx, o.root, slices.Compact(slices.Sorted(slices.Values(dirs)))...)
+	packages, err := goList(ctx, o.root, dirs...)
 	if err != nil {
 		return i, err
 	}

@@ -64,6 +64,9 @@ func (t *trial) run(ctx context.Context, p *progress) {
 			t.mutex.Lock()
 			t.results = append(t.results, r)
 			t.mutex.Unlock()
+			if r.Fate == survived {
+				p.note("%s\n  %s%s", m, r.Fate, r.leftOut())
+			}
 		} else if ctx.Err() == nil {
 			p.note("%v: %s", err, m)
 		}
