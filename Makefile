@@ -42,7 +42,7 @@ MUTATED := $(addprefix internal/,credential claim ledger workflow destination ga
 
 mutate: ## Change the code in some 3,000 places, show which changes no test notices; ONLY=internal/claim for one package.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && go -C internal/tools build -o $$dir/mutate ./mutate && \
-	$$dir/mutate -tests ./pipelines,./promises $(MUTATE) $(or $(ONLY),$(MUTATED))
+	$$dir/mutate -tests ./pipelines,./promises -args internal/claim=-seeds=100 $(MUTATE) $(or $(ONLY),$(MUTATED))
 
 lint: ## Check format, vet and staticcheck.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }

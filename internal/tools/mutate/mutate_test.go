@@ -57,7 +57,8 @@ func TestFates(t *testing.T) {
 }
 
 // The table counts fates, and below it are those that nobody noticed, with what
-// differs; the other form has the same and can be read as hints.
+// differs; the other form has the same and can be read as hints, also to try only what
+// was left.
 func wantReport(t *testing.T, r *report) {
 	t.Helper()
 	var out bytes.Buffer
@@ -85,6 +86,10 @@ func wantReport(t *testing.T, r *report) {
 	o.hints = hints
 	if trial := newTrial(o, nil, nil, ""); trial.hinted[r.Mutants[0].key()] != "tiny TestCheap" {
 		t.Errorf("the hints are %v", trial.hinted)
+	}
+	o.left = true
+	if i, err := instrument(t.Context(), o); err != nil || len(i.mutants) != 5 {
+		t.Errorf("%d mutants were left, %v", len(i.mutants), err)
 	}
 }
 
