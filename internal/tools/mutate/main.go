@@ -1,7 +1,8 @@
 // Command mutate shows what the tests of a module do not notice. It changes the
 // source in one place at a time (negates a condition, drops a clause or a statement,
-// moves a limit by one) and runs the tests that get there, until one fails. What no
-// test fails for is printed.
+// moves a limit by one) and runs the tests that have a case for it, until one fails.
+// What no test fails for is printed: it survived, or it is untried if no test has a
+// case in which it would differ at all.
 //
 //	mutate [-tests PACKAGES] [-args FOLDER=FLAG]... [-run REGEXP] [-budget DURATION] [-j N] [-o json] [-hints FILE [-left]] [-list] PACKAGE|FILE...
 //

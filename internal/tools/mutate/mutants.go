@@ -21,12 +21,19 @@ type mutant struct {
 	Before string `json:"before"`
 	After  string `json:"after"`
 
+	// Nth counts those before it in the file that are just the same.
+	Nth      int    `json:"nth,omitempty"`
 	Package  string `json:"package"`
 	function string
 }
 
 func (m *mutant) String() string {
 	return fmt.Sprintf("%s:%d %s\n  - %s\n  + %s", m.File, m.Line, m.Operator, m.Before, cmp.Or(m.After, "(nothing)"))
+}
+
+// key is how a mutant is known when lines were added before it.
+func (m *mutant) key() string {
+	return fmt.Sprintf("%s\n%s\n%s\n%s\n%d", m.File, m.Operator, m.Before, m.After, m.Nth)
 }
 
 // source is a file in which every mutant is put behind its number: as text, so
@@ -85,6 +92,11 @@ func (s *source) add(operator string, from, to token.Pos, text string) int {
 		Before: oneLine(s.text[first:last]), After: oneLine(s.text[first:f] + text + s.text[t:last]),
 	}
 	s.next++
+	for _, other := range s.mutants {
+		if other.key() == m.key() {
+			m.Nth++
+		}
+	}
 	s.mutants = append(s.mutants, m)
 	return m.ID
 }
@@ -248,9 +260,9 @@ func (s *source) clause(n *ast.BinaryExpr, clause ast.Expr, from, to token.Pos) 
 	}
 	id := s.add("drop clause", from, to, "")
 	if n.Op == token.LAND {
-		s.wrap(clause, fmt.Sprintf("(mutant__.On(%d) || (", id), "))")
+		s.wrap(clause, fmt.Sprintf("mutant__.Always(%d, ", id), ")")
 	} else {
-		s.wrap(clause, fmt.Sprintf("(!mutant__.On(%d) && (", id), "))")
+		s.wrap(clause, fmt.Sprintf("mutant__.Never(%d, ", id), ")")
 	}
 }
 
@@ -286,7 +298,7 @@ func (s *source) negate(e ast.Expr) {
 
 func (s *source) never(e ast.Expr) {
 	id := s.add("never", e.Pos(), e.End(), "false")
-	s.wrap(e, fmt.Sprintf("(!mutant__.On(%d) && (", id), "))")
+	s.wrap(e, fmt.Sprintf("mutant__.Never(%d, ", id), ")")
 }
 
 var errorName = regexp.MustCompile(`(^e|E)rr(or)?$`)

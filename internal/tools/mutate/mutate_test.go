@@ -18,8 +18,8 @@ func tinyOptions(t *testing.T) options {
 }
 
 // A mutant that a test fails for is killed by that test, a loop without an end by the
-// clock; what tests run and do not look at survives, and what none runs is said to be
-// so. The files of the module stay as they are.
+// clock; what tests run and do not look at survives, and that for which none has a case,
+// a call or a value at the limit, is said to be so. The files of the module stay as they are.
 func TestFates(t *testing.T) {
 	before := read(t, "testdata/tiny/tiny.go")
 	o := tinyOptions(t)
@@ -34,15 +34,15 @@ func TestFates(t *testing.T) {
 	}
 	want := []string{
 		"negate | return price >= 10 | killed | TestCheap",
-		"shift | return price <= 10 | survived | ",
+		"shift | return price <= 10 | untried | ",
 		"negate | for from <= 0 { | killed | TestCount",
 		"shift | for from >= 0 { | killed | TestCount",
 		"drop assignment |  | timeout | TestCount",
 		"drop assignment |  | killed | TestCount",
 		"drop assignment |  | survived | ",
-		"negate | return !(a && b) | not reached | ",
-		"drop clause | return b | not reached | ",
-		"drop clause | return a | not reached | ",
+		"negate | return !(a && b) | untried | ",
+		"drop clause | return b | untried | ",
+		"drop clause | return a | untried | ",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -66,9 +66,10 @@ func wantReport(t *testing.T, r *report) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		".        10       4       1        3            2         50.0\n",
-		"tiny.go:7 shift\n  - return price < 10\n  + return price <= 10\n  survived\n",
-		"tiny.go:26 drop clause\n  - return a && b\n  + return a\n  not reached\n",
+		".        10       4       1        4        1         50.0\n",
+		"tiny.go:21 drop assignment\n  - *lines = append(*lines, line)\n  + (nothing)\n  survived\n",
+		"tiny.go:7 shift\n  - return price < 10\n  + return price <= 10\n  untried\n",
+		"tiny.go:26 drop clause\n  - return a && b\n  + return a\n  untried\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks\n%s\nit is\n%s", want, &out)
@@ -150,12 +151,12 @@ func TestGeneratedFilesAreLeftOut(t *testing.T) {
 func TestOrder(t *testing.T) {
 	own, other := &binary{pkg: "own"}, &binary{pkg: "other"}
 	test := func(b *binary, name string, took time.Duration) *unit {
-		return &unit{binary: b, name: name, took: took, reach: map[int]bool{1: true}}
+		return &unit{binary: b, name: name, took: took, cases: map[int]bool{1: true}}
 	}
 	m := &mutant{ID: 1, Package: "own", function: "f"}
 	units := []*unit{
 		test(other, "Quick", 10*time.Millisecond), test(own, "Slow", 3*time.Second), test(own, "A", 100*time.Millisecond), test(own, "B", 200*time.Millisecond),
-		test(own, "C", 900*time.Millisecond), test(other, "Long", 50*time.Second), {binary: own, name: "Elsewhere", reach: map[int]bool{2: true}},
+		test(own, "C", 900*time.Millisecond), test(other, "Long", 50*time.Second), {binary: own, name: "Elsewhere", cases: map[int]bool{2: true}},
 	}
 	order := func(trial *trial) (text string, left int) {
 		batches, _, left := trial.batches(m)

@@ -24,13 +24,13 @@ func (r *report) killed(m *mutant) bool {
 
 // tally counts fates in a package.
 type tally struct {
-	Package   string  `json:"package"`
-	Mutants   int     `json:"mutants"`
-	Killed    int     `json:"killed"`
-	TimedOut  int     `json:"timeout"`
-	Unreached int     `json:"notReached"`
-	Survived  int     `json:"survived"`
-	Percent   float64 `json:"percent"`
+	Package  string  `json:"package"`
+	Mutants  int     `json:"mutants"`
+	Killed   int     `json:"killed"`
+	TimedOut int     `json:"timeout"`
+	Untried  int     `json:"untried"`
+	Survived int     `json:"survived"`
+	Percent  float64 `json:"percent"`
 }
 
 func (t *tally) count(f fate) {
@@ -40,8 +40,8 @@ func (t *tally) count(f fate) {
 		t.Killed++
 	case timedOut:
 		t.TimedOut++
-	case unreached:
-		t.Unreached++
+	case untried:
+		t.Untried++
 	case survived:
 		t.Survived++
 	}
@@ -62,19 +62,19 @@ func newReport(results []*result) *report {
 
 func (r *report) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "PACKAGE\tMUTANTS\tKILLED\tTIMEOUT\tNOT REACHED\tSURVIVED\t%")
+	fmt.Fprintln(table, "PACKAGE\tMUTANTS\tKILLED\tTIMEOUT\tUNTRIED\tSURVIVED\t%")
 	all := &tally{Package: "all"}
 	for _, one := range r.Mutants {
 		all.count(one.Fate)
 	}
 	for _, t := range append(r.Packages[:len(r.Packages):len(r.Packages)], all) {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Package, t.Mutants, t.Killed, t.TimedOut, t.Unreached, t.Survived, strconv.FormatFloat(t.Percent, 'f', 1, 64))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Package, t.Mutants, t.Killed, t.TimedOut, t.Untried, t.Survived, strconv.FormatFloat(t.Percent, 'f', 1, 64))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for _, one := range r.Mutants {
-		if one.Fate != survived && one.Fate != unreached {
+		if one.By != "" {
 			continue
 		}
 		if _, err := fmt.Fprintf(w, "\n%s\n  %s%s\n", &one.mutant, one.Fate, one.leftOut()); err != nil {
@@ -88,7 +88,7 @@ func (r *result) leftOut() string {
 	if r.LeftOut == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d tests that reach it were left out, for a larger -budget", r.LeftOut)
+	return fmt.Sprintf("; %d tests with a case for it were left out, for a larger -budget", r.LeftOut)
 }
 
 // progress says now and then what is being done.
@@ -147,5 +147,5 @@ func (t *trial) progress(begun time.Time) string {
 	if all.Mutants > 0 {
 		left = (time.Since(begun) / time.Duration(all.Mutants) * time.Duration(len(t.mutants)-all.Mutants)).Round(time.Second).String()
 	}
-	return fmt.Sprintf("%d of %d mutants, %d killed, %d not reached, %d survived, %s left", all.Mutants, len(t.mutants), all.Killed+all.TimedOut, all.Unreached, all.Survived, left)
+	return fmt.Sprintf("%d of %d mutants, %d killed, %d untried, %d survived, %s left", all.Mutants, len(t.mutants), all.Killed+all.TimedOut, all.Untried, all.Survived, left)
 }

@@ -26,9 +26,10 @@ type binary struct {
 // unit is what is run by itself: a test or, where that takes long, a subtest.
 type unit struct {
 	*binary
-	name  string
-	took  time.Duration
-	reach map[int]bool
+	name string
+	took time.Duration
+	// cases are the mutants that would make a difference in it.
+	cases map[int]bool
 }
 
 func (u *unit) String() string { return u.pkg + " " + u.name }
@@ -101,7 +102,7 @@ var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\
 // A test that takes longer than this is traced subtest by subtest.
 const long = time.Second
 
-// traceAll finds out what each test reaches and how long it takes.
+// traceAll finds out which mutants each test has a case for, and how long it takes.
 func traceAll(ctx context.Context, o options, binaries []*binary, work string, p *progress) ([]*unit, error) {
 	var units []*unit
 	for _, b := range binaries {
@@ -126,7 +127,7 @@ func traceAll(ctx context.Context, o options, binaries []*binary, work string, p
 // trace runs a test once. Where it is long, its subtests take its place. One that
 // fails by itself, or is longer than the budget, is left out.
 func (u *unit) trace(ctx context.Context, o options, work string, p *progress) ([]*unit, error) {
-	p.say("finding out what %s reaches", u)
+	p.say("finding out what %s has a case for", u)
 	file, err := os.CreateTemp(work, "trace")
 	if err != nil {
 		return nil, err
@@ -173,10 +174,10 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 	if err != nil {
 		return nil, err
 	}
-	u.reach = map[int]bool{}
+	u.cases = map[int]bool{}
 	for line := range strings.Lines(string(data)) {
 		if id, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
-			u.reach[id] = true
+			u.cases[id] = true
 		}
 	}
 	return []*unit{u}, nil

@@ -13,10 +13,12 @@ import (
 type fate string
 
 const (
-	killed    fate = "killed"
-	timedOut  fate = "timeout"
-	unreached fate = "not reached"
-	survived  fate = "survived"
+	killed   fate = "killed"
+	timedOut fate = "timeout"
+	// untried are those that no test has a case for: it does not get there, or the
+	// value that it finds is that of the mutant too.
+	untried  fate = "untried"
+	survived fate = "survived"
 )
 
 // result is what became of a mutant and by which test.
@@ -24,7 +26,7 @@ type result struct {
 	mutant
 	Fate fate   `json:"fate"`
 	By   string `json:"by,omitempty"`
-	// LeftOut are tests that reach it and that the budget left no time for.
+	// LeftOut are tests that have a case for it and that the budget left no time for.
 	LeftOut int `json:"leftOut,omitempty"`
 }
 
@@ -53,9 +55,6 @@ func newTrial(o options, mutants []*mutant, units []*unit, work string) *trial {
 	return t
 }
 
-// key is how a mutant is known in the reports of other versions.
-func (m *mutant) key() string { return m.File + m.Operator + m.Before + m.After }
-
 func (t *trial) run(ctx context.Context, p *progress) {
 	begun := time.Now()
 	p.watch(func() string { return t.progress(begun) })
@@ -64,7 +63,7 @@ func (t *trial) run(ctx context.Context, p *progress) {
 			t.mutex.Lock()
 			t.results = append(t.results, r)
 			t.mutex.Unlock()
-			if r.Fate == survived {
+			if r.By == "" {
 				p.note("%s\n  %s%s", m, r.Fate, r.leftOut())
 			}
 		} else if ctx.Err() == nil {
@@ -75,14 +74,14 @@ func (t *trial) run(ctx context.Context, p *progress) {
 	slices.SortFunc(t.results, func(a, b *result) int { return a.ID - b.ID })
 }
 
-// try runs the tests that reach a mutant until one fails.
+// try runs the tests that have a case for a mutant until one fails.
 func (t *trial) try(ctx context.Context, m *mutant) (*result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	batches, reaching, left := t.batches(m)
-	if reaching == 0 {
-		return &result{mutant: *m, Fate: unreached}, nil
+	batches, cases, left := t.batches(m)
+	if cases == 0 {
+		return &result{mutant: *m, Fate: untried}, nil
 	}
 	for _, batch := range batches {
 		out, err := batch.units[0].run(ctx, t.work, pattern(batch.units), t.leastTime+20*batch.took, []string{fmt.Sprintf("MUTANT=%d", m.ID)}, "-test.failfast")
@@ -120,10 +119,10 @@ type batch struct {
 	took  time.Duration
 }
 
-// batches are the tests that reach a mutant, as they are run: first those that most
+// batches are the tests that have a case for a mutant, as they are run: first those that most
 // likely kill it, then each batch twice as long as the one before, the package's own
 // tests and the quick ones first.
-func (t *trial) batches(m *mutant) (batches []*batch, reaching, left int) {
+func (t *trial) batches(m *mutant) (batches []*batch, cases, left int) {
 	t.mutex.Lock()
 	killers := slices.Clone(t.killers[m.function])
 	t.mutex.Unlock()
@@ -144,7 +143,7 @@ func (t *trial) batches(m *mutant) (batches []*batch, reaching, left int) {
 	}
 	var units []*unit
 	for _, u := range t.units {
-		if u.reach[m.ID] {
+		if u.cases[m.ID] {
 			units = append(units, u)
 		}
 	}

@@ -1,5 +1,5 @@
 // Package mutant is what instrumented source calls: it knows which mutant is
-// alive, and writes down which ones a test reaches. It is laid over the module
+// alive, and writes down which ones make a difference in a test. It is laid over the module
 // that is tried, as its package internal/mutant.
 package mutant
 
@@ -16,7 +16,7 @@ import (
 var (
 	// alive is the number of the one mutant that differs from the source, 0 none.
 	alive, _ = strconv.Atoi(os.Getenv("MUTANT"))
-	// trace gets the numbers of the mutants that are reached.
+	// trace gets the numbers of the mutants that would make a difference.
 	trace   *os.File
 	reached sync.Map
 )
@@ -46,30 +46,53 @@ func limit() {
 	}
 }
 
-// On reports whether a mutant is alive.
+// On reports whether a mutant is alive, where it differs whenever it is reached.
 func On(id int) bool {
-	if trace != nil {
-		if _, known := reached.LoadOrStore(id, true); !known {
-			fmt.Fprintln(trace, id)
-		}
-	}
+	differs(id)
 	return id == alive
+}
+
+// differs notes that a test gets to where a mutant is not the same as the source. A
+// test that never does cannot kill it.
+func differs(id int) {
+	if trace == nil {
+		return
+	}
+	if _, known := reached.LoadOrStore(id, true); !known {
+		fmt.Fprintln(trace, id)
+	}
+}
+
+// Always is the condition, or true while the mutant is alive.
+func Always[B ~bool](id int, condition B) B {
+	if !condition {
+		differs(id)
+	}
+	return condition || id == alive
+}
+
+// Never is the condition, or false while the mutant is alive.
+func Never[B ~bool](id int, condition B) B {
+	if condition {
+		differs(id)
+	}
+	return condition && id != alive
 }
 
 // Less is <, or <= while the mutant is alive; the others are alike.
 func Less[T cmp.Ordered](id int, a, b T) bool {
-	if On(id) {
-		return a <= b
+	if a == b {
+		differs(id)
 	}
-	return a < b
+	return a < b || a == b && id == alive
 }
 
 // LessOrEqual is <=, or < while the mutant is alive.
 func LessOrEqual[T cmp.Ordered](id int, a, b T) bool {
-	if On(id) {
-		return a < b
+	if a == b {
+		differs(id)
 	}
-	return a <= b
+	return a < b || a == b && id != alive
 }
 
 // Greater is >, or >= while the mutant is alive.
