@@ -191,10 +191,10 @@ func (s *System) ask(ctx context.Context, subject string, data []byte, enough fu
 			return answers, nil
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 			return nil, errors.New("nobody answered in time; do the servers have a full resolver, and is this a user of the system account?")
+		case errors.Is(err, nats.ErrNoResponders):
+			return nil, errors.New("nobody answers; do the servers have a full resolver, and is this a user of the system account?")
 		case err != nil:
 			return nil, err
-		case msg.Header.Get("Status") == "503":
-			return nil, errors.New("nobody answers; do the servers have a full resolver, and is this a user of the system account?")
 		}
 		answers = append(answers, msg.Data)
 		if enough(msg.Data) {
