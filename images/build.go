@@ -2,9 +2,11 @@ package main
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -39,7 +43,7 @@ type builder struct {
 	version     string
 	created     time.Time
 	archs       []string
-	progress    io.Writer
+	progress    io.Writer // each line is one call, maybe beside another
 }
 
 // image is what was made under one name, for all platforms.
@@ -47,6 +51,7 @@ type image struct {
 	name, folder string
 	digest       string // of the index
 	platforms    []platform
+	unchanged    bool // since an earlier build into this folder
 }
 
 type platform struct {
@@ -88,17 +93,27 @@ func (b builder) build(ctx context.Context, names []string) ([]image, error) {
 			return nil, err
 		}
 	}
-	var images []image
-	for _, name := range names {
-		fmt.Fprintf(b.progress, "packing %s\n", name)
-		i, err := b.pack(name, binaries)
-		if err != nil {
-			return nil, fmt.Errorf("the image %s was not made: %w", name, err)
-		}
-		images = append(images, i)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	images := make([]image, len(names))
+	packing, ctx := errgroup.WithContext(ctx)
+	packing.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		packing.Go(func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if images[i], err = b.pack(name, binaries); err != nil {
+				return fmt.Errorf("the image %s was not made: %w", name, err)
+			}
+			state := "packed"
+			if images[i].unchanged {
+				state = "unchanged"
+			}
+			fmt.Fprintf(b.progress, "%s %s\n", state, name)
+			return nil
+		})
+	}
+	if err := packing.Wait(); err != nil {
+		return nil, err
 	}
 	return images, nil
 }
@@ -112,48 +127,91 @@ var generated = []string{
 
 // compile builds the binaries into a folder.
 func (b builder) compile(ctx context.Context, names []string, arch, folder string) error {
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", folder + string(filepath.Separator)}
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}
 	for _, packages := range generated {
-		args = append(args, "-gcflags="+packages+"/...=-l")
+		flags = append(flags, "-gcflags="+packages+"/...=-l")
 	}
+	var commands []string
 	for _, name := range names {
-		args = append(args, "./cmd/"+name)
+		commands = append(commands, "./cmd/"+name)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = b.source
-	cmd.Stdout, cmd.Stderr = b.progress, b.progress
-	// Whatever is set where this runs, the result is the same.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch,
-		"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOWORK=off", "GOFLAGS=-mod=readonly")
+	golang := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, commands)...)
+		cmd.Dir = b.source
+		// Whatever is set where this runs, the result is the same.
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch,
+			"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOWORK=off", "GOFLAGS=-mod=readonly")
+		cmd.Stderr = b.progress
+		return cmd
+	}
+	failed := func(err error) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("compiling for linux/%s was interrupted: %w", arch, ctx.Err())
+		}
+		return fmt.Errorf("compiling for linux/%s failed: %w", arch, err)
+	}
 
-	fmt.Fprintf(b.progress, "compiling for linux/%s: %s\n", arch, strings.Join(names, ", "))
-	start := time.Now()
-	done := make(chan error, 1)
-	if err := cmd.Start(); err != nil {
+	list, err := golang("list", "-deps", "-f", `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}`).Output()
+	if err != nil {
+		return failed(err)
+	}
+	todo := map[string]bool{} // what the build cache does not have
+	for name := range strings.FieldsSeq(string(list)) {
+		todo[name] = true
+	}
+	all := len(todo)
+	fmt.Fprintf(b.progress, "compiling for linux/%s: %s; %d packages to compile\n", arch, strings.Join(names, ", "), all)
+
+	build := golang("build", "-v", "-o", folder+string(filepath.Separator))
+	build.Stderr = nil
+	stderr, err := build.StderrPipe()
+	if err != nil {
 		return err
 	}
-	go func() { done <- cmd.Wait() }()
+	start := time.Now()
+	if err := build.Start(); err != nil {
+		return err
+	}
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for r := bufio.NewReader(stderr); ; {
+			line, err := r.ReadString('\n')
+			if line != "" {
+				lines <- strings.TrimSuffix(line, "\n")
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	for {
+	for running := true; running; {
 		select {
 		case <-tick.C:
-			fmt.Fprintf(b.progress, "still compiling for linux/%s, for %s now\n", arch, time.Since(start).Round(time.Second))
-		case err := <-done:
+			fmt.Fprintf(b.progress, "compiling for linux/%s: %d of %d packages after %s\n", arch, all-len(todo), all, time.Since(start).Round(time.Second))
+		case line, more := <-lines:
+			running = more
 			switch {
-			case ctx.Err() != nil:
-				return fmt.Errorf("compiling for linux/%s was interrupted: %w", arch, ctx.Err())
-			case err != nil:
-				return fmt.Errorf("compiling for linux/%s failed: %w", arch, err)
+			case todo[line]: // it is begun; those before it are done
+				delete(todo, line)
+			case more:
+				fmt.Fprintln(b.progress, line)
 			}
-			return nil
 		}
 	}
+	if err := build.Wait(); err != nil {
+		return failed(err)
+	}
+	return nil
 }
 
 // pack makes one image of its binaries, and writes its layout and its SBOMs.
 func (b builder) pack(name, binaries string) (image, error) {
 	made := image{name: name, folder: filepath.Join(b.out, name)}
+	earlier := blobs(made.folder)
+	made.unchanged = true
 	sboms := map[string][]byte{}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range b.archs {
@@ -162,7 +220,22 @@ func (b builder) pack(name, binaries string) (image, error) {
 		if err != nil {
 			return image{}, err
 		}
-		img, err := b.image(name, arch, binary)
+		files, err := archive(name, binary)
+		if err != nil {
+			return image{}, err
+		}
+		hash, _, err := v1.SHA256(bytes.NewReader(files))
+		if err != nil {
+			return image{}, err
+		}
+		layer, ok := earlier[hash]
+		if !ok {
+			made.unchanged = false
+			if layer, err = newLayer(files); err != nil {
+				return image{}, err
+			}
+		}
+		img, err := b.image(name, arch, layer)
 		if err != nil {
 			return image{}, err
 		}
@@ -185,6 +258,9 @@ func (b builder) pack(name, binaries string) (image, error) {
 		return image{}, err
 	}
 	made.digest = digest.String()
+	if earlier[digest] == nil {
+		made.unchanged = false
+	}
 
 	if err := removeOld(made.folder); err != nil {
 		return image{}, err
@@ -215,8 +291,39 @@ func readable(folder string) error {
 	})
 }
 
-// image is a binary as an image for one platform: the binary and nothing else.
-func (b builder) image(name, arch string, binary []byte) (v1.Image, error) {
+// blobs are those that an earlier build left in a folder, by the hash of what
+// they hold: compressing is most of the work of packing. Go's library does it,
+// and Go's version is in every binary, so that another version means another
+// hash. What is damaged is not among them.
+func blobs(folder string) map[v1.Hash]v1.Layer {
+	whole := map[v1.Hash]v1.Layer{}
+	folder = filepath.Join(folder, "blobs", "sha256")
+	files, _ := os.ReadDir(folder) // none where there is no earlier build
+	for _, file := range files {
+		data, err := os.ReadFile(filepath.Join(folder, file.Name()))
+		if err != nil || fmt.Sprintf("%x", sha256.Sum256(data)) != file.Name() {
+			continue
+		}
+		blob, err := newLayer(data)
+		if err != nil {
+			continue
+		}
+		if hash, err := blob.DiffID(); err == nil {
+			whole[hash] = blob
+		}
+	}
+	return whole
+}
+
+// newLayer is a layer of an archive, which may be compressed already.
+func newLayer(files []byte) (v1.Layer, error) {
+	return tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil },
+		tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.DefaultCompression), tarball.WithCompressedCaching)
+}
+
+// archive holds all files of an image: the binary.
+func archive(name string, binary []byte) ([]byte, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o555, Size: int64(len(binary)), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
@@ -229,14 +336,13 @@ func (b builder) image(name, arch string, binary []byte) (v1.Image, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	layer, err := tarball.LayerFromOpener(
-		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil },
-		tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.DefaultCompression), tarball.WithCompressedCaching)
-	if err != nil {
-		return nil, err
-	}
+	return files.Bytes(), nil
+}
+
+// image is a layer as an image for one platform.
+func (b builder) image(name, arch string, layer v1.Layer) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
+	img, err := mutate.ConfigFile(img, &v1.ConfigFile{
 		OS: "linux", Architecture: arch,
 		Created: v1.Time{Time: b.created},
 		RootFS:  v1.RootFS{Type: "layers"},

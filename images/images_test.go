@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -268,7 +269,7 @@ func TestCommand(t *testing.T) {
 	})
 	t.Run("too large", func(t *testing.T) {
 		noise := make([]byte, maxPacked+1)
-		rand.NewChaCha8([32]byte{}).Read(noise)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // never fails
 		write(t, filepath.Join(source, "cmd", "stage", "noise"), string(noise))
 		write(t, filepath.Join(source, "cmd", "stage", "noise.go"), "package main\n\nimport _ \"embed\"\n\n//go:embed noise\nvar noise string\n\nfunc init() { println(noise[0]) }\n")
 		table, err := build("--push", prefix, "--tag", "large")
@@ -298,28 +299,134 @@ func TestCommand(t *testing.T) {
 	})
 }
 
-func TestTooLarge(t *testing.T) {
-	for _, c := range []struct {
-		name             string
-		unpacked, packed int64
-		want             string
+// A second build compiles and compresses what has changed and nothing else, and
+// says so. What it leaves is what a first build would, also where the earlier
+// layout was damaged.
+func TestOnlyWhatChanged(t *testing.T) {
+	source := standIn(t)
+	out := filepath.Join(source, "dist", "images")
+	build := func(t *testing.T, out, version string) string {
+		t.Helper()
+		var progress lockedBuffer
+		if err := run(t.Context(), []string{"--source", source, "--arch", runtime.GOARCH, "--out", out, "--version", version}, io.Discard, &progress); err != nil {
+			t.Fatal(err)
+		}
+		return progress.String()
+	}
+	build(t, out, "v1")
+
+	layer := func(t *testing.T) string {
+		t.Helper()
+		index, err := read(filepath.Join(out, "baleen"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := index.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := index.Image(manifest.Manifests[0].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := img.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(out, "baleen", "blobs", "sha256", layers.Layers[0].Digest.Hex)
+	}
+	edit := func(change func([]byte) []byte) func(*testing.T) {
+		return func(t *testing.T) {
+			t.Helper()
+			data, err := os.ReadFile(layer(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, layer(t), string(change(data)))
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		change  func(*testing.T)
+		version string
+		want    []string
 	}{
-		{"x", maxUnpacked, maxPacked, ""},
-		{tool, maxToolUnpacked, maxToolPacked, ""},
-		{tool, maxToolUnpacked + 1, maxToolPacked, "the image baleen for linux/amd64 is 56.01 MiB unpacked, and at most 56.00 MiB is allowed"},
-		{"x", maxUnpacked + 1, maxPacked, "the image x for linux/amd64 is 40.01 MiB unpacked, and at most 40.00 MiB is allowed"},
-		{"x", maxUnpacked, maxPacked + 1, "the image x for linux/amd64 is 14.01 MiB packed, and at most 14.00 MiB is allowed"},
+		{"nothing", func(*testing.T) {}, "v1", []string{"0 packages to compile", "unchanged baleen", "unchanged stage"}},
+		{"a label", func(*testing.T) {}, "v2", []string{"0 packages to compile", "packed baleen", "packed stage"}},
+		{"the source of one", func(t *testing.T) {
+			write(t, filepath.Join(source, "cmd", "stage", "more.go"), "package main\n\nfunc init() { println(1) }\n")
+		}, "v2", []string{"1 packages to compile", "unchanged baleen", "packed stage"}},
+		{"a layer that is not the same, and unpacks to the same", edit(func(data []byte) []byte {
+			data[9]++ // the system that it was packed on, which nobody reads
+			return data
+		}), "v2", []string{"packed baleen", "unchanged stage"}},
+		{"a layer that ends early", edit(func(data []byte) []byte { return data[:len(data)/2] }), "v2", []string{"packed baleen", "unchanged stage"}},
+		{"a layer that is gone", func(t *testing.T) {
+			if err := os.Remove(layer(t)); err != nil {
+				t.Fatal(err)
+			}
+		}, "v2", []string{"packed baleen", "unchanged stage"}},
+		{"an SBOM that is gone", func(t *testing.T) {
+			if err := os.Remove(filepath.Join(out, "baleen", "baleen."+runtime.GOARCH+".spdx.json")); err != nil {
+				t.Fatal(err)
+			}
+		}, "v2", []string{"unchanged baleen", "unchanged stage"}},
 	} {
-		got := ""
-		if err := tooLarge([]image{{name: c.name, platforms: []platform{{arch: "amd64", unpacked: c.unpacked, packed: c.packed}}}}); err != nil {
-			got = err.Error()
-		}
-		if got != c.want {
-			t.Errorf("%d and %d bytes: %q, not %q", c.unpacked, c.packed, got, c.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			test.change(t)
+			progress := build(t, out, test.version)
+			for _, line := range test.want {
+				if !strings.Contains(progress, line) {
+					t.Errorf("%q is not in the progress:\n%s", line, progress)
+				}
+			}
+			afresh := t.TempDir()
+			build(t, afresh, test.version)
+			sameFolders(t, afresh, out)
+		})
 	}
 }
 
+// lockedBuffer is written to by several goroutines.
+type lockedBuffer struct {
+	mutex sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.Buffer.Write(data)
+}
+
+// Each stage and the tool have limits of their own, unpacked and packed.
+func TestTooLarge(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		image            string
+		unpacked, packed int64
+		want             string
+	}{
+		{"a stage as large as allowed", "x", maxUnpacked, maxPacked, ""},
+		{"the tool as large as allowed", tool, maxToolUnpacked, maxToolPacked, ""},
+		{"the tool unpacked", tool, maxToolUnpacked + 1, maxToolPacked, "the image baleen for linux/amd64 is 56.01 MiB unpacked, and at most 56.00 MiB is allowed"},
+		{"a stage unpacked", "x", maxUnpacked + 1, maxPacked, "the image x for linux/amd64 is 40.01 MiB unpacked, and at most 40.00 MiB is allowed"},
+		{"a stage packed", "x", maxUnpacked, maxPacked + 1, "the image x for linux/amd64 is 14.01 MiB packed, and at most 14.00 MiB is allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			if err := tooLarge([]image{{name: test.image, platforms: []platform{{arch: "amd64", unpacked: test.unpacked, packed: test.packed}}}}); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("%d and %d bytes: %q, not %q", test.unpacked, test.packed, got, test.want)
+			}
+		})
+	}
+}
+
+// Plain HTTP, which shows credentials to everybody on the way, is spoken with
+// registries on this host and no others.
 func TestPlainHTTPStaysHere(t *testing.T) {
 	var asked []string
 	transport := encrypted{roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -332,24 +439,31 @@ func TestPlainHTTPStaysHere(t *testing.T) {
 		"http://registry.example.com/v2/": false, "http://10.0.0.1:5000/v2/": false, "http://registry.local/v2/": false,
 		"http://localhost.example.com:5000/v2/": false,
 	} {
-		asked = nil
-		r, err := http.NewRequest(http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		transport.RoundTrip(r)
-		if (len(asked) == 1) != allowed {
-			t.Errorf("%s: allowed %t, not %t", url, len(asked) == 1, allowed)
-		}
+		t.Run(url, func(t *testing.T) {
+			asked = nil
+			r, err := http.NewRequest(http.MethodGet, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := transport.RoundTrip(r); err == nil {
+				answer.Body.Close()
+				t.Error("there was an answer")
+			}
+			if (len(asked) == 1) != allowed {
+				t.Errorf("allowed %t, not %t", len(asked) == 1, allowed)
+			}
+		})
 	}
 	for registry, scheme := range map[string]string{"localhost": "http", "127.0.0.2:5000": "http", "[::1]:5000": "http", "registry.example.com": "https"} {
-		to, err := newTarget(registry+"/prefix", "x", "v1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := to.Scheme(); got != scheme {
-			t.Errorf("%s is spoken with %s, not %s", registry, got, scheme)
-		}
+		t.Run(registry, func(t *testing.T) {
+			to, err := newTarget(registry+"/prefix", "x", "v1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := to.Scheme(); got != scheme {
+				t.Errorf("it is spoken with %s, not %s", got, scheme)
+			}
+		})
 	}
 }
 
