@@ -147,14 +147,17 @@ func TestTrustRefuses(t *testing.T) {
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 	before := w.snapshot()
 	file := filepath.Join(t.TempDir(), "cert.pem")
-	for content, want := range map[string]string{
-		"":                        "holds no certificate in PEM form",
-		good + private:            "holds a private key, which must not leave its cluster",
-		good + good[:len(good)/2]: "cut off",
-		sealing(t, in2020) + sealing(t, in2020.AddDate(1, 0, 0)): "the certificate of eu-1 expired on 2021-01-01: give the one that its controller uses now",
+	for want, content := range map[string]string{
+		"holds no certificate in PEM form":                      "",
+		"holds a private key, which must not leave its cluster": good + private,
+		"cut off": good + good[:len(good)/2],
+		"the certificate of eu-1 expired on 2021-01-01: give the one that its controller uses now": sealing(t, in2020) + sealing(t, in2020.AddDate(1, 0, 0)),
 	} {
-		w.write(file, content)
-		w.fails(w.trust("eu-1", "--cert", file), want)
+		t.Run(want, func(t *testing.T) {
+			w := w.with(t)
+			w.write(file, content)
+			w.fails(w.trust("eu-1", "--cert", file), want)
+		})
 	}
 	w.write(file, good)
 	for want, args := range map[string][]string{
@@ -172,7 +175,7 @@ func TestTrustRefuses(t *testing.T) {
 		"is neither table nor json":          {"clusters", "list", "--platform", w.platform, "--output", "xml"},
 		"unknown command":                    {"clusters", "remove"},
 	} {
-		w.fails(args, want)
+		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
 	t.Setenv("KUBECONFIG", file+"x")
 	w.fails([]string{"clusters", "list"}, "no kubeconfig leads to the platform cluster")

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,9 +133,7 @@ func TestCredentialsAttention(t *testing.T) {
 		return func(w *world) {
 			object, err := w.folder().Get(w.Context(), platform.NatsUser, "team-a", "orders")
 			if err == nil {
-				for key, value := range patch {
-					object.Object[key] = value
-				}
+				maps.Copy(object.Object, patch)
 				_, err = w.folder().UpdateStatus(w.Context(), platform.NatsUser, object)
 			}
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,11 +46,13 @@ func TestDemo(t *testing.T) {
 		23: {"RotationRequested  Active", "FirstIssue         Retired"},
 		24: {"2 credentials of NatsUser team-a/orders are not revoked yet", "generation 2 publishes  refused", "DELETE /nats-users/… 204, 2 times"},
 	} {
-		for _, text := range want {
-			if !strings.Contains(chapters[i], text) {
-				t.Errorf("this chapter does not show %q:\n%s", text, chapters[i])
+		t.Run(fmt.Sprint("chapter ", i), func(t *testing.T) {
+			for _, text := range want {
+				if !strings.Contains(chapters[i], text) {
+					t.Errorf("it does not show %q:\n%s", text, chapters[i])
+				}
 			}
-		}
+		})
 	}
 	if strings.Contains(stdout, "\x1b") {
 		t.Error("there are colours where there is no terminal")

@@ -24,7 +24,7 @@ func TestFakecloud(t *testing.T) {
 	done := make(chan int)
 	go func() {
 		code := execute(ctx, []string{"fakecloud", "--platform", w.platform}, writer, &stderr)
-		writer.Close()
+		_ = writer.Close() // never fails
 		done <- code
 	}()
 	lines := make(chan string, 1000)
@@ -81,7 +81,9 @@ func TestFakecloud(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:80", "example.com:80"} {
-		w.fails([]string{"fakecloud", "--listen", address}, "is not on the loopback interface: the stand-in is for this machine alone")
+		t.Run(address, func(t *testing.T) {
+			w.with(t).fails([]string{"fakecloud", "--listen", address}, "is not on the loopback interface: the stand-in is for this machine alone")
+		})
 	}
 	w.fails([]string{"fakecloud", "--listen", "8080"}, "is not an address such as 127.0.0.1:8080")
 	w.fails([]string{"fakecloud", "--platform", filepath.Join(t.TempDir(), "none")}, "cannot be opened")

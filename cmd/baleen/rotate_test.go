@@ -178,7 +178,7 @@ func TestRotateRefuses(t *testing.T) {
 		"the platform folder":                                                                  {"rotate", "team-a/orders", "--platform", w.platform + "x"},
 		"unknown flag: --all":                                                                  w.rotate("team-a/orders", "--all"),
 	} {
-		w.fails(args, want)
+		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
 	if after := w.snapshot(); after != before {
 		t.Errorf("something was written: %s", after)

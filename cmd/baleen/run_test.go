@@ -83,6 +83,13 @@ spec: {path: %[1]s}
 	return w
 }
 
+// with is the same world for a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub := *w
+	sub.T = t
+	return &sub
+}
+
 func (w *world) write(name, content string) {
 	w.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -286,7 +293,7 @@ func TestRefused(t *testing.T) {
 		"no Promise of Baleen serves Widget.test.baleen.dev": {"run", w.request, "--platform", w.platform},
 		`no pipeline for the Promise "bogus"`:                {"stage", "bogus"},
 	} {
-		w.fails(args, want)
+		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
 	for content, want := range map[string]string{
 		"":                            "is not a Kubernetes object",
@@ -297,8 +304,11 @@ func TestRefused(t *testing.T) {
 		"a: 1\n---\nb: 1":             "holds several documents",
 		"kind: Widget\napiVersion: a": `the Promise widget serves test.baleen.dev/v1 Widget`,
 	} {
-		w.write(w.request, content)
-		w.fails(w.args(), want)
+		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
+			w := w.with(t)
+			w.write(w.request, content)
+			w.fails(w.args(), want)
+		})
 	}
 	w.write(w.request, "---\n# a comment\n---\napiVersion: test.baleen.dev/v1\nkind: Widget\nmetadata: {name: orders}\nspec: {}\n---\n")
 	w.prints(w.args(), "Delivered  nothing", "Message    Resource requested")

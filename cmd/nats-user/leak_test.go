@@ -304,35 +304,48 @@ func (h *hoard) brokenSecrets(request string) {
 	stranger, err := nkeys.CreateAccount()
 	h.must(err)
 	whole := map[string][]byte{"seed": h.nats.OperatorKey, "creds": h.nats.SystemCredentials}
-	for _, b := range []struct {
+	for _, test := range []struct {
+		name        string
 		secret, key string
 		value       []byte
 		account     string
 		user        string
 	}{
-		{"signing", "seed", h.nats.OperatorKey, "SecretInvalid", "AccountInvalid"},
-		{"signing", "seed", h.nats.SystemCredentials, "SecretInvalid", "AccountInvalid"},
-		{"signing", "seed", append(slices.Clone(h.nats.SigningKey), " # of commerce"...), "SecretInvalid", "AccountInvalid"},
-		{"signing", "seed", h.nats.SigningKey[:30], "SecretInvalid", "AccountInvalid"},
-		{"operator", "seed", h.nats.SigningKey, "SecretInvalid", "Delivered"},
-		{"operator", "seed", h.nats.SystemCredentials, "SecretInvalid", "Delivered"},
-		{"operator", "creds", h.nats.OperatorKey, "SecretInvalid", "Delivered"},
-		{"operator", "creds", h.nats.SystemCredentials[:200], "SecretInvalid", "Delivered"},
-		{"operator", "creds", h.credsOf(stranger), "SystemUserRefused", "Delivered"},
+		{"an operator's seed to sign with", "signing", "seed", h.nats.OperatorKey, "SecretInvalid", "AccountInvalid"},
+		{"credentials to sign with", "signing", "seed", h.nats.SystemCredentials, "SecretInvalid", "AccountInvalid"},
+		{"more than a seed", "signing", "seed", append(slices.Clone(h.nats.SigningKey), " # of commerce"...), "SecretInvalid", "AccountInvalid"},
+		{"less than a seed", "signing", "seed", h.nats.SigningKey[:30], "SecretInvalid", "AccountInvalid"},
+		{"an account's seed for the operator", "operator", "seed", h.nats.SigningKey, "SecretInvalid", "Delivered"},
+		{"credentials for the operator's seed", "operator", "seed", h.nats.SystemCredentials, "SecretInvalid", "Delivered"},
+		{"a seed for credentials", "operator", "creds", h.nats.OperatorKey, "SecretInvalid", "Delivered"},
+		{"less than credentials", "operator", "creds", h.nats.SystemCredentials[:200], "SecretInvalid", "Delivered"},
+		{"credentials of another account", "operator", "creds", h.credsOf(stranger), "SystemUserRefused", "Delivered"},
 	} {
-		h.keep("what was put into the Secret "+b.secret, string(b.value))
-		values := maps.Clone(whole)
-		if b.secret == "signing" {
-			values = map[string][]byte{}
-		}
-		values[b.key] = b.value
-		h.secret(b.secret, values)
-		h.wants(h.commerce(), b.account)
-		h.wants(request, b.user)
-		h.secret("signing", map[string][]byte{"seed": h.nats.SigningKey})
-		h.secret("operator", whole)
+		h.row(test.name, func() {
+			h.keep("what was put into the Secret "+test.secret, string(test.value))
+			values := maps.Clone(whole)
+			if test.secret == "signing" {
+				values = map[string][]byte{}
+			}
+			values[test.key] = test.value
+			h.secret(test.secret, values)
+			h.wants(h.commerce(), test.account)
+			h.wants(request, test.user)
+			h.secret("signing", map[string][]byte{"seed": h.nats.SigningKey})
+			h.secret("operator", whole)
+		})
 	}
 	h.wants(h.commerce(), "Verified")
+}
+
+// row makes one row of a table a subtest, in the same folder.
+func (h *hoard) row(name string, do func()) {
+	h.Run(name, func(t *testing.T) {
+		whole := h.T
+		defer func() { h.T = whole }()
+		h.T = t
+		do()
+	})
 }
 
 // credsOf makes credentials that are signed by some account.
@@ -413,18 +426,20 @@ func TestLeaksAreFound(t *testing.T) {
 			"in base64 within a Work": work("a: " + base64.StdEncoding.EncodeToString([]byte(secret))),
 		}
 		for i, way := range slices.Sorted(maps.Keys(ways)) {
-			h.texts, h.left = map[string]string{}, nil
-			file := places[i%len(places)]
-			path := filepath.Join(h.dir, file)
-			h.must(os.MkdirAll(filepath.Dir(path), 0o755))
-			h.must(os.WriteFile(path, []byte("a: "+ways[way]+"\n"), 0o600))
-			if h.collect(); !found() {
-				t.Errorf("%s is not found %s in %s", what, way, file)
-			}
-			if len(h.left) == 0 && file == "empty/core" {
-				t.Errorf("%s is not noticed", file)
-			}
-			h.must(os.Remove(path))
+			h.row(what+" "+way, func() {
+				h.texts, h.left = map[string]string{}, nil
+				file := places[i%len(places)]
+				path := filepath.Join(h.dir, file)
+				h.must(os.MkdirAll(filepath.Dir(path), 0o755))
+				h.must(os.WriteFile(path, []byte("a: "+ways[way]+"\n"), 0o600))
+				if h.collect(); !found() {
+					h.Errorf("%s is not found %s in %s", what, way, file)
+				}
+				if len(h.left) == 0 && file == "empty/core" {
+					h.Errorf("%s is not noticed", file)
+				}
+				h.must(os.Remove(path))
+			})
 		}
 		if what == "the credentials" {
 			continue // have several lines, which an error does not keep
@@ -434,18 +449,20 @@ func TestLeaksAreFound(t *testing.T) {
 			"arguments and environment: an argument": func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, secret) },
 			"what a stage said: the action":          func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "KRATIX_WORKFLOW_ACTION="+secret) },
 		} {
-			h.texts = map[string]string{}
-			cmd := h.command("nats-user")
-			prepare(cmd)
-			var said bytes.Buffer
-			cmd.Stderr = &said
-			h.must(cmd.Start())
-			h.wait(cmd, &said)
-			place, _, _ := strings.Cut(name, ":")
-			maps.DeleteFunc(h.texts, func(_, where string) bool { return where != place })
-			if !found() {
-				t.Errorf("%s is not found in %s", what, name)
-			}
+			h.row(what+" in "+name, func() {
+				h.texts = map[string]string{}
+				cmd := h.command("nats-user")
+				prepare(cmd)
+				var said bytes.Buffer
+				cmd.Stderr = &said
+				h.must(cmd.Start())
+				h.wait(cmd, &said)
+				place, _, _ := strings.Cut(name, ":")
+				maps.DeleteFunc(h.texts, func(_, where string) bool { return where != place })
+				if !found() {
+					h.Errorf("%s is not found in %s", what, name)
+				}
+			})
 		}
 	}
 }
