@@ -406,7 +406,7 @@ func TestOversizedWaiter(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := apiaggregatortarget.Pipeline.Configure(ctx, &workflow.Run{
-			Promise: "api-aggregator-target", Request: o, Platform: client, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Promise: "api-aggregator-target", Request: o, Platform: client, Now: now, Log: slog.New(slog.DiscardHandler),
 			Identity: identity.Request{Kind: "ApiAggregatorTarget", Namespace: o.GetNamespace(), Name: o.GetName()},
 		})
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -185,9 +186,7 @@ func schemaOf(t reflect.Type) *spec.Schema {
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && name != "-" && len(field.Index) == 1 {
 			object.Properties[name] = *schemaOf(field.Type)
 		} else if field.Anonymous {
-			for inner, s := range schemaOf(field.Type).Properties {
-				object.Properties[inner] = s
-			}
+			maps.Copy(object.Properties, schemaOf(field.Type).Properties)
 		}
 	}
 	return object

@@ -309,7 +309,7 @@ func (w *world) run(action kratix.Action, request string) (kratix.Result, error)
 func (w *world) command(promise string, env ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(w.binaries, promise))
 	cmd.Dir = filepath.Join(w.dir, "empty")
-	cmd.Env = append(env, "HOME="+cmd.Dir, "TMPDIR="+cmd.Dir, "BALEEN_PLATFORM_DIR="+filepath.Join(w.dir, "platform"),
+	cmd.Env = append(slices.Clip(env), "HOME="+cmd.Dir, "TMPDIR="+cmd.Dir, "BALEEN_PLATFORM_DIR="+filepath.Join(w.dir, "platform"),
 		"BALEEN_KRATIX_DIR="+filepath.Join(w.dir, "kratix"), "BALEEN_NOW="+w.now.Format(time.RFC3339))
 	if w.log != "" {
 		cmd.Env = append(cmd.Env, "BALEEN_LOG="+w.log)

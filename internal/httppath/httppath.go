@@ -85,7 +85,7 @@ func Parse(raw string) (Path, error) {
 		}
 	}
 	// Checked on the decoded form too, where %2e%2e has become two dots.
-	for _, s := range strings.Split(strings.TrimPrefix(p.Key, "/"), "/") {
+	for s := range strings.SplitSeq(strings.TrimPrefix(p.Key, "/"), "/") {
 		switch {
 		case s == "." || s == "..":
 			return fail("contains the segment %q: write the path it leads to", s)

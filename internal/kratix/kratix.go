@@ -43,6 +43,7 @@ const (
 // Action is what a workflow does for a request.
 type Action string
 
+// The actions are the two workflows of a Promise.
 const (
 	Configure Action = "configure"
 	Delete    Action = "delete"

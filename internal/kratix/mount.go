@@ -49,7 +49,8 @@ func (m Mount) foreign() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, statErr := os.Lstat(m.path(inputDir, objectFile))
+	_, err = os.Lstat(m.path(inputDir, objectFile))
+	used := err == nil // by a former run
 	for _, e := range entries {
 		if !e.IsDir() || !slices.Contains([]string{inputDir, outputDir, metadataDir, destinationsDir}, e.Name()) {
 			return e.Name(), nil
@@ -59,7 +60,7 @@ func (m Mount) foreign() (string, error) {
 			return "", err
 		}
 		for _, i := range inside {
-			if statErr != nil || e.Name() == inputDir && i.Name() != objectFile {
+			if !used || e.Name() == inputDir && i.Name() != objectFile {
 				return filepath.Join(e.Name(), i.Name()), nil
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -91,7 +92,7 @@ func mergeStatus(existing, incoming map[string]any) map[string]any {
 			continue
 		}
 		var conditions []any
-		for _, c := range append(old[:len(old):len(old)], added...) {
+		for _, c := range append(slices.Clip(old), added...) {
 			if condition, ok := c.(map[string]any); ok && isString(condition["type"]) {
 				conditions = setCondition(conditions, condition)
 			}

@@ -345,7 +345,8 @@ func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, er
 	return all, nil
 }
 
-// ErrConflict: somebody else has changed the ledger. Read it again, decide again.
+// ErrConflict means that somebody else has changed the ledger. Read it again,
+// decide again.
 var ErrConflict = errors.New("the ledger was changed by another run: it is decided anew")
 
 // Save stores a ledger that has changed since it was read; for one that has not

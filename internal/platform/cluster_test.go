@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -141,9 +142,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
 		return
 	}
-	for key, values := range answer.Header() {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
 }
@@ -199,7 +198,7 @@ func TestRetryWhileTheServerIsAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			go back.Serve(listener)
+			go func() { _ = back.Serve(listener) }() // until it is closed
 		}
 		return nil
 	}

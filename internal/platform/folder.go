@@ -503,7 +503,7 @@ func (f *Folder) lock() (unlock func(), err error) {
 		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err == nil {
 			return func() { file.Close() }, nil
 		}
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			err = nil
 		}
 	}

@@ -245,9 +245,9 @@ func (s *Scenario) stage(promise string, env []string) (code int, said string) {
 		s.must(os.Setenv(key, value))
 		defer func() { // not at the test's end: a later run may have other variables
 			if had {
-				os.Setenv(key, was)
+				s.must(os.Setenv(key, was))
 			} else {
-				os.Unsetenv(key)
+				s.must(os.Unsetenv(key))
 			}
 		}()
 	}

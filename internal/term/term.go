@@ -16,6 +16,7 @@ import (
 // Style is how a text looks on a terminal.
 type Style string
 
+// The styles are those that a terminal of any colours shows.
 const (
 	Plain  Style = ""
 	Bold   Style = "1"

@@ -245,8 +245,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
 	}
-	var halt *stop
-	if errors.As(err, &halt) {
+	if _, ok := errors.AsType[*stop](err); ok {
 		return err
 	}
 	if err != nil {
@@ -408,8 +407,7 @@ func (m mount) clear() error {
 func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 	file := filepath.Join(m.dir, "input", "object.yaml")
 	resource, err := m.ReadResourceInput()
-	var unreadable *fs.PathError
-	if errors.As(err, &unreadable) {
+	if unreadable, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("the request cannot be read: %w", unreadable)
 	}
 	var object unstructured.Unstructured

@@ -241,7 +241,7 @@ func TestUnreadableRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for cut := range len(whole) {
+	for cut := range whole {
 		b.write("input/object.yaml", string(whole[:cut]))
 		if err := b.run(); err == nil {
 			if good++; !maps.Equal(b.written(), want) {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -81,7 +80,7 @@ func limited(p *path, _ *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) (v1a
 	if terms.MaxBody != "" && asked.Bytes() > terms.MaxBody.Bytes() {
 		return v1alpha1.BodyLimitAboveMaximum, fmt.Sprintf("maxRequestBodySize %s is above the aggregator's maximum of %s: ask for less, or ask the aggregator's owner for more", asked, terms.MaxBody)
 	}
-	limit, err := gateway.BodyLimit(terms.Implementation, field.Size(cmp.Or(asked, terms.DefaultBody)))
+	limit, err := gateway.BodyLimit(terms.Implementation, cmp.Or(asked, terms.DefaultBody))
 	if err != nil {
 		return v1alpha1.UnsupportedByImplementation, err.Error()
 	}

@@ -81,8 +81,7 @@ func (f *finding) fail(reason string, err error) { f.reason, f.err = reason, err
 // its revocations.
 func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 	system, err := w.servers.Open(w.system)
-	var refused *natsys.RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*natsys.RefusedError](err); ok {
 		f.fail("SystemUserRefused", fmt.Errorf("the servers refuse the credentials of the system account in the Secret %s: replace them: %w", w.account.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err))
 		return
 	}

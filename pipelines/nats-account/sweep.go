@@ -170,7 +170,7 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 				ledgers = append(ledgers, now)
 			}
 		}
-		w.ledgers = append(ledgers, found.reading.orphans(w)...)
+		w.ledgers = slices.Concat(ledgers, found.reading.orphans(w))
 	}
 	for i, l := range w.ledgers {
 		for range 10 { // others write at the same time, and what was revoked is

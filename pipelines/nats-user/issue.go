@@ -151,7 +151,7 @@ func sayCutOff(l *ledger.Ledger, refused error) error {
 // issue makes a generation for each cluster that has a reason. Its intent is
 // committed before, and its ciphertext after.
 func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster) error {
-	renew(run, w, l, clusters)
+	renew(run, l, clusters)
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
 		if clusters[name].reason != "" {
@@ -199,7 +199,7 @@ func postpone(clusters map[string]*cluster, names []string, why error) {
 
 // renew writes down when each cluster's next generation is due: the spec may have
 // moved that.
-func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) {
+func renew(run *workflow.Run, l *ledger.Ledger, clusters map[string]*cluster) {
 	for name, c := range clusters {
 		if current := l.Current(name); current != nil {
 			current.Renews = credential.RenewAt(run.Identity, *current, c.want.RenewBefore)
@@ -214,8 +214,7 @@ func renew(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cl
 func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
 	name := want.Destination
 	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
-	var large *jwt.TooLargeError
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*jwt.TooLargeError](err); ok {
 		return 0, workflow.Fail("GrantTooLarge", err)
 	}
 	if err != nil {

@@ -232,7 +232,7 @@ func (b *users) issue(dir string, clusters int, stage func(*exec.Cmd) error) (kr
 	}
 	return configure(filepath.Join(dir, "kratix"), request("orders", nil), client, clusters, func(env []string) error {
 		c := exec.Command(userStage)
-		c.Env = append(env, "BALEEN_PLATFORM_DIR="+folder)
+		c.Env = append(slices.Clip(env), "BALEEN_PLATFORM_DIR="+folder)
 		return stage(c)
 	})
 }

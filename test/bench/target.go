@@ -108,7 +108,7 @@ func (b *setup) prepare() error {
 		Version: kratix.H, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
 		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
 		Stage: func(_ context.Context, env []string) error {
-			b.env = append(env, "BALEEN_PLATFORM_DIR="+platformDir, "BALEEN_KRATIX_DIR="+b.out())
+			b.env = append(slices.Clip(env), "BALEEN_PLATFORM_DIR="+platformDir, "BALEEN_KRATIX_DIR="+b.out())
 			_, err := b.configure()
 			return err
 		},

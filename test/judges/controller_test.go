@@ -49,7 +49,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	// The fake of their client does not know how to begin a watch with a list.
 	featuretesting.SetFeatureDuringTest(t, features.WatchListClient, false)
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // the controller's
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the controller's
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,6 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	c := config{
 		token: os.Getenv("SYNADIA_TOKEN"), account: os.Getenv("SYNADIA_ACCOUNT"), group: os.Getenv("SYNADIA_GROUP"),
 		url: strings.TrimRight(cmp.Or(os.Getenv("SYNADIA_URL"), "https://cloud.synadia.com"), "/"), nats: os.Getenv("SYNADIA_NATS"), patience: 15 * time.Second,
@@ -42,6 +40,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "live: set SYNADIA_TOKEN, and SYNADIA_ACCOUNT to the id of an account that nothing depends on; SYNADIA_URL, SYNADIA_GROUP and SYNADIA_NATS (a server's URL) have defaults")
 		os.Exit(2)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	answers, err := ask(ctx, c)
 	var rows [][]term.Cell
 	if len(answers) > 0 {

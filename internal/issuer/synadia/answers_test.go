@@ -365,7 +365,7 @@ func TestRetire(t *testing.T) {
 func (w *world) delete(id string) {
 	w.Helper()
 	answer := httptest.NewRecorder()
-	r := httptest.NewRequest("DELETE", "/api/core/beta/nats-users/"+id, nil)
+	r := httptest.NewRequest(http.MethodDelete, "/api/core/beta/nats-users/"+id, nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	if w.ServeHTTP(answer, r); answer.Code != http.StatusNoContent {
 		w.Fatal(answer)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 
 // Transport carries the requests. It goes by HTTPS_PROXY and NO_PROXY, and trusts
 // the authorities in SSL_CERT_FILE in place of the usual ones.
-var Transport http.RoundTripper = http.DefaultTransport
+var Transport = http.DefaultTransport
 
 const (
 	// perCall bounds one request with its answer.
@@ -86,12 +87,7 @@ func IsStatus(err error, statuses ...int) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	for _, s := range statuses {
-		if e.Status == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(statuses, e.Status)
 }
 
 // call makes a request until it is answered, for one that may be made again. What

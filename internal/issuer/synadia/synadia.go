@@ -99,7 +99,7 @@ func complete(file string) bool {
 // before it tries again.
 func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, expires time.Time) (*syncp.NatsUserViewResponse, error) {
 	asked := syncp.NatsUserCreateRequest{
-		Name: name, SkGroupId: i.Group, JwtExpiresInSecs: syncp.Ptr(int64(math.Ceil(expires.Sub(i.Now).Seconds()))), JwtSettings: &syncp.NatsCreateUserJwtSettings{},
+		Name: name, SkGroupId: i.Group, JwtExpiresInSecs: new(int64(math.Ceil(expires.Sub(i.Now).Seconds()))), JwtSettings: &syncp.NatsCreateUserJwtSettings{},
 	}
 	if err := convert(jwt.User(grant), asked.JwtSettings); err != nil {
 		return nil, err

@@ -290,7 +290,7 @@ func gitAway(s *story) {
 	if err := os.WriteFile(world.Away, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(world.Away)
+	defer func() { _ = os.Remove(world.Away) }()
 	rotate(t, "team-a/patient")
 	for range 3 {
 		time.Sleep(6 * time.Second)

@@ -169,7 +169,9 @@ func TestSecretsAreFound(t *testing.T) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	fmt.Fprint(w, "SU", strings.Repeat("A", 56))
-	w.Close()
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if !seedForm.Match(unpacked(fmt.Sprintf(`{"content": %q}`, base64.StdEncoding.EncodeToString(b.Bytes())))) {
 		t.Error("a seed in a Work is not found")
 	}

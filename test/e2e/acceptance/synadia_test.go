@@ -93,7 +93,7 @@ func cloudUsers(t testing.TB, prefix string) (names []string) {
 	authorities.AppendCertsFromPEM([]byte(world.Synadia.Authorities))
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}}}
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), "GET", world.Synadia.URL+"/api/core/beta/accounts/"+world.Synadia.AccountID+"/nats-users", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, world.Synadia.URL+"/api/core/beta/accounts/"+world.Synadia.AccountID+"/nats-users", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@
 package machine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,7 +103,7 @@ func startTime(pid int) (string, error) {
 		return "", err
 	}
 	// The command's name is in parentheses and may contain anything.
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 20 || fields[0] == "Z" {
 		return "", errors.New("it has ended")
 	}

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -31,7 +30,7 @@ func (p *Platform) startNATS() error {
 		return err
 	}
 	known, err := json.Marshal(NATS{
-		URL: fmt.Sprintf("nats://%s:4222", natsAddress), OperatorKey: system.OperatorKey, SystemCredentials: system.SystemCredentials,
+		URL: "nats://" + natsAddress + ":4222", OperatorKey: system.OperatorKey, SystemCredentials: system.SystemCredentials,
 		AccountID: system.AccountID, SigningKey: system.SigningKey,
 	})
 	if err != nil {

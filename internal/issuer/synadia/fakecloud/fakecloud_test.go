@@ -84,8 +84,7 @@ func (w *world) must(err error) {
 
 // status is that of an error of the SDK, 0 if it is none of the control plane.
 func status(err error) int {
-	var answered *syncp.GenericOpenAPIError
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*syncp.GenericOpenAPIError](err); ok {
 		return answered.Code()
 	}
 	return 0
@@ -131,7 +130,7 @@ func within[T any](t *testing.T, c <-chan T, what string) (got T) {
 func TestLifeOfAUser(t *testing.T) {
 	w := start(t, fakecloud.Options{})
 	user := w.mustCreate(syncp.NatsUserCreateRequest{
-		Name: "orders", JwtExpiresInSecs: syncp.Ptr(int64(3600)),
+		Name: "orders", JwtExpiresInSecs: new(int64(3600)),
 		JwtSettings: &syncp.NatsCreateUserJwtSettings{
 			Permissions: syncp.Permissions{
 				Pub:  &syncp.Permission{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}},
@@ -140,10 +139,10 @@ func TestLifeOfAUser(t *testing.T) {
 			},
 			UserLimits: syncp.UserLimits{
 				Src:           []string{"127.0.0.0/8"},
-				Times:         []syncp.TimeRange{{Start: syncp.Ptr("00:00:00"), End: syncp.Ptr("23:59:59")}},
-				TimesLocation: syncp.Ptr("Europe/Berlin"),
+				Times:         []syncp.TimeRange{{Start: new("00:00:00"), End: new("23:59:59")}},
+				TimesLocation: new("Europe/Berlin"),
 			},
-			AllowedConnectionTypes: []string{"STANDARD"}, Subs: syncp.Ptr(int64(5)), Payload: syncp.Ptr(int64(1024)),
+			AllowedConnectionTypes: []string{"STANDARD"}, Subs: new(int64(5)), Payload: new(int64(1024)),
 			Tags: []string{"cluster:eu-1"},
 		},
 	})
@@ -316,7 +315,7 @@ func TestRevocations(t *testing.T) {
 
 func TestIssuances(t *testing.T) {
 	w := start(t, fakecloud.Options{})
-	user := w.mustCreate(syncp.NatsUserCreateRequest{Name: "a", JwtExpiresInSecs: syncp.Ptr(int64(60))})
+	user := w.mustCreate(syncp.NatsUserCreateRequest{Name: "a", JwtExpiresInSecs: new(int64(60))})
 	one, err := w.creds(user.Id)
 	w.must(err)
 	time.Sleep(1100 * time.Millisecond) // what is issued within a second is the same
@@ -368,7 +367,7 @@ func TestGroups(t *testing.T) {
 		{"without a seed", add(fakecloud.Group{Name: "m", MissingSeed: true}), nil, http.StatusBadRequest},
 		{"of nobody", "nobody", nil, http.StatusBadRequest},
 		{"scoped", scoped, settings(syncp.NatsCreateUserJwtSettings{Tags: []string{"team:a"}}), 0},
-		{"scoped, with settings", scoped, settings(syncp.NatsCreateUserJwtSettings{Subs: syncp.Ptr(int64(1))}), http.StatusBadRequest},
+		{"scoped, with settings", scoped, settings(syncp.NatsCreateUserJwtSettings{Subs: new(int64(1))}), http.StatusBadRequest},
 		{"with a wrong setting", w.Group, settings(syncp.NatsCreateUserJwtSettings{UserLimits: syncp.UserLimits{Src: []string{"no"}}}), http.StatusBadRequest},
 	}
 	for _, test := range tests {
@@ -457,7 +456,7 @@ func TestFaults(t *testing.T) {
 				if made := len(w.Users(w.Account)) - before; made != test.users {
 					t.Errorf("%d users were made, want %d", made, test.users)
 				}
-				if log := w.Requests(); len(log) != 1 || log[0].Method != "POST" || log[0].Path != "/accounts/"+w.Account+"/nats-users" {
+				if log := w.Requests(); len(log) != 1 || log[0].Method != http.MethodPost || log[0].Path != "/accounts/"+w.Account+"/nats-users" {
 					t.Errorf("the log is %v", log)
 				}
 			})
@@ -501,7 +500,7 @@ func TestWithinABubbleOfTime(t *testing.T) {
 		config.HTTPClient = &http.Client{Timeout: time.Minute, Transport: fakecloud.Transport(w.Cloud)}
 		w.client = syncp.NewAPIClient(config)
 
-		user := w.mustCreate(syncp.NatsUserCreateRequest{Name: "a", JwtExpiresInSecs: syncp.Ptr(int64(30 * 24 * 3600))})
+		user := w.mustCreate(syncp.NatsUserCreateRequest{Name: "a", JwtExpiresInSecs: new(int64(30 * 24 * 3600))})
 		connect := func(creds string) error {
 			return w.nats.While(func() error {
 				conn, err := w.connect(creds)

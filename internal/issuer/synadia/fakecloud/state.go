@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -315,9 +316,7 @@ func (c *Cloud) Revocations(accountID string) map[string]int64 {
 	defer c.mutex.Unlock()
 	list := map[string]int64{}
 	if a, err := c.account(accountID); err == nil {
-		for key, before := range a.claims.Revocations {
-			list[key] = before
-		}
+		maps.Copy(list, a.claims.Revocations)
 	}
 	return list
 }

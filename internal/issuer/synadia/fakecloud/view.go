@@ -34,7 +34,7 @@ func (s *system) view() syncp.SystemViewResponse {
 
 func (c *Cloud) systemInfo(s *system) syncp.SystemInfo {
 	return syncp.SystemInfo{
-		Id: s.id, Name: s.name, IsTenant: true, ServerUrls: syncp.Ptr(c.options.NATS.URL()),
+		Id: s.id, Name: s.name, IsTenant: true, ServerUrls: new(c.options.NATS.URL()),
 		ConnectionType: syncp.SYSTEMCONNECTIONTYPE_DIRECT, State: syncp.SYSTEMSTATE_CONNECTED,
 	}
 }

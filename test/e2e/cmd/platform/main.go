@@ -59,10 +59,10 @@ func main() {
 		&cobra.Command{Use: "run", Hidden: true, RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), *dir) }},
 	)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := root.ExecuteContext(ctx); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+	err := root.ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			os.Exit(exit.ExitCode())
 		}
 		fmt.Fprintln(os.Stderr, "platform:", err)

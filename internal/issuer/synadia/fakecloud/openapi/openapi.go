@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -63,9 +64,7 @@ func Validate(t testing.TB, handler http.Handler) http.Handler {
 
 // pass hands on what was answered so far.
 func pass(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header())
 	if answer.Body.Len() == 0 && answer.Code == http.StatusOK && len(answer.Header()) == 0 {
 		return // nothing was written
 	}
