@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -47,5 +48,18 @@ func TestDeletionEndsConfigureFirst(t *testing.T) {
 				t.Errorf("afterwards the ledger has the tombstone %v and %+v", l.Tombstone, l.Rows)
 			}
 		})
+	}
+}
+
+// A deletion ends what is delivered also where the ledger was lost: the last output
+// says what that is.
+func TestDeletionWithoutALedger(t *testing.T) {
+	run := newRun(t)
+	run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, active(1, "U1", "FirstIssue"))}}
+	if err := remove(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" || l.Rows[0].State != ledger.Retired {
+		t.Errorf("the ledger has %+v", l.Rows)
 	}
 }

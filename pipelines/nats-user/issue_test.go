@@ -1,9 +1,14 @@
 package natsuser
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
@@ -58,4 +63,78 @@ func erase(t *testing.T, client platform.Client) {
 	if err := client.Delete(t.Context(), platform.NatsUser, "team-a", "orders", platform.Preconditions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// watched is an issuer that looks at the ledger when it is to issue, and refuses.
+type watched struct {
+	issuer.Issuer
+	look func()
+}
+
+func (watched) Propose(name string) (issuer.Identity, error) {
+	return issuer.Identity{Name: name, User: "U1"}, nil
+}
+
+func (w watched) Issue(context.Context, issuer.Identity, issuer.Grant, time.Time) (issuer.Credential, error) {
+	w.look()
+	return issuer.Credential{}, errors.New("refused")
+}
+
+// An identity is written down before it is made: a run that is killed in between
+// leaves nobody with a key that no ledger knows.
+func TestIntentComesFirst(t *testing.T) {
+	run, w := newRun(t), delivering()
+	looked := false
+	w.account.Issuer = watched{look: func() {
+		looked = true
+		l := edit(t, run.Platform, func(*ledger.Ledger) {})
+		if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Intended || r.User != "U1" {
+			t.Errorf("the ledger has %+v", l.Rows)
+		}
+	}}
+	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "FirstIssue"}}
+	err := issueBatch(t.Context(), run, w, ledger.Book{Client: run.Platform}, &ledger.Ledger{Request: orders}, clusters, []string{"eu-1"})
+	if !looked || err == nil || err.Error() != "refused" {
+		t.Errorf("it was asked to issue: %t, and says %v", looked, err)
+	}
+}
+
+// A request that is refused still lets go of what was superseded, when its time has
+// come, and writes down again what is delivered and in no ledger.
+func TestRemember(t *testing.T) {
+	refused := errors.New("refused")
+	first, second := active(1, "U1", "FirstIssue"), active(2, "U2", "RotationRequested")
+	for _, test := range []struct {
+		name    string
+		written time.Duration // ago
+		former  ledger.State
+	}{
+		{"during the overlap", 23 * time.Hour, ledger.Active},
+		{"after the overlap", 24 * time.Hour, ledger.Retiring},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run, w := newRun(t), delivering()
+			w.user.Spec.Credentials.Overlap = "24h"
+			edit(t, run.Platform, func(l *ledger.Ledger) {
+				l.Rows = []ledger.Row{first, second}
+				l.Rows[1].Written = now.Add(-test.written)
+			})
+			if err := remember(t.Context(), run, w, refused); !errors.Is(err, refused) {
+				t.Error(err)
+			}
+			if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Row("eu-1", 1).State != test.former || l.Row("eu-1", 2).State != ledger.Active {
+				t.Errorf("the ledger has %+v", l.Rows)
+			}
+		})
+	}
+	t.Run("the ledger is lost", func(t *testing.T) {
+		run := newRun(t)
+		run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, first)}}
+		if err := remember(t.Context(), run, world{}, refused); !errors.Is(err, refused) {
+			t.Error(err)
+		}
+		if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" {
+			t.Errorf("the ledger has %+v", l.Rows)
+		}
+	})
 }

@@ -73,3 +73,35 @@ func TestSettleKeepsWhatIsDelivered(t *testing.T) {
 		}
 	}
 }
+
+// A rotation that is taken back, or a bundle of certificates that cannot be read, is no
+// reason for another credential. The bundle here is one, so that whoever needs another
+// is told that it cannot be sealed.
+func TestSurveyKeeps(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*ledger.Row)
+		asked  string // to rotate
+		wants  bool
+	}{
+		{"nothing has changed", func(*ledger.Row) {}, "", false},
+		{"a rotation was carried out", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "1", false},
+		{"a rotation is taken back", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "", false},
+		{"another rotation", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "2", true},
+		{"something else is granted", func(r *ledger.Row) { r.Basis.Grant = "other" }, "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := delivering()
+			row := active(1, "U1", "FirstIssue")
+			row.Basis = want(w, "eu-1").Basis
+			test.change(&row)
+			w.user.Spec.Credentials.Rotate = test.asked
+			w.bundles = map[string]string{"eu-1": "unreadable"}
+			held := map[claim.Thing]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
+			c := survey(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, held)["eu-1"]
+			if wants := c.problemReason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
+				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem)
+			}
+		})
+	}
+}
