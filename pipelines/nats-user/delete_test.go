@@ -3,7 +3,11 @@ package natsuser
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -61,5 +65,47 @@ func TestDeletionWithoutALedger(t *testing.T) {
 	}
 	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" || l.Rows[0].State != ledger.Retired {
 		t.Errorf("the ledger has %+v", l.Rows)
+	}
+}
+
+// A deletion waits for its account to revoke, and fails if that does not; an account
+// without an operator's key can not, and is not waited for.
+func TestDeletionWaitsForWhoCanRevoke(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		operator bool
+		state    ledger.State
+	}{{"with an operator's key", true, ledger.Retiring}, {"without one", false, ledger.Retired}} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				run := newRun(t)
+				run.Request.Object["spec"] = map[string]any{"deletionPolicy": "Revoke"}
+				jwt := map[string]any{
+					"accountID":  "AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27",
+					"signingKey": map[string]any{"secretRef": map[string]any{"name": "signing"}}, "servers": []any{"nats://nats.example.com"},
+				}
+				if test.operator {
+					of := map[string]any{"name": "operator"}
+					jwt["operator"] = map[string]any{"signingKeySecretRef": of, "systemCredentialsSecretRef": of}
+				}
+				commerce := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+					"provider": "jwt", "jwt": jwt, "policy": map[string]any{"namespaces": []any{"team-a"}},
+				}}}
+				commerce.SetGroupVersionKind(platform.NatsAccount.GroupVersionKind)
+				commerce.SetNamespace(account.Namespace)
+				commerce.SetName("commerce")
+				if _, err := run.Platform.Create(t.Context(), platform.NatsAccount, commerce); err != nil {
+					t.Fatal(err)
+				}
+				edit(t, run.Platform, func(l *ledger.Ledger) { l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")} })
+				err := remove(t.Context(), run)
+				if waited := err != nil && strings.Contains(err.Error(), "1 credentials of NatsUser team-a/orders are not revoked yet"); waited != test.operator || !waited && err != nil {
+					t.Errorf("it says %v", err)
+				}
+				if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Rows[0].State != test.state || l.Tombstone.Done == test.operator {
+					t.Errorf("the ledger has %+v, done: %t", l.Rows, l.Tombstone.Done)
+				}
+			})
+		})
 	}
 }
