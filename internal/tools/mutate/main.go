@@ -24,6 +24,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -46,6 +47,8 @@ type options struct {
 	// only what was not killed then is tried.
 	hints *report
 	left  bool
+	// cache is the folder for what was found out about tests.
+	cache string
 	// leastTime is what tests get at least before they are said to loop.
 	leastTime time.Duration
 	progress  io.Writer
@@ -71,6 +74,11 @@ func main() {
 	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "so many mutants at a time")
 	flag.Parse()
 	o.targets, o.tests = flag.Args(), strings.FieldsFunc(*tests, func(r rune) bool { return r == ',' })
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		folder = os.TempDir()
+	}
+	o.cache = filepath.Join(folder, "baleen-mutate")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := start(ctx, o, *pattern, *hints, *output, *list); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 func tinyOptions(t *testing.T) options {
-	return options{root: "testdata/tiny", targets: []string{"."}, pattern: regexp.MustCompile(""), budget: time.Minute, parallel: 2, progress: t.Output()}
+	return options{root: "testdata/tiny", targets: []string{"."}, pattern: regexp.MustCompile(""), budget: time.Minute, parallel: 2, cache: t.TempDir(), progress: t.Output()}
 }
 
 // A mutant that a test fails for is killed by that test, a loop without an end by the
@@ -54,6 +54,26 @@ func TestFates(t *testing.T) {
 		t.Error("the helper was left in the module")
 	}
 	wantReport(t, r)
+	wantTrace(t, o)
+}
+
+// What a test has a case for is found out once, until the test is another.
+func wantTrace(t *testing.T, o options) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(o.cache, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("kept are %v, %v", files, err)
+	}
+	// The second shift differs where the loop ends, and the first nowhere.
+	var names []string
+	for _, u := range new(binary).read(files[0]) {
+		if u.cases[2] || u.cases[4] {
+			names = append(names, u.name)
+		}
+	}
+	if !slices.Equal(names, []string{"TestCount"}) {
+		t.Errorf("a shift makes a difference in %v", names)
+	}
 }
 
 // The table counts fates, and below it are those that nobody noticed, with what
@@ -146,8 +166,8 @@ func TestGeneratedFilesAreLeftOut(t *testing.T) {
 	}
 }
 
-// The quick tests come first, each process takes about twice as long as the one
-// before, and who killed a mutant of the same function is tried before all others.
+// The quick tests come first, another test before more subtests of one, each process
+// takes about twice as long as the one before, and who killed a mutant of the same function is tried before all others.
 func TestOrder(t *testing.T) {
 	own, other := &binary{pkg: "own"}, &binary{pkg: "other"}
 	test := func(b *binary, name string, took time.Duration) *unit {
@@ -173,6 +193,10 @@ func TestOrder(t *testing.T) {
 	trial := newTrial(o, nil, units, "")
 	if got, left := order(trial); got != "A B | C | Slow | Quick | " || left != 1 {
 		t.Errorf("%s with %d left out", got, left)
+	}
+	alike := newTrial(o, nil, []*unit{test(own, "T/a", time.Second), test(own, "T/b", time.Second), test(own, "S", 1500*time.Millisecond)}, "")
+	if got, _ := order(alike); got != "T/a | S | T/b | " {
+		t.Error(got)
 	}
 	trial.remember(m, units[1])
 	if got, _ := order(trial); got != "Slow | A B | C | Quick | " {

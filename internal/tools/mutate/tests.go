@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,6 +34,13 @@ type unit struct {
 	took time.Duration
 	// cases are the mutants that would make a difference in it.
 	cases map[int]bool
+}
+
+// traced is a unit as it is kept from one run to the next.
+type traced struct {
+	Name  string
+	Took  time.Duration
+	Cases []int
 }
 
 func (u *unit) String() string { return u.pkg + " " + u.name }
@@ -103,25 +114,78 @@ var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\
 const long = time.Second
 
 // traceAll finds out which mutants each test has a case for, and how long it takes.
+// That is kept in the user's cache, until the tests or what they test is changed.
 func traceAll(ctx context.Context, o options, binaries []*binary, work string, p *progress) ([]*unit, error) {
 	var units []*unit
 	for _, b := range binaries {
-		listed, err := b.run(ctx, work, "", time.Minute, nil, "-test.list=^(Test|Fuzz|Example)")
-		if err != nil || listed.failed {
-			return nil, fmt.Errorf("the tests of %s cannot be listed: %v\n%s", b.pkg, err, listed.output)
-		}
-		b.startup = listed.took
-		var queue []*unit
-		for line := range strings.Lines(listed.output) {
-			queue = append(queue, &unit{binary: b, name: strings.TrimSpace(line)})
-		}
-		found, err := inParallel(o.parallel, queue, func(u *unit) ([]*unit, error) { return u.trace(ctx, o, work, p) })
+		kept, err := b.cache(o)
 		if err != nil {
 			return nil, err
 		}
-		units = append(units, slices.Concat(found...)...)
+		found := b.read(kept)
+		if found == nil {
+			if found, err = b.trace(ctx, o, work, p); err != nil {
+				return nil, err
+			}
+			b.write(kept, found)
+		}
+		units = append(units, found...)
 	}
 	return units, nil
+}
+
+// cache names the file in which the trace of just these tests is kept.
+func (b *binary) cache(o options) (string, error) {
+	data, err := os.ReadFile(b.file)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	hash.Write(data)
+	fmt.Fprintln(hash, b.flags, o.budget)
+	return filepath.Join(o.cache, fmt.Sprintf("%x.json", hash.Sum(nil)[:16])), nil
+}
+
+func (b *binary) read(file string) (units []*unit) {
+	var kept []traced
+	data, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(data, &kept) != nil {
+		return nil
+	}
+	for _, k := range kept {
+		u := &unit{binary: b, name: k.Name, took: k.Took, cases: map[int]bool{}}
+		for _, id := range k.Cases {
+			u.cases[id] = true
+		}
+		units = append(units, u)
+	}
+	return units
+}
+
+// write keeps a trace, if it can.
+func (b *binary) write(file string, units []*unit) {
+	var kept []traced
+	for _, u := range units {
+		kept = append(kept, traced{u.name, u.took, slices.Sorted(maps.Keys(u.cases))})
+	}
+	if data, err := json.Marshal(kept); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil {
+		_ = os.WriteFile(file, data, 0o600)
+	}
+}
+
+// trace runs each test once.
+func (b *binary) trace(ctx context.Context, o options, work string, p *progress) ([]*unit, error) {
+	listed, err := b.run(ctx, work, "", time.Minute, nil, "-test.list=^(Test|Fuzz|Example)")
+	if err != nil || listed.failed {
+		return nil, fmt.Errorf("the tests of %s cannot be listed: %v\n%s", b.pkg, err, listed.output)
+	}
+	b.startup = listed.took
+	var all []*unit
+	for line := range strings.Lines(listed.output) {
+		all = append(all, &unit{binary: b, name: strings.TrimSpace(line)})
+	}
+	found, err := inParallel(o.parallel, all, func(u *unit) ([]*unit, error) { return u.trace(ctx, o, work, p) })
+	return slices.Concat(found...), err
 }
 
 // trace runs a test once. Where it is long, its subtests take its place. One that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -119,9 +120,9 @@ type batch struct {
 	took  time.Duration
 }
 
-// batches are the tests that have a case for a mutant, as they are run: first those that most
-// likely kill it, then each batch twice as long as the one before, the package's own
-// tests and the quick ones first.
+// batches are the tests that have a case for a mutant, as they are run: first those
+// that most likely kill it, then each batch twice as long as the one before, the
+// package's own tests and the quick ones first.
 func (t *trial) batches(m *mutant) (batches []*batch, cases, left int) {
 	t.mutex.Lock()
 	killers := slices.Clone(t.killers[m.function])
@@ -147,8 +148,17 @@ func (t *trial) batches(m *mutant) (batches []*batch, cases, left int) {
 			units = append(units, u)
 		}
 	}
+	// Of the subtests of one test each next one counts as that much longer: they are
+	// alike, and another test looks at something else.
+	slices.SortStableFunc(units, func(a, b *unit) int { return cmp.Compare(a.took, b.took) })
+	alike, cost := map[string]int{}, map[*unit]time.Duration{}
+	for _, u := range units {
+		test, _, _ := strings.Cut(u.name, "/")
+		alike[u.pkg+test]++
+		cost[u] = u.took * time.Duration(alike[u.pkg+test])
+	}
 	slices.SortStableFunc(units, func(a, b *unit) int {
-		return cmp.Or(rank(a)-rank(b), foreign(a)-foreign(b), cmp.Compare(a.took, b.took))
+		return cmp.Or(rank(a)-rank(b), foreign(a)-foreign(b), cmp.Compare(cost[a], cost[b]))
 	})
 	spent, most := time.Duration(0), 500*time.Millisecond
 	var last *batch
