@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -107,5 +108,27 @@ func TestDeletionWaitsForWhoCanRevoke(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A deletion lets go of the request's Secrets, and asks those who wait for them.
+func TestDeletionReleasesItsSecrets(t *testing.T) {
+	run := newRun(t)
+	secret := claim.Secret("eu-1", "team-a", "orders-nats")
+	waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})
+	for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
+		if _, err := book(run).Acquire(t.Context(), secret, claim.OwnerOf(o), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := remove(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := book(run).Get(t.Context(), secret); err != nil || c == nil || c.State != claim.Releasing || !c.Deleted {
+		t.Errorf("the claim is %+v: %v", c, err)
+	}
+	asked, err := run.Platform.Get(t.Context(), platform.NatsUser, "team-a", "waiter")
+	if err != nil || asked.GetLabels()[kratix.LabelManualReconciliation] != "true" {
+		t.Errorf("who waits has the labels %v: %v", asked.GetLabels(), err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
@@ -36,15 +37,16 @@ func TestLoadMeetsATombstone(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := newRun(t)
 			edit(t, run.Platform, func(l *ledger.Ledger) {
-				l.UID, l.Tombstone, l.Rows = "former", &ledger.Tombstone{UID: "former", At: now}, []ledger.Row{active(1, "U1", "FirstIssue")}
+				l.UID, l.Tombstone, l.MissingSince = "former", &ledger.Tombstone{UID: "former", At: now}, now
+				l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")}
 			})
 			test.changed(t, run.Platform)
 			l, err := load(t.Context(), run, ledger.Book{Client: run.Platform})
 			if stopped := err != nil && strings.Contains(err.Error(), "is being deleted: nothing is issued for it any more"); stopped != test.stops {
 				t.Fatalf("it says %v, want it to stop: %t", err, test.stops)
 			}
-			if !test.stops && (l.Tombstone != nil || l.UID != string(run.Request.GetUID()) || l.Rows[0].State != ledger.Retiring) {
-				t.Errorf("the ledger has the tombstone %v and %+v", l.Tombstone, l.Rows)
+			if !test.stops && (l.Tombstone != nil || !l.MissingSince.IsZero() || l.UID != string(run.Request.GetUID()) || l.Rows[0].State != ledger.Retiring) {
+				t.Errorf("the ledger has the tombstone %v, misses its request since %s, and has %+v", l.Tombstone, l.MissingSince, l.Rows)
 			}
 		})
 	}
@@ -80,15 +82,20 @@ func (w watched) Issue(context.Context, issuer.Identity, issuer.Grant, time.Time
 	return issuer.Credential{}, errors.New("refused")
 }
 
-// An identity is written down before it is made: a run that is killed in between
-// leaves nobody with a key that no ledger knows.
+// An identity is written down before it is made, with the version that the state store
+// has by then: a run that is killed in between leaves nobody with a key that no ledger
+// knows, and what was written before is not taken for it.
 func TestIntentComesFirst(t *testing.T) {
 	run, w := newRun(t), delivering()
+	run.Works = []string{"orders-work"}
+	create(t, run.Platform, platform.WorkPlacement, "orders-eu-1", map[string]string{kratix.LabelWork: "orders-work"}, map[string]any{
+		"spec": map[string]any{"targetDestinationName": "eu-1"}, "status": map[string]any{"versionID": "before"},
+	})
 	looked := false
 	w.account.Issuer = watched{look: func() {
 		looked = true
 		l := edit(t, run.Platform, func(*ledger.Ledger) {})
-		if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Intended || r.User != "U1" {
+		if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Intended || r.User != "U1" || r.Version != "before" {
 			t.Errorf("the ledger has %+v", l.Rows)
 		}
 	}}
