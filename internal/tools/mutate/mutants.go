@@ -181,7 +181,8 @@ func (s *source) visit(n ast.Node, stack []ast.Node) bool {
 	return true
 }
 
-// visitReturn negates what is returned as a bool.
+// visitReturn negates what is returned as a bool: but not what stands beside an error,
+// which says nothing.
 func (s *source) visitReturn(n *ast.ReturnStmt, stack []ast.Node) {
 	var function *ast.FuncType
 	for _, outer := range slices.Backward(stack) {
@@ -204,8 +205,10 @@ func (s *source) visitReturn(n *ast.ReturnStmt, stack []ast.Node) {
 	if len(types) != len(n.Results) { // all of them come from one call
 		return
 	}
+	last := len(types) - 1
+	failing := last >= 0 && nameOf(types[last]) == "error" && nameOf(n.Results[last]) != "nil"
 	for i, result := range n.Results {
-		if name, ok := types[i].(*ast.Ident); ok && name.Name == "bool" {
+		if constant := nameOf(result) == "true" || nameOf(result) == "false"; nameOf(types[i]) == "bool" && !(constant && failing) {
 			s.negate(result)
 		}
 	}

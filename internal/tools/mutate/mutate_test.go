@@ -68,7 +68,7 @@ func wantTrace(t *testing.T, o options) {
 	var names []string
 	for _, u := range new(binary).read(files[0]) {
 		if u.cases[2] || u.cases[4] {
-			names = append(names, u.name)
+			names = append(names, u.names...)
 		}
 	}
 	if !slices.Equal(names, []string{"TestCount"}) {
@@ -136,6 +136,8 @@ func TestOperators(t *testing.T) {
 			"drop break: for { if a { continue }; }", "negate: for { if !a { continue }; break }", "never: for { if false { continue }; break }", "drop continue: for { if a { }; break }",
 		}},
 		{"bools returned", "_ = func() (int, bool) { return x, true }", []string{"drop assignment:", "negate: _ = func() (int, bool) { return x, false }"}},
+		{"a bool beside no error", "_ = func() (bool, error) { return x, nil }", []string{"drop assignment:", "negate: _ = func() (bool, error) { return !x, nil }"}},
+		{"a bool beside an error", "_ = func() (bool, error) { return false, err }", []string{"drop assignment:"}},
 		{"what is deferred", "defer call()", []string{"drop defer:"}},
 		{"what is declared", "z := x; use(z)", []string{"drop call: z := x;"}},
 		{"a constant", "const z = 1 < 2", nil},
@@ -171,18 +173,18 @@ func TestGeneratedFilesAreLeftOut(t *testing.T) {
 func TestOrder(t *testing.T) {
 	own, other := &binary{pkg: "own"}, &binary{pkg: "other"}
 	test := func(b *binary, name string, took time.Duration) *unit {
-		return &unit{binary: b, name: name, took: took, cases: map[int]bool{1: true}}
+		return &unit{binary: b, names: []string{name}, took: took, cases: map[int]bool{1: true}}
 	}
 	m := &mutant{ID: 1, Package: "own", function: "f"}
 	units := []*unit{
 		test(other, "Quick", 10*time.Millisecond), test(own, "Slow", 3*time.Second), test(own, "A", 100*time.Millisecond), test(own, "B", 200*time.Millisecond),
-		test(own, "C", 900*time.Millisecond), test(other, "Long", 50*time.Second), {binary: own, name: "Elsewhere", cases: map[int]bool{2: true}},
+		test(own, "C", 900*time.Millisecond), test(other, "Long", 50*time.Second), {binary: own, names: []string{"Elsewhere"}, cases: map[int]bool{2: true}},
 	}
 	order := func(trial *trial) (text string, left int) {
 		batches, _, left := trial.batches(m)
 		for _, b := range batches {
 			for _, u := range b.units {
-				text += u.name + " "
+				text += u.names[0] + " "
 			}
 			text += "| "
 		}
@@ -206,9 +208,26 @@ func TestOrder(t *testing.T) {
 
 // A pattern runs just the tests it is made of, however subtests are called.
 func TestPattern(t *testing.T) {
-	got := pattern([]*unit{{name: "TestA"}, {name: "TestB/a|b/H"}})
-	if want := `^TestA$|^TestB$/^a\|b$/^H$`; got != want {
+	got := pattern([]*unit{{names: []string{"TestA"}}, {names: []string{"TestB/a|b/H", "TestB/c"}}})
+	if want := `^TestA$|^TestB$/^a\|b$/^H$|^TestB$/^c$`; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// What a long test is divided into are its innermost subtests.
+func TestSubtests(t *testing.T) {
+	const output = `=== RUN   TestA
+=== RUN   TestA/in_a_folder
+    --- PASS: TestA/in_a_folder (0.02s)
+        --- PASS: TestA/in_a_folder/once (0.01s)
+        --- PASS: TestA/in_a_folder/twice/again (0.01s)
+    --- SKIP: TestA/nowhere (0.00s)
+    --- PASS: TestA/in_memory (0.00s)
+--- PASS: TestA (0.02s)
+`
+	want := []string{"TestA/in_a_folder/once", "TestA/in_a_folder/twice/again", "TestA/in_memory"}
+	if got := subtests(output); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

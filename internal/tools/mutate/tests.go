@@ -27,23 +27,33 @@ type binary struct {
 	startup time.Duration
 }
 
-// unit is what is run by itself: a test or, where that takes long, a subtest.
+// unit is what is run by itself: a test or, where that takes long, a part of its
+// subtests.
 type unit struct {
 	*binary
-	name string
-	took time.Duration
+	names []string
+	took  time.Duration
 	// cases are the mutants that would make a difference in it.
 	cases map[int]bool
 }
 
 // traced is a unit as it is kept from one run to the next.
 type traced struct {
-	Name  string
+	Names []string
 	Took  time.Duration
 	Cases []int
 }
 
-func (u *unit) String() string { return u.pkg + " " + u.name }
+func (u *unit) String() string { return u.is(u.names[0]) }
+
+// is what a test is called in reports.
+func (u *unit) is(name string) string { return u.pkg + " " + name }
+
+// test is the name without that of a subtest.
+func (u *unit) test() string {
+	test, _, _ := strings.Cut(u.String(), "/")
+	return test
+}
 
 // outcome is how a run of tests ended.
 type outcome struct {
@@ -98,11 +108,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 func pattern(units []*unit) string {
 	var all []string
 	for _, u := range units {
-		parts := strings.Split(u.name, "/")
-		for i, part := range parts {
-			parts[i] = "^" + regexp.QuoteMeta(part) + "$"
+		for _, name := range u.names {
+			parts := strings.Split(name, "/")
+			for i, part := range parts {
+				parts[i] = "^" + regexp.QuoteMeta(part) + "$"
+			}
+			all = append(all, strings.Join(parts, "/"))
 		}
-		all = append(all, strings.Join(parts, "/"))
 	}
 	return strings.Join(all, "|")
 }
@@ -110,8 +122,11 @@ func pattern(units []*unit) string {
 // verdict is a line in which a test, or a subtest, says how it ended.
 var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \([0-9.]+s\)$`)
 
-// A test that takes longer than this is traced subtest by subtest.
-const long = time.Second
+// A test that takes longer than this is traced in parts, which take about that long.
+const (
+	long = time.Second
+	part = 300 * time.Millisecond
+)
 
 // traceAll finds out which mutants each test has a case for, and how long it takes.
 // That is kept in the user's cache, until the tests or what they test is changed.
@@ -153,7 +168,7 @@ func (b *binary) read(file string) (units []*unit) {
 		return nil
 	}
 	for _, k := range kept {
-		u := &unit{binary: b, name: k.Name, took: k.Took, cases: map[int]bool{}}
+		u := &unit{binary: b, names: k.Names, took: k.Took, cases: map[int]bool{}}
 		for _, id := range k.Cases {
 			u.cases[id] = true
 		}
@@ -166,7 +181,7 @@ func (b *binary) read(file string) (units []*unit) {
 func (b *binary) write(file string, units []*unit) {
 	var kept []traced
 	for _, u := range units {
-		kept = append(kept, traced{u.name, u.took, slices.Sorted(maps.Keys(u.cases))})
+		kept = append(kept, traced{u.names, u.took, slices.Sorted(maps.Keys(u.cases))})
 	}
 	if data, err := json.Marshal(kept); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil {
 		_ = os.WriteFile(file, data, 0o600)
@@ -182,14 +197,14 @@ func (b *binary) trace(ctx context.Context, o options, work string, p *progress)
 	b.startup = listed.took
 	var all []*unit
 	for line := range strings.Lines(listed.output) {
-		all = append(all, &unit{binary: b, name: strings.TrimSpace(line)})
+		all = append(all, &unit{binary: b, names: []string{strings.TrimSpace(line)}})
 	}
 	found, err := inParallel(o.parallel, all, func(u *unit) ([]*unit, error) { return u.trace(ctx, o, work, p) })
 	return slices.Concat(found...), err
 }
 
-// trace runs a test once. Where it is long, its subtests take its place. One that
-// fails by itself, or is longer than the budget, is left out.
+// trace runs a test once. Where it is long, parts of it take its place. One that fails
+// by itself, or is longer than the budget, is left out.
 func (u *unit) trace(ctx context.Context, o options, work string, p *progress) ([]*unit, error) {
 	p.say("finding out what %s has a case for", u)
 	file, err := os.CreateTemp(work, "trace")
@@ -207,22 +222,11 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 		return nil, nil
 	}
 	u.took = max(10*time.Millisecond, result.took-u.startup)
-	var inner []*unit
-	for _, line := range verdict.FindAllStringSubmatch(result.output, -1) {
-		if strings.HasPrefix(line[2], u.name+"/") && line[1] != "SKIP" {
-			inner = append(inner, &unit{binary: u.binary, name: line[2]})
-		}
-	}
-	if u.took > long && len(inner) > 0 {
-		// The names of subtests have slashes of their own: these are the innermost ones.
-		inner = slices.DeleteFunc(inner, func(a *unit) bool {
-			return slices.ContainsFunc(inner, func(b *unit) bool { return strings.HasPrefix(b.name, a.name+"/") })
-		})
-	}
-	if u.took > long && len(inner) > 1 {
+	if inner := subtests(result.output); u.took > long && len(u.names) == 1 && len(inner) > 1 {
+		size := max(1, int(time.Duration(len(inner))*part/u.took))
 		var found []*unit
-		for _, i := range inner {
-			more, err := i.trace(ctx, o, work, p)
+		for names := range slices.Chunk(inner, size) {
+			more, err := (&unit{binary: u.binary, names: names}).trace(ctx, o, work, p)
 			if err != nil {
 				return nil, err
 			}
@@ -245,6 +249,20 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 		}
 	}
 	return []*unit{u}, nil
+}
+
+// subtests are the innermost ones that ran: their names have slashes of their own.
+func subtests(output string) (names []string) {
+	outer := map[string]bool{}
+	for _, line := range verdict.FindAllStringSubmatch(output, -1) {
+		if name := line[2]; line[1] != "SKIP" && strings.Contains(name, "/") {
+			names = append(names, name)
+			for i := strings.LastIndexByte(name, '/'); i >= 0; i = strings.LastIndexByte(name[:i], '/') {
+				outer[name[:i]] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return outer[name] })
 }
 
 // inParallel does something for each of several, n at a time, and returns what came

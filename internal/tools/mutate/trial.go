@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -92,17 +91,12 @@ func (t *trial) try(ctx context.Context, m *mutant) (*result, error) {
 		if !out.failed {
 			continue
 		}
-		killer := batch.units[0]
-		for _, line := range verdict.FindAllStringSubmatch(out.output, -1) {
-			if i := slices.IndexFunc(batch.units, func(u *unit) bool { return u.name == line[2] }); line[1] == "FAIL" && i >= 0 {
-				killer = batch.units[i]
-			}
-		}
+		killer, by := batch.killer(out.output)
 		t.remember(m, killer)
 		if out.timedOut {
-			return &result{mutant: *m, Fate: timedOut, By: killer.String()}, nil
+			return &result{mutant: *m, Fate: timedOut, By: by}, nil
 		}
-		return &result{mutant: *m, Fate: killed, By: killer.String()}, nil
+		return &result{mutant: *m, Fate: killed, By: by}, nil
 	}
 	return &result{mutant: *m, Fate: survived, LeftOut: left}, nil
 }
@@ -120,6 +114,19 @@ type batch struct {
 	took  time.Duration
 }
 
+// killer is the part of a batch that failed, and the name of the test. One that has
+// said nothing, as it looped, is taken for the first.
+func (b *batch) killer(output string) (*unit, string) {
+	for _, line := range verdict.FindAllStringSubmatch(output, -1) {
+		for _, u := range b.units {
+			if line[1] == "FAIL" && slices.Contains(u.names, line[2]) {
+				return u, u.is(line[2])
+			}
+		}
+	}
+	return b.units[0], b.units[0].String()
+}
+
 // batches are the tests that have a case for a mutant, as they are run: first those
 // that most likely kill it, then each batch twice as long as the one before, the
 // package's own tests and the quick ones first.
@@ -128,7 +135,7 @@ func (t *trial) batches(m *mutant) (batches []*batch, cases, left int) {
 	killers := slices.Clone(t.killers[m.function])
 	t.mutex.Unlock()
 	rank := func(u *unit) int {
-		if t.hinted[m.key()] == u.String() {
+		if hint := t.hinted[m.key()]; slices.ContainsFunc(u.names, func(name string) bool { return u.is(name) == hint }) {
 			return -1
 		}
 		if i := slices.Index(killers, u); i >= 0 && i < 4 {
@@ -153,9 +160,8 @@ func (t *trial) batches(m *mutant) (batches []*batch, cases, left int) {
 	slices.SortStableFunc(units, func(a, b *unit) int { return cmp.Compare(a.took, b.took) })
 	alike, cost := map[string]int{}, map[*unit]time.Duration{}
 	for _, u := range units {
-		test, _, _ := strings.Cut(u.name, "/")
-		alike[u.pkg+test]++
-		cost[u] = u.took * time.Duration(alike[u.pkg+test])
+		alike[u.test()]++
+		cost[u] = u.took * time.Duration(alike[u.test()])
 	}
 	slices.SortStableFunc(units, func(a, b *unit) int {
 		return cmp.Or(rank(a)-rank(b), foreign(a)-foreign(b), cmp.Compare(cost[a], cost[b]))
