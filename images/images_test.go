@@ -354,7 +354,8 @@ func TestOnlyWhatChanged(t *testing.T) {
 		{"nothing", func(*testing.T) {}, "v1", []string{"0 packages to compile", "unchanged baleen", "unchanged stage"}},
 		{"a label", func(*testing.T) {}, "v2", []string{"0 packages to compile", "packed baleen", "packed stage"}},
 		{"the source of one", func(t *testing.T) {
-			write(t, filepath.Join(source, "cmd", "stage", "more.go"), "package main\n\nfunc init() { println(1) }\n")
+			// Another number each time, or go's cache would have it from a former run of this test.
+			write(t, filepath.Join(source, "cmd", "stage", "more.go"), fmt.Sprintf("package main\n\nfunc init() { println(%d) }\n", time.Now().UnixNano()))
 		}, "v2", []string{"1 packages to compile", "unchanged baleen", "packed stage"}},
 		{"a layer that is not the same, and unpacks to the same", edit(func(data []byte) []byte {
 			data[9]++ // the system that it was packed on, which nobody reads
