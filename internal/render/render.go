@@ -126,7 +126,13 @@ func (t Templates) alone(values []byte) ([]*yamlmeta.Document, error) {
 	return c.evaluate(values)
 }
 
+// one evaluates at a time: ytt has variables of its packages that each evaluation
+// sets.
+var one sync.Mutex
+
 func evaluate(values []byte, with func([]byte) ([]*yamlmeta.Document, error)) (documents []Document, err error) {
+	one.Lock()
+	defer one.Unlock()
 	defer func() {
 		if r := recover(); r != nil { // ytt panics on some overlays
 			err = fmt.Errorf("ytt stopped: %v", r)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"unicode/utf8"
@@ -44,6 +45,21 @@ func renderWith(t *testing.T, overlays map[string]string, values ...string) ([]D
 		t.Fatal(err)
 	}
 	return r.Render(map[string]any{"name": "x", "values": values})
+}
+
+// Several may render at the same time. What would go wrong is for make race to see:
+// ytt has variables that all evaluations share.
+func TestSideBySide(t *testing.T) {
+	var wait sync.WaitGroup
+	for _, overlays := range []map[string]string{nil, nil, {"a.yaml": ""}, {"a.yaml": ""}} {
+		wait.Go(func() {
+			documents, err := renderWith(t, overlays, "v")
+			if err != nil || len(documents) != 1 {
+				t.Errorf("%d documents, %v", len(documents), err)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 // A value comes out as the string that it was, whatever YAML would make of it.
