@@ -504,6 +504,7 @@ func (w *world) delete(u *user, overlapping bool) bool {
 	for _, kind := range []platform.Kind{platform.Job, platform.Pod} {
 		w.create(kind, map[string]any{"metadata": map[string]any{"name": job, "namespace": u.namespace, "labels": labels}})
 	}
+	deleted := time.Duration(w.random.IntN(15000)) * time.Millisecond
 	var both sync.WaitGroup
 	both.Go(func() {
 		w.runJob(u.ref, kratix.Configure, fault{slow: true}, job)
@@ -512,7 +513,7 @@ func (w *world) delete(u *user, overlapping bool) bool {
 		}
 		w.must(w.memory.Delete(w.ctx, platform.Pod, u.namespace, job, platform.Preconditions{}))
 	})
-	time.Sleep(time.Duration(w.random.IntN(15000)) * time.Millisecond)
+	time.Sleep(deleted)
 	remove()
 	both.Go(func() { w.tryDelete(u) })
 	both.Wait()

@@ -175,9 +175,21 @@ var keyPool = sync.OnceValue(func() []key {
 	return pool
 })
 
+// dice are thrown by workflows that run at the same time, too.
+type dice struct {
+	one    sync.Mutex
+	source mathrand.Source
+}
+
+func (d *dice) Uint64() uint64 {
+	d.one.Lock()
+	defer d.one.Unlock()
+	return d.source.Uint64()
+}
+
 func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
-		t: t, ctx: t.Context(), random: mathrand.New(mathrand.NewPCG(seed, 0)), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
+		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
 		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{},
 		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
