@@ -277,6 +277,10 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// Between two points at which something has changed outside, all deaths leave the
+// same world, so one of them is enough.
+var changes = regexp.MustCompile(`^[0-9]+ (amid|after) (create|update|writing)\b`)
+
 // Killed at any point, the stage leaves nothing that the next run does not mend: its
 // output, its status and the platform are those of a run that was never disturbed.
 func TestKilled(t *testing.T) {
@@ -303,8 +307,12 @@ func TestKilled(t *testing.T) {
 			want, platform := files(t, c.dir, "output", "metadata"), files(t, c.platform, ".")
 			text, err := os.ReadFile(list)
 			c.must(err)
-			points := strings.Split(strings.TrimSpace(string(text)), "\n")
+			points, tried := strings.Split(strings.TrimSpace(string(text)), "\n"), 0
 			for n, point := range points {
+				if n > 0 && !changes.MatchString(point) {
+					continue
+				}
+				tried++
 				c.fork(before)
 				c.env["BALEEN_FATAL"] = fmt.Sprint(n + 1)
 				cmd := c.command(mortal)
@@ -322,7 +330,7 @@ func TestKilled(t *testing.T) {
 					t.Fatalf("after a death at %s the platform has %v, want %v", point, names(got), names(platform))
 				}
 			}
-			t.Attr("tried.kill-points", fmt.Sprint(len(points)))
+			t.Attr("tried.kill-points", fmt.Sprint(tried))
 		})
 	}
 }
