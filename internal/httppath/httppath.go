@@ -40,18 +40,18 @@ type Path struct {
 // Parse checks a path and normalises it. Its error completes the sentence "the
 // path …".
 func Parse(raw string) (Path, error) {
-	fail := func(format string, args ...any) (Path, error) {
-		return Path{}, fmt.Errorf("%s %s", field.Quote(raw), fmt.Sprintf(format, args...))
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%s %s", field.Quote(raw), fmt.Sprintf(format, args...))
 	}
 	switch {
 	case len(raw) > MaxLength:
-		return fail("is %d bytes long: at most %d are allowed", len(raw), MaxLength)
+		return Path{}, fail("is %d bytes long: at most %d are allowed", len(raw), MaxLength)
 	case !strings.HasPrefix(raw, "/"):
-		return fail("must begin with /")
+		return Path{}, fail("must begin with /")
 	case strings.Count(raw, "/") > MaxSegments:
-		return fail("has %d segments: at most %d are allowed", strings.Count(raw, "/"), MaxSegments)
+		return Path{}, fail("has %d segments: at most %d are allowed", strings.Count(raw, "/"), MaxSegments)
 	case !characters.MatchString(raw):
-		return fail("contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/")
+		return Path{}, fail("contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/")
 	}
 	var value, key strings.Builder
 	for i := 0; i < len(raw); i++ {
@@ -65,7 +65,7 @@ func Parse(raw string) (Path, error) {
 		n, _ := strconv.ParseUint(raw[i+1:i+3], 16, 8)
 		c = byte(n)
 		if c < ' ' || c == 0x7f || strings.IndexByte(`/\%?#`, c) >= 0 {
-			return fail("contains %s, which servers read in different ways: leave it out", raw[i:i+3])
+			return Path{}, fail("contains %s, which servers read in different ways: leave it out", raw[i:i+3])
 		}
 		if unreserved(c) {
 			value.WriteByte(c)
@@ -77,20 +77,20 @@ func Parse(raw string) (Path, error) {
 	}
 	p := Path{Value: value.String(), Key: key.String()}
 	if !utf8.ValidString(p.Key) {
-		return fail("does not decode to UTF-8: encode it as UTF-8")
+		return Path{}, fail("does not decode to UTF-8: encode it as UTF-8")
 	}
 	for _, r := range p.Key {
 		if !unicode.IsPrint(r) { // could look like another's path, and break the line of a message
-			return fail("contains the invisible character %U: leave it out", r)
+			return Path{}, fail("contains the invisible character %U: leave it out", r)
 		}
 	}
 	// Checked on the decoded form too, where %2e%2e has become two dots.
 	for s := range strings.SplitSeq(strings.TrimPrefix(p.Key, "/"), "/") {
 		switch {
 		case s == "." || s == "..":
-			return fail("contains the segment %q: write the path it leads to", s)
+			return Path{}, fail("contains the segment %q: write the path it leads to", s)
 		case s == "" && strings.Contains(p.Key, "//"):
-			return fail("contains //: write a single slash")
+			return Path{}, fail("contains //: write a single slash")
 		}
 	}
 	if p.Key != "/" {

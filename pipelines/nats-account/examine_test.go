@@ -2,6 +2,7 @@ package natsaccount
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,9 +30,7 @@ func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error
 	}
 	copied := *s.account
 	copied.Revocations = natsjwt.RevocationList{}
-	for user, until := range s.account.Revocations {
-		copied.Revocations[user] = until
-	}
+	maps.Copy(copied.Revocations, s.account.Revocations)
 	return &copied, nil
 }
 

@@ -41,8 +41,8 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	answers, err := ask(ctx, c)
+	stop()
 	var rows [][]term.Cell
 	if len(answers) > 0 {
 		rows = [][]term.Cell{{{Text: "QUESTION", Style: term.Bold}, {Text: "ANSWER", Style: term.Bold}, {Text: "WHAT BALEEN DOES", Style: term.Bold}}}

@@ -48,7 +48,7 @@ func TestRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(30 * 24 * time.Hour) // a month into the year 2000
 		w := create(t)
-		for _, request := range strings.Split(w.fill(requests), "---\n") {
+		for request := range strings.SplitSeq(w.fill(requests), "---\n") {
 			w.apply(request)
 		}
 		w.rest()

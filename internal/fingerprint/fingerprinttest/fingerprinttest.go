@@ -148,8 +148,8 @@ func structs(t reflect.Type, path string) []string {
 		return nil
 	}
 	all := []string{path}
-	for i := range t.NumField() {
-		all = append(all, structs(t.Field(i).Type, strings.TrimPrefix(path+"."+t.Field(i).Name, "."))...)
+	for field := range t.Fields() {
+		all = append(all, structs(field.Type, strings.TrimPrefix(path+"."+field.Name, "."))...)
 	}
 	return all
 }
@@ -171,8 +171,7 @@ func extend(t reflect.Type, path, target string) reflect.Type {
 	if path == target { // first, so that all others move
 		fields = append(fields, reflect.StructField{Name: added, Type: reflect.TypeFor[int64]()})
 	}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		field.Type = extend(field.Type, strings.TrimPrefix(path+"."+field.Name, "."), target)
 		fields = append(fields, field)
 	}
@@ -213,8 +212,8 @@ func setAdded(v reflect.Value) bool {
 			field.SetInt(1)
 			return true
 		}
-		for i := range v.NumField() {
-			if setAdded(v.Field(i)) {
+		for _, field := range v.Fields() {
+			if setAdded(field) {
 				return true
 			}
 		}
