@@ -80,8 +80,9 @@ func main() {
 	}
 	o.cache = filepath.Join(folder, "baleen-mutate")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := start(ctx, o, *pattern, *hints, *output, *list); err != nil {
+	err = start(ctx, o, *pattern, *hints, *output, *list)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}

@@ -67,7 +67,7 @@ func (r *report) print(w io.Writer) error {
 	for _, one := range r.Mutants {
 		all.count(one.Fate)
 	}
-	for _, t := range append(r.Packages[:len(r.Packages):len(r.Packages)], all) {
+	for _, t := range append(slices.Clip(r.Packages), all) {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Package, t.Mutants, t.Killed, t.TimedOut, t.Untried, t.Survived, strconv.FormatFloat(t.Percent, 'f', 1, 64))
 	}
 	if err := table.Flush(); err != nil {

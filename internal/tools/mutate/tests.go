@@ -191,8 +191,11 @@ func (b *binary) write(file string, units []*unit) {
 // trace runs each test once.
 func (b *binary) trace(ctx context.Context, o options, work string, p *progress) ([]*unit, error) {
 	listed, err := b.run(ctx, work, "", time.Minute, nil, "-test.list=^(Test|Fuzz|Example)")
-	if err != nil || listed.failed {
-		return nil, fmt.Errorf("the tests of %s cannot be listed: %v\n%s", b.pkg, err, listed.output)
+	if err != nil {
+		return nil, fmt.Errorf("the tests of %s cannot be listed: %w", b.pkg, err)
+	}
+	if listed.failed {
+		return nil, fmt.Errorf("the tests of %s cannot be listed: %s", b.pkg, listed.output)
 	}
 	b.startup = listed.took
 	var all []*unit
@@ -211,8 +214,7 @@ func (u *unit) trace(ctx context.Context, o options, work string, p *progress) (
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(file.Name())
-	defer file.Close()
+	defer file.Close() // it goes with its folder
 	result, err := u.run(ctx, work, pattern([]*unit{u}), 10*time.Minute, []string{"MUTANT_TRACE=" + file.Name()}, "-test.v")
 	if err != nil {
 		return nil, err

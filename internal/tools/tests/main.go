@@ -11,6 +11,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +19,12 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -31,26 +34,35 @@ func main() {
 		dirs, args = strings.Split(args[1], ","), args[2:]
 	}
 	w := newWatch(os.Stdout, time.Now)
-	stop := w.speakUp(20*time.Second, time.NewTicker(time.Second).C)
-	for _, dir := range dirs {
-		if err := run(w, dir, args); err != nil {
-			fmt.Fprintln(os.Stderr, "tests: "+err.Error())
-			os.Exit(1)
-		}
-	}
+	quiet := w.speakUp(20*time.Second, time.NewTicker(time.Second).C)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := runAll(ctx, w, dirs, args)
 	stop()
-	if !w.close() {
+	quiet()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests: "+err.Error())
+	}
+	if good := w.close(); !good || err != nil {
 		os.Exit(1)
 	}
 }
 
+func runAll(ctx context.Context, w *watch, dirs, args []string) error {
+	for _, dir := range dirs {
+		if err := run(ctx, w, dir, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run has go test report to the watch. That tests fail is not its error.
-func run(w *watch, dir string, args []string) error {
+func run(ctx context.Context, w *watch, dir string, args []string) error {
 	command := []string{"-C", dir, "test", "-json"}
 	if dir != "." { // its tests read files of the project, of which go test's cache does not know
 		command = append(command, "-count=1")
 	}
-	cmd := exec.Command("go", append(command, args...)...)
+	cmd := exec.CommandContext(ctx, "go", append(command, args...)...)
 	cmd.Stderr = os.Stderr
 	output, err := cmd.StdoutPipe()
 	if err != nil {

@@ -105,9 +105,9 @@ func TestSpeakUp(t *testing.T) {
 	w := newWatch(&out, func() time.Time { return now })
 	ticks := make(chan time.Time)
 	stop := w.speakUp(20*time.Second, ticks)
-	for _, passed := range []time.Duration{19, 1, 10, 10} { // seconds
+	for _, passed := range []time.Duration{19 * time.Second, time.Second, 10 * time.Second, 10 * time.Second} {
 		w.mutex.Lock()
-		now = now.Add(passed * time.Second)
+		now = now.Add(passed)
 		w.mutex.Unlock()
 		ticks <- now
 		ticks <- now // by then the one before has been dealt with
