@@ -321,7 +321,7 @@ func retainNothing(s *story) {
 		reconcile(t, natsUsers, "team-a", "bare")
 		for _, cluster := range []string{"eu-1", "us-1"} {
 			found := false
-			for _, file := range strings.FieldsSeq(git(t, "ls-tree", "-r", "--name-only", "main", cluster+"/")) {
+			for file := range strings.FieldsSeq(git(t, "ls-tree", "-r", "--name-only", "main", cluster+"/")) {
 				if !strings.HasSuffix(file, ".bare-nats.yaml") {
 					continue
 				}
