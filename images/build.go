@@ -190,7 +190,11 @@ func (b builder) compile(ctx context.Context, names []string, arch, folder strin
 	for running := true; running; {
 		select {
 		case <-tick.C:
-			fmt.Fprintf(b.progress, "compiling for linux/%s: %d of %d packages after %s\n", arch, all-len(todo), all, time.Since(start).Round(time.Second))
+			doing := "linking"
+			if len(todo) > 0 {
+				doing = fmt.Sprintf("%d of %d packages", all-len(todo), all)
+			}
+			fmt.Fprintf(b.progress, "compiling for linux/%s: %s after %s\n", arch, doing, time.Since(start).Round(time.Second))
 		case line, more := <-lines:
 			running = more
 			switch {
