@@ -145,7 +145,13 @@ func TestStopConfigure(t *testing.T) {
 		{"pods cannot be listed", failing("list", platform.Pod, errors.New("away")), "the configure pods of team-a/gadget cannot be listed: away", 0, nil},
 		{"pods cannot be listed any more", func(w *world) {
 			w.pod("Running")
-			go func() { time.Sleep(time.Second); failing("list", platform.Pod, errors.New("away"))(w) }()
+			began := time.Now()
+			w.Platform = watched{w.Platform, func(v string, k platform.Kind, _ string) error {
+				if v == "list" && k == platform.Pod && time.Now().After(began) {
+					return errors.New("away")
+				}
+				return nil
+			}}
 		}, "the configure pods of team-a/gadget cannot be listed: away", 5 * time.Second, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
