@@ -33,7 +33,8 @@ bin/tests: $(wildcard internal/tools/tests/*.go)
 test: bin/tests ## Run all tests; some minutes once built.
 	@bin/tests -C .,internal/tools,images $(TIMEOUT) ./...
 
-soak: bin/tests ## Try more interleavings of claims, and more years of credentials: make soak SEEDS=2000 FROM=11.
+soak: bin/tests ## Kill at every point, try more interleavings of claims and more years of credentials: make soak SEEDS=2000 FROM=6.
+	@bin/tests -timeout 0 ./cmd/nats-user -run TestKilled -all
 	@bin/tests -timeout 0 ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000)
 	@bin/tests -timeout 0 ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -from $(or $(FROM),1)
 

@@ -122,8 +122,9 @@ func testCase(t *testing.T, file string, version kratix.Version) {
 		outcome = s.Apply(request)
 	}
 	wantNoSecret(t, s, outcome)
-	definitions := emitted(t)
-	for name, object := range outcome.Objects(t) {
+	definitions, objects := emitted(t), outcome.Objects(t)
+	t.Attr("tried.documents", fmt.Sprint(len(objects)))
+	for name, object := range objects {
 		if err := definitions.Validate(object); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, outcome.Files[name])
 		}

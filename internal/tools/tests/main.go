@@ -47,13 +47,16 @@ func main() {
 	}
 }
 
+// runAll tests the modules side by side, since each waits now and then: for a link,
+// or for servers to answer.
 func runAll(ctx context.Context, w *watch, dirs, args []string) error {
-	for _, dir := range dirs {
-		if err := run(ctx, w, dir, args); err != nil {
-			return err
-		}
+	errs := make([]error, len(dirs))
+	var wait sync.WaitGroup
+	for i, dir := range dirs {
+		wait.Go(func() { errs[i] = run(ctx, w, dir, args) })
 	}
-	return nil
+	wait.Wait()
+	return errors.Join(errs...)
 }
 
 // run has go test report to the watch. That tests fail is not its error.
