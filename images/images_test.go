@@ -483,10 +483,8 @@ func open(t *testing.T, made image) v1.ImageIndex {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, i := range []v1.ImageIndex{whole, index} {
-		if err := validate.Index(i); err != nil {
-			t.Error(err)
-		}
+	if err := validate.Index(whole); err != nil { // and all that is below it
+		t.Error(err)
 	}
 	if digest, err := index.Digest(); err != nil || digest.String() != made.digest {
 		t.Errorf("the layout has %s (%v), not %s", digest, err, made.digest)
@@ -501,9 +499,6 @@ func extract(t *testing.T, index v1.ImageIndex, digest v1.Hash) (root, file stri
 	img, err := index.Image(digest)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if err := validate.Image(img); err != nil {
-		t.Error(err)
 	}
 	layers, err := img.Layers()
 	if err != nil || len(layers) != 1 {

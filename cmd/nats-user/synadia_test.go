@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/natslocal"
 )
 
 const cloudToken = "uat_of_the_platform_team"
@@ -25,14 +28,55 @@ const cloudToken = "uat_of_the_platform_team"
 func newCloudWorld(t *testing.T, binaries string) *world {
 	t.Helper()
 	w := newPlatform(t, binaries)
-	var err error
-	w.cloud, err = fakecloud.New(fakecloud.Options{NATS: w.nats, Tokens: []string{cloudToken}, Now: func() time.Time { return w.now }})
-	w.must(err)
-	server := httptest.NewServer(openapi.Validate(t, w.cloud))
+	w.control = &control{}
+	server := httptest.NewServer(w.control)
 	t.Cleanup(server.Close)
 	w.cloudURL = server.URL
+	cloud, err := fakecloud.New(w.cloudOptions())
+	w.must(err)
+	w.serve(cloud)
 	w.secret("synadia", map[string][]byte{"token": []byte(cloudToken)})
 	return w
+}
+
+// control is a server at one address for one control plane after the other.
+type control struct{ atomic.Pointer[http.Handler] }
+
+func (c *control) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	(*c.Load()).ServeHTTP(answer, request)
+}
+
+func (w *world) serve(cloud *fakecloud.Cloud) {
+	w.cloud = cloud
+	judged := openapi.Validate(w.T, cloud)
+	w.control.Store(&judged)
+}
+
+func (w *world) cloudOptions() fakecloud.Options {
+	return fakecloud.Options{NATS: w.nats, Tokens: []string{cloudToken}, Now: func() time.Time { return w.now }}
+}
+
+// forkInCloud returns a world of its own with the same platform and users. It takes
+// the address of the control plane over.
+func (w *world) forkInCloud() *world {
+	w.Helper()
+	fork := *w
+	fork.settleIn()
+	w.must(os.CopyFS(filepath.Join(fork.dir, "platform"), os.DirFS(filepath.Join(w.dir, "platform"))))
+
+	file := filepath.Join(fork.dir, "cloud.json")
+	w.must(w.cloud.Save(file))
+	accounts := filepath.Join(fork.dir, "nats")
+	w.must(w.nats.Save())
+	w.must(os.CopyFS(accounts, os.DirFS(filepath.Dir(w.nats.Dir))))
+	var err error
+	fork.nats, err = natslocal.Open(accounts)
+	w.must(err)
+	cloud, err := fakecloud.Open(fork.cloudOptions(), file)
+	w.must(err)
+	w.must(os.Remove(file))
+	fork.serve(cloud)
+	return &fork
 }
 
 func (w *world) commerceInCloud() string {
@@ -142,25 +186,16 @@ func TestKilledInCloud(t *testing.T) {
 
 func (a cloudAct) kill(t *testing.T) {
 	began := time.Now()
-	w := newCloudWorld(t, mortal())
-	a.before(w)
-	w.list = filepath.Join(t.TempDir(), "points")
-	a.run(w)
-	data, err := os.ReadFile(w.list)
-	w.must(err)
-	w.list = ""
-	a.after(w)
-	a.check(w)
-	w.leave()
-	points := strings.Split(strings.TrimSpace(string(data)), "\n")
+	base := newCloudWorld(t, mortal())
+	a.before(base)
+	points := a.points(base)
 	tried := 0
 	for n, point := range points {
 		if !*all && n > 0 && !asking.MatchString(point) {
 			continue
 		}
 		tried++
-		w := newCloudWorld(t, mortal())
-		a.before(w)
+		w := base.forkInCloud()
 		w.first = func(promise string, env []string) {
 			if p := w.stage(promise, env, fmt.Sprintf("BALEEN_FATAL=%d", n+1)); !p.killed {
 				t.Errorf("not killed, but exit code %d: %s", p.code, p.said)
@@ -175,6 +210,20 @@ func (a cloudAct) kill(t *testing.T) {
 	}
 	t.Attr("tried.kill-points", fmt.Sprint(tried))
 	t.Logf("killed at %d of %d points in %v:\n%s", tried, len(points), time.Since(began).Round(time.Millisecond), strings.Join(points, "\n"))
+}
+
+// points returns the names of the points of a run, from which nobody dies.
+func (a cloudAct) points(base *world) []string {
+	w := base.forkInCloud()
+	defer w.leave()
+	w.list = filepath.Join(w.TempDir(), "points")
+	a.run(w)
+	data, err := os.ReadFile(w.list)
+	w.must(err)
+	w.list = ""
+	a.after(w)
+	a.check(w)
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
 // check makes sure that ledger and control plane agree: about who is there, and

@@ -83,6 +83,7 @@ type world struct {
 	system *natsys.System
 	// cloud makes the users in a world that has one, at that address.
 	cloud    *fakecloud.Cloud
+	control  *control
 	cloudURL string
 	// revocations are those of the account that a fork begins with.
 	revocations jwt.RevocationList
