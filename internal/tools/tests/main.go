@@ -2,7 +2,11 @@
 // line for each package as it is done, the output of what fails, what is running
 // whenever nothing was said for a while, and at the end what was tried.
 //
-//	tests [-C dir[,dir]] [go test's own flags and packages]
+//	tests [-C dir[,dir] [-first package]] [go test's own flags and packages]
+//
+// The package that -first names is of the first module, and begins before all others:
+// go test takes packages in their order, and one that waits for servers at the end
+// leaves a processor idle.
 //
 // What a test tries in numbers it says by an attribute whose key begins with
 // "tried.", as in t.Attr("tried.years", "10"); they are added up by key.
@@ -30,13 +34,17 @@ import (
 
 func main() {
 	args, dirs := os.Args[1:], []string{"."}
+	var first []string
 	if len(args) > 1 && args[0] == "-C" {
 		dirs, args = strings.Split(args[1], ","), args[2:]
+	}
+	if len(args) > 1 && args[0] == "-first" {
+		first, args = args[1:2], args[2:]
 	}
 	w := newWatch(os.Stdout, time.Now)
 	quiet := w.speakUp(20*time.Second, time.NewTicker(time.Second).C)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := runAll(ctx, w, dirs, args)
+	err := runAll(ctx, w, dirs, first, args)
 	stop()
 	quiet()
 	if err != nil {
@@ -49,15 +57,21 @@ func main() {
 
 // runAll tests the modules side by side, since each waits now and then: for a link,
 // or for servers to answer.
-func runAll(ctx context.Context, w *watch, dirs, args []string) error {
+func runAll(ctx context.Context, w *watch, dirs, first, args []string) error {
 	errs := make([]error, len(dirs))
 	var wait sync.WaitGroup
 	for i, dir := range dirs {
+		args := args
+		if at := slices.IndexFunc(args, isPackage); i == 0 && at >= 0 {
+			args = slices.Insert(slices.Clone(args), at, first...)
+		}
 		wait.Go(func() { errs[i] = run(ctx, w, dir, args) })
 	}
 	wait.Wait()
 	return errors.Join(errs...)
 }
+
+func isPackage(arg string) bool { return strings.HasPrefix(arg, "./") }
 
 // run has go test report to the watch. That tests fail is not its error.
 func run(ctx context.Context, w *watch, dir string, args []string) error {
