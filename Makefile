@@ -27,17 +27,15 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 # No test measures time, so a busy machine only takes longer. Tests that wait for
 # servers leave room for others, and begin first.
 TIMEOUT := -timeout 90m -p 3
-WAITING := $(addprefix ./,pipelines cmd/nats-user)
 
 bin/tests: $(wildcard internal/tools/tests/*.go)
 	@go -C internal/tools build -o $(CURDIR)/bin/tests ./tests
 
 test: bin/tests ## Run all tests; some minutes once built.
-	@bin/tests -C ".,internal/tools,images" $(TIMEOUT) ./...
+	@bin/tests -C .,internal/tools,images -first ./pipelines $(TIMEOUT) ./...
 
 soak: bin/tests ## Kill at every point, try more interleavings of claims and more years of credentials: make soak SEEDS=2000 FROM=5.
 	@bin/tests -timeout 0 ./cmd/nats-user -run TestKilled -all
-	@bin/tests -C images -timeout 0 -run TestProject -all
 	@bin/tests -C images -timeout 0 -run TestProject -all
 	@bin/tests -timeout 0 ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000)
 	@bin/tests -timeout 0 ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -from $(or $(FROM),1)
