@@ -168,9 +168,9 @@ var cloudActs = map[string]cloudAct{
 	},
 }
 
-// asking are the points at which something has changed at the control plane, or in
-// what is known of it.
-var asking = regexp.MustCompile(`^[0-9]+ after (create|update|asking for (POST|PUT|DELETE))\b`)
+// asking are the points at which something has changed at the control plane. Those
+// at which only the platform has are tried with self-hosted NATS, and with -all.
+var asking = regexp.MustCompile(`^[0-9]+ after asking for (POST|PUT|DELETE)\b`)
 
 // Killed at any point, at every call to the control plane in particular, a stage
 // that is started again leaves exactly the users there that the ledger knows.
