@@ -28,8 +28,7 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// execute runs the command line. An error is one sentence on stderr.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "baleen",
 		Short:         "Try Baleen's Promises without a cluster, and look after the platform that runs them",
@@ -39,6 +38,12 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(), fakecloudCommand(), stageCommand(), versionCommand())
+	return root
+}
+
+// execute runs the command line. An error is one sentence on stderr.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
