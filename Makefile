@@ -3,7 +3,7 @@
 SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build generate test soak mutate lint race vuln demo live bench images promises \
+.PHONY: help build generate test soak mutate lint race docs vuln demo live bench images promises \
   platform-deps platform-up platform-down e2e e2e-smoke bin/platform
 
 VERSION ?= 0.1.0
@@ -55,6 +55,9 @@ lint: ## Check format and all that .golangci.yml asks for, in every module; abou
 
 race: bin/tests ## Run the tests of what starts goroutines with the race detector; about five minutes once built.
 	@test/race
+
+docs: ## Run the commands of README and docs in a clone, as a reader would.
+	go test -count=1 ./docs -run TestCommands -commands
 
 vuln: ## Look for known vulnerabilities, where the database can be reached.
 	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
