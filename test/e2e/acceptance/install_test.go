@@ -21,7 +21,7 @@ import (
 // root is the folder of the project.
 const root = "../../.."
 
-// install puts Baleen onto the platform as README has a platform engineer do it,
+// install puts Baleen onto the platform as docs/getting-started.md does,
 // and the account and namespaces that the stories need. It may be repeated.
 func install(ctx context.Context) error {
 	for _, file := range []string{"guard.yaml", "api-aggregator.yaml", "api-aggregator-target.yaml", "nats-account.yaml", "nats-user.yaml"} {
