@@ -4,13 +4,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var (
-	link   = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	link   = regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
 	reason = regexp.MustCompile(`(?:[Ff]ail\(|[Rr]eason(?:, [\w.]+(?: string)?)? = |result\.Reason = false, |Reason: +|return )"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"`)
+
+	fence       = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	heading     = regexp.MustCompile(`(?m)^#+ (.+?) *$`)
+	linked      = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
 func read(t *testing.T, path string) string {
@@ -52,17 +58,35 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// Every link from one document to another leads somewhere.
+// Every link from one document to another leads to a file that is there, and to a
+// heading that it has.
 func TestLinks(t *testing.T) {
-	for _, file := range glob(t, "../README.md", "../test/e2e/README.md", "*/*.md") {
+	for _, file := range glob(t, "../*.md", "../docs/*.md", "../docs/*/*.md", "../test/e2e/README.md", "*/*.md") {
 		t.Run(file, func(t *testing.T) {
-			for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
-				if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+			for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(read(t, file), ""), -1) {
+				to := filepath.Join(filepath.Dir(file), m[1])
+				if m[1] == "" {
+					to = file
+				}
+				if _, err := os.Stat(to); err != nil {
 					t.Errorf("%s links to %s: %v", file, m[1], err)
+				} else if m[2] != "" && strings.HasSuffix(to, ".md") && !slices.Contains(headings(t, to), m[2]) {
+					t.Errorf("%s links to %s%s, and there is no such heading", file, m[1], m[2])
 				}
 			}
 		})
 	}
+}
+
+// headings are the anchors that GitHub gives to the headings of a document.
+func headings(t *testing.T, file string) []string {
+	t.Helper()
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(read(t, file), ""), -1) {
+		text := notInAnchor.ReplaceAllString(strings.ToLower(linked.ReplaceAllString(m[1], "$1")), "")
+		all = append(all, "#"+strings.ReplaceAll(text, " ", "-"))
+	}
+	return all
 }
 
 // Every reason that a status may give stands in the README of its Promise, and
