@@ -14,7 +14,8 @@ import (
 
 var commands = flag.Bool("commands", false, "run the commands of the documents in a clone of the project, as make docs does")
 
-// documents are those whose commands are run, each in a clone of its own.
+// documents are those whose commands are run, each in a clean clone but for what was
+// built.
 var documents = []string{
 	"README.md", "docs/getting-started.md", "docs/how-to.md", "promises/api-aggregator/README.md", "promises/api-aggregator-target/README.md",
 	"promises/nats-account/README.md", "promises/nats-user/README.md",
@@ -29,6 +30,7 @@ type block struct {
 	language string
 	text     string
 	skipped  bool // it needs a cluster
+	next     bool // nothing stands between it and the block before it
 }
 
 var fence = regexp.MustCompile("^(\\s*)```(\\w*)$")
@@ -37,19 +39,19 @@ var fence = regexp.MustCompile("^(\\s*)```(\\w*)$")
 func blocks(document string) []block {
 	var all []block
 	var open *block
-	indent, marked := "", false
+	indent, marked, next := "", false, false
 	for i, line := range strings.Split(document, "\n") {
 		m := fence.FindStringSubmatch(line)
 		switch {
 		case open == nil && m != nil:
-			open, indent = &block{line: i + 2, language: m[2], skipped: marked}, m[1]
+			open, indent = &block{line: i + 2, language: m[2], skipped: marked, next: next}, m[1]
 		case open != nil && m != nil:
 			all, open = append(all, *open), nil
 		case open != nil:
 			open.text += strings.TrimPrefix(line, indent) + "\n"
 		}
 		if text := strings.TrimSpace(line); text != "" {
-			marked = text == needsCluster
+			marked, next = text == needsCluster, open == nil && m != nil
 		}
 	}
 	return all
@@ -78,6 +80,10 @@ func script(all []block) string {
 // What the documents tell a reader to type works, in their order, and prints what
 // stands below it. In such a text a line of ... stands for any lines.
 func TestCommands(t *testing.T) {
+	dir := ""
+	if *commands {
+		dir = clone(t)
+	}
 	for _, name := range documents {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("..", name))
@@ -93,8 +99,7 @@ func TestCommands(t *testing.T) {
 			if !*commands {
 				return
 			}
-			dir := clone(t)
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", script(all))
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", "git clean -fdqx -e /bin\n"+script(all))
 			cmd.Dir, cmd.Env = dir, append(os.Environ(), "NO_COLOR=1")
 			output, err := cmd.CombinedOutput()
 			if err != nil {
@@ -128,11 +133,11 @@ func clone(t *testing.T) string {
 	return dir
 }
 
-// compare holds what was printed to the blocks without a language that follow.
+// compare holds what was printed to a block without a language that comes next.
 func compare(t *testing.T, name string, all []block, output string) {
 	t.Helper()
 	for i, b := range all {
-		if i == 0 || b.language != "" || all[i-1].language != "sh" || all[i-1].skipped {
+		if !b.next || b.language != "" || all[i-1].language != "sh" || all[i-1].skipped {
 			continue
 		}
 		_, got, _ := strings.Cut(output, fmt.Sprintf("@@ %d\n", i-1))
@@ -155,6 +160,9 @@ func TestBlocks(t *testing.T) {
 	all := blocks(document)
 	if len(all) != 4 || !all[2].skipped || all[3].text != "# x.yaml\na: 1\n" {
 		t.Fatalf("%+v", all)
+	}
+	if !all[1].next || all[2].next || all[3].next {
+		t.Errorf("what comes next is wrong: %+v", all)
 	}
 	if s := script(all); strings.Contains(s, "false") || !strings.Contains(s, "cat > x.yaml") {
 		t.Errorf("the script is\n%s", s)
