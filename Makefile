@@ -72,8 +72,8 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 	go -C internal/tools build -o $$dir/release ./release && \
 	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
 
-demo: build ## Publish APIs, refuse a stolen path; issue credentials, rotate, revoke, also with Synadia.
-	@bin/baleen demo
+demo: build ## Tell in ten chapters what Baleen does; DEMO=--all tells more, also with Synadia.
+	@bin/baleen demo $(DEMO)
 
 live: ## Ask a real account of Synadia's what nobody could try: SYNADIA_TOKEN=... SYNADIA_ACCOUNT=id.
 	@go run ./test/live

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,42 +23,114 @@ import (
 //go:embed demo
 var demoFiles embed.FS
 
+// The lines of the demo fit a terminal of this width.
+const demoWidth = 100
+
+const opening = `A platform team offers a host and a NATS account; teams use them on two clusters. A folder stands
+for the platform, the pipelines are real, and so is the NATS server, which runs in this process.`
+
+const closing = `Next: baleen run REQUEST.yaml --platform DIR tries a request of yours, README.md shows how;
+docs/getting-started.md installs Baleen on a cluster; baleen demo --all tells more, also about Synadia.`
+
 func demoCommand() *cobra.Command {
-	var provider string
+	var t telling
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what Baleen does, on a platform made for the occasion",
-		Args:  cobra.NoArgs,
+		Long: `Demo tells in ten chapters how APIs are published and how NATS credentials live, on
+a platform made for the occasion: real pipelines, real NATS servers, nothing that
+stays. With --all it tells more, and all about credentials again with a stand-in for
+Synadia's control plane.`,
+		Example: `  baleen demo
+  baleen demo --chapter rotation
+  baleen demo --all`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			wanted := providers
-			if provider != "" {
-				wanted = slices.DeleteFunc(slices.Clone(providers), func(p natsProvider) bool { return p.name != provider })
-				if len(wanted) == 0 {
-					return fmt.Errorf("--provider %q is neither jwt nor synadia", provider)
-				}
+			if err := t.check(); err != nil {
+				return err
 			}
 			dir, err := os.MkdirTemp("", "baleen-demo-")
 			if err != nil {
 				return err
 			}
 			defer os.RemoveAll(dir)
-			s := &story{w: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), colors: term.Colors(cmd.OutOrStdout())}
-			return s.tell(cmd.Context(), dir, provider == "", wanted)
+			out := cmd.OutOrStdout()
+			s := &story{telling: t, out: out, w: out, stderr: cmd.ErrOrStderr(), colors: term.Colors(out)}
+			return s.tell(cmd.Context(), dir)
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", "", "show only the credentials of one provider: jwt or synadia")
+	cmd.Flags().StringVar(&t.provider, "provider", "", "tell only about the credentials of one provider: jwt or synadia")
+	cmd.Flags().StringVar(&t.chapter, "chapter", "", "tell one chapter: "+strings.Join(chapterNames(), ", "))
+	cmd.Flags().BoolVar(&t.all, "all", false, "tell the long form")
+	_ = cmd.RegisterFlagCompletionFunc("chapter", cobra.FixedCompletions(chapterNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions([]string{"jwt", "synadia"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// telling is what is wanted of the story.
+type telling struct {
+	all               bool
+	chapter, provider string
+}
+
+func (t telling) check() error {
+	if t.provider != "" && !slices.ContainsFunc(providers, func(p natsProvider) bool { return p.name == t.provider }) {
+		return fmt.Errorf("--provider %q is neither jwt nor synadia", t.provider)
+	}
+	if t.chapter != "" && !slices.Contains(chapterNames(), t.chapter) {
+		return fmt.Errorf("there is no chapter %q: there are %s", t.chapter, strings.Join(chapterNames(), ", "))
+	}
+	return nil
+}
+
+// chapterNames are those of the chapters of the short form, in their order.
+func chapterNames() []string {
+	var names []string
+	for _, c := range slices.Concat((&demo{}).chapters(), (&credentialsDemo{}).chapters()) {
+		if !c.long {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// parts says which parts are told: that about APIs, and those of which providers.
+func (t telling) parts() (apis bool, of []natsProvider) {
+	aboutAPIs := slices.ContainsFunc((&demo{}).chapters(), func(c chapter) bool { return c.name == t.chapter })
+	for _, p := range providers {
+		switch {
+		case t.provider != "" && t.provider != p.name, aboutAPIs && t.provider == "":
+		case t.provider == "" && !t.all && p.name != providers[0].name:
+		default:
+			of = append(of, p)
+		}
+	}
+	return t.provider == "" && (t.chapter == "" || aboutAPIs), of
+}
+
+// chapter is a part of the story.
+type chapter struct {
+	name, title string
+	// long: it is of the long form alone.
+	long bool
+	tell func(context.Context) error
 }
 
 // story is what all parts of the demo share.
 type story struct {
-	w, stderr io.Writer
-	colors    bool
-	chapter   int
+	telling
+	// out is where the story goes, and w what is written to now: out, or nowhere.
+	out, w, stderr io.Writer
+	colors         bool
+	told           int
 }
 
 // tell tells the part about APIs, if that is wanted, and one for each provider.
-func (s *story) tell(ctx context.Context, dir string, apis bool, wanted []natsProvider) error {
+func (s *story) tell(ctx context.Context, dir string) error {
+	apis, of := s.parts()
+	if s.chapter == "" {
+		fmt.Fprintln(s.w, opening)
+	}
 	if apis {
 		d, err := s.begin(filepath.Join(dir, "apis"))
 		if err != nil {
@@ -65,7 +140,7 @@ func (s *story) tell(ctx context.Context, dir string, apis bool, wanted []natsPr
 			return err
 		}
 	}
-	for _, p := range wanted {
+	for _, p := range of {
 		d, err := s.begin(filepath.Join(dir, p.name))
 		if err != nil {
 			return err
@@ -74,8 +149,102 @@ func (s *story) tell(ctx context.Context, dir string, apis bool, wanted []natsPr
 			return err
 		}
 	}
-	fmt.Fprintln(s.w)
+	if s.chapter == "" {
+		fmt.Fprintf(s.w, "\n%s\n", closing)
+	}
 	return nil
+}
+
+// show tells those chapters that are wanted. What leads to a chapter that is wanted
+// alone happens without a word.
+func (s *story) show(ctx context.Context, chapters []chapter) error {
+	for _, chapter := range chapters {
+		wanted := s.chapter == "" || s.chapter == chapter.name
+		if chapter.long && !s.all {
+			continue
+		}
+		if s.w = s.out; !wanted {
+			s.w = io.Discard
+		} else {
+			s.told++
+			fmt.Fprintf(s.w, "\n%s\n", s.paint(term.Bold, fmt.Sprintf("%d. %s", s.told, chapter.title)))
+		}
+		if err := chapter.tell(ctx); err != nil {
+			return err
+		}
+		if s.w = s.out; s.chapter == chapter.name {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *story) paint(style term.Style, text string) string {
+	if !s.colors {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
+}
+
+// say writes a sentence, on as many lines as it needs.
+func (s *story) say(style term.Style, sentence string) {
+	line := " "
+	for _, word := range strings.Fields(sentence) {
+		if len([]rune(line))+1+len([]rune(word)) > demoWidth {
+			fmt.Fprintln(s.w, s.paint(style, line))
+			line = "   "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(s.w, s.paint(style, line))
+}
+
+// good says what happened as it should.
+func (s *story) good(format string, args ...any) {
+	s.say(term.Green, "✓ "+fmt.Sprintf(format, args...))
+}
+
+// yaml shows lines of a request or document: those that begin with one of the words,
+// all if there are none.
+func (s *story) yaml(data []byte, words ...string) {
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, "\n")
+		text := strings.TrimLeft(line, " -")
+		begins := func(word string) bool { return strings.HasPrefix(text, word) }
+		if text == "" || strings.HasPrefix(text, "#") || begins("apiVersion:") || len(words) > 0 && !slices.ContainsFunc(words, begins) {
+			continue
+		}
+		if runes := []rune(line); len(runes) > demoWidth-10 {
+			line = string(runes[:demoWidth-10]) + "…"
+		}
+		fmt.Fprintln(s.w, s.paint(term.Dim, "    "+line))
+	}
+}
+
+// progress says on a terminal how far something is that takes a while, in a line
+// that is overwritten.
+func (s *story) progress(what string, n, of int) {
+	if !s.colors || s.w != s.out {
+		return
+	}
+	if n == of {
+		fmt.Fprint(s.out, "\r\x1b[K")
+		return
+	}
+	fmt.Fprintf(s.out, "\r  %s %d of %d\x1b[K", what, n, of)
+}
+
+// demo tells a part of the story: requests, each run as `baleen run` does.
+type demo struct {
+	*story
+	dir string
+	now time.Time
+	// clock is the time of the last run, for those who run beside this.
+	clock atomic.Pointer[time.Time]
+	// results are the last results, by the request's file.
+	results map[string]kratix.Result
+	// files are requests that only this run of the demo knows.
+	files map[string][]byte
 }
 
 // begin makes a platform for a part of the demo.
@@ -95,59 +264,15 @@ func (s *story) begin(dir string) (*demo, error) {
 	return d, os.WriteFile(filepath.Join(d.platform(), "platform.yaml"), data, 0o644)
 }
 
-func (s *story) show(ctx context.Context, chapters []chapter) error {
-	for _, chapter := range chapters {
-		s.chapter++
-		fmt.Fprintf(s.w, "\n%s\n", s.paint(term.Bold, fmt.Sprintf("%d. %s", s.chapter, chapter.title)))
-		if err := chapter.tell(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *story) paint(style term.Style, text string) string {
-	if !s.colors {
-		return text
-	}
-	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
-}
-
-// demo tells a part of the story: requests, each run as `baleen run` does.
-type demo struct {
-	*story
-	dir string
-	now time.Time
-	// clock is the time of the last run, for those who run beside this.
-	clock atomic.Pointer[time.Time]
-	// results are the last results, by the request's file.
-	results map[string]kratix.Result
-	// files are requests that only this run of the demo knows.
-	files map[string][]byte
-}
-
-// chapters are those about APIs.
-func (d *demo) chapters() []chapter {
-	return []chapter{
-		{"The platform team asks for the host api.example.com on all production clusters", d.run("public-api.yaml")},
-		{"Team A publishes two paths of its service orders under that host", d.run("orders.yaml")},
-		{"Team B publishes /users, a tenth of it served by a canary", d.run("users.yaml")},
-		{"Team C wants /orders, which is team A's, and a path below team B's /users", d.run("thief.yaml")},
-		{"Who publishes what: `baleen routes`", d.routes},
-		{"Ten hours later Kratix reconciles everything", d.reconcile},
-		{"Team A lets go of /orders: it leaves the clusters first, and is free in the run after that", d.runTwice("orders-moved.yaml")},
-		{"Team C was asked to reconcile, and takes it over", d.run("thief.yaml")},
-		{"Who publishes what now", d.routes},
-	}
-}
-
-// chapter is a part of the story.
-type chapter struct {
-	title string
-	tell  func(context.Context) error
-}
-
 func (d *demo) platform() string { return filepath.Join(d.dir, "platform") }
+
+// request returns a request of the demo's.
+func (d *demo) request(file string) ([]byte, error) {
+	if data, known := d.files[file]; known {
+		return data, nil
+	}
+	return demoFiles.ReadFile("demo/" + file)
+}
 
 // carryOut runs a request of the demo's.
 func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error) {
@@ -156,12 +281,9 @@ func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error)
 
 // workflow runs a workflow of a request of the demo's.
 func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, stderr io.Writer) (kratix.Result, error) {
-	data, known := d.files[file]
-	if !known {
-		var err error
-		if data, err = demoFiles.ReadFile("demo/" + file); err != nil {
-			return kratix.Result{}, err
-		}
+	data, err := d.request(file)
+	if err != nil {
+		return kratix.Result{}, err
 	}
 	now := d.now
 	d.clock.Store(&now)
@@ -174,70 +296,40 @@ func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, 
 	return result, err
 }
 
-// run carries out a request and shows what came of it.
-func (d *demo) run(file string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		result, err := d.carryOut(ctx, file)
-		if err != nil {
-			return err
-		}
-		rows := [][]term.Cell{}
-		for _, r := range result.Destinations {
-			rows = append(rows, []term.Cell{{Text: "  " + r.Name}, {Text: files(len(r.After)), Style: term.Green}})
-		}
-		value, reason := ready(result.Status)
-		style := term.Green
-		if value != "True" {
-			style = term.Red
-		}
-		message, _ := result.Status["message"].(string)
-		rows = append(rows, []term.Cell{{Text: "  Ready"}, {Text: value + reason, Style: style}}, []term.Cell{{Text: ""}, {Text: message}})
-		return term.Table(d.w, d.colors, rows...)
+// ask shows a request and carries it out.
+func (d *demo) ask(ctx context.Context, file string, words ...string) (kratix.Result, error) {
+	data, err := d.request(file)
+	if err != nil {
+		return kratix.Result{}, err
 	}
+	d.yaml(data, words...)
+	return d.carryOut(ctx, file)
 }
 
-// runTwice carries out a request and shows what came of its second run.
-func (d *demo) runTwice(file string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if _, err := d.carryOut(ctx, file); err != nil {
-			return err
-		}
-		return d.run(file)(ctx)
+// served says what a request came to, and ends the demo if that is not what was to
+// be shown.
+func (d *demo) served(result kratix.Result) error {
+	value, reason := ready(result.Status)
+	message, _ := result.Status["message"].(string)
+	if value != "True" {
+		return fmt.Errorf("a request that should be ready is not%s: %s", reason, message)
 	}
+	d.good("%s", message)
+	return nil
 }
 
-// routes shows the routing table of the platform.
-func (d *demo) routes(ctx context.Context) error {
-	client, err := platformFlags{folder: d.platform()}.open()
-	if err != nil {
-		return err
-	}
-	routes, err := collectRoutes(ctx, client)
-	if err != nil {
-		return err
-	}
-	return routeTable(d.w, "  ", routes)
-}
-
-// reconcile runs all requests again and counts what changes.
-func (d *demo) reconcile(ctx context.Context) error {
-	// The aggregator has something new to show in its status: the paths. Then
-	// nothing is left to do.
-	if _, err := d.carryOut(ctx, "public-api.yaml"); err != nil {
-		return err
-	}
-	before, err := snapshot(d.platform())
-	if err != nil {
-		return err
-	}
-	d.now = d.now.Add(10 * time.Hour)
-	var t tally
-	for _, file := range []string{"public-api.yaml", "orders.yaml", "users.yaml", "thief.yaml"} {
-		if err := t.run(ctx, d, file); err != nil {
-			return err
+// document returns one of the documents that the first cluster has of a request.
+func document(result kratix.Result, kind string, words ...string) ([]byte, error) {
+	for _, destination := range result.Destinations {
+		for _, name := range slices.Sorted(maps.Keys(destination.After)) {
+			data := destination.After[name]
+			has := func(word string) bool { return bytes.Contains(data, []byte(word)) }
+			if has("\nkind: "+kind+"\n") && !slices.ContainsFunc(words, func(w string) bool { return !has(w) }) {
+				return data, nil
+			}
 		}
 	}
-	return t.show(d, before)
+	return nil, fmt.Errorf("no cluster has a %s", kind)
 }
 
 // tally counts what runs change that should change nothing.
@@ -269,22 +361,14 @@ func (t *tally) show(d *demo, before map[string]string) error {
 			written++
 		}
 	}
-	changed, unchanged := t.changed, t.unchanged
-	style := term.Green
-	if changed+written > 0 {
-		style = term.Red
+	if t.changed+written > 0 {
+		return fmt.Errorf("a reconcile with nothing to do changed %d documents and %d objects", t.changed, written)
 	}
-	if err := term.Table(d.w, d.colors,
+	return term.Table(d.w, d.colors,
 		[]term.Cell{{Text: "  Runs"}, {Text: fmt.Sprint(t.runs)}},
-		[]term.Cell{{Text: "  Documents on clusters"}, {Text: fmt.Sprintf("%d unchanged, %d changed", unchanged, changed), Style: style}},
-		[]term.Cell{{Text: "  Objects on the platform"}, {Text: fmt.Sprintf("%d unchanged, %d changed", len(after)-written, written), Style: style}},
-	); err != nil {
-		return err
-	}
-	if changed+written > 0 {
-		return fmt.Errorf("a reconcile with nothing to do changed %d documents and %d objects", changed, written)
-	}
-	return nil
+		[]term.Cell{{Text: "  Documents on clusters"}, {Text: fmt.Sprintf("%d unchanged, 0 changed", t.unchanged), Style: term.Green}},
+		[]term.Cell{{Text: "  Objects on the platform"}, {Text: fmt.Sprintf("%d unchanged, 0 changed", len(after)), Style: term.Green}},
+	)
 }
 
 // snapshot returns the content of a folder's files.

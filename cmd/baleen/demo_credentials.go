@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -9,9 +10,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +41,8 @@ type natsProvider struct {
 }
 
 var providers = []natsProvider{
-	{"jwt", "The platform team offers the NATS account commerce, whose users teams may draw: Baleen verifies the keys on the servers", (*credentialsDemo).ofJWT},
-	{"synadia", "Now with Synadia Cloud (here a stand-in for its control plane): the platform team offers an account of it", (*credentialsDemo).ofSynadia},
+	{"jwt", "The platform team offers the NATS account commerce; Baleen verifies its keys on the servers", (*credentialsDemo).ofJWT},
+	{"synadia", "The platform team offers an account of Synadia Cloud, here of a stand-in for it", (*credentialsDemo).ofSynadia},
 }
 
 // credentialsDemo tells the life of a credential: a NATS system in operator mode
@@ -159,44 +162,31 @@ func (c *credentialsDemo) ofSynadia() (map[string]map[string]any, []string, erro
 
 func (c *credentialsDemo) chapters() []chapter {
 	return []chapter{
-		{c.provider.offers, c.asking(c.account)},
-		{"Team A asks for a credential for its workload orders", c.asking(c.run("user.yaml"))},
-		{"The cluster eu-1 unseals what Git has for it; the workload connects, and may do what was granted and nothing else", c.unseal},
-		{"Two weeks of reconciles, one every ten hours: no new credential, no restart", c.asking(c.weeks)},
-		{"Team A asks for a rotation: each cluster gets a new credential, and the former one still works", c.asking(c.rotate)},
-		{"A day after the new one was delivered the former one is revoked: it is refused, the new one is not", c.asking(c.letGo)},
-		{"Who has which credential: `baleen credentials`", c.list},
-		{"Team A deletes its request: the deletion ends when every credential is revoked", c.asking(c.remove)},
+		{name: "account", title: c.provider.offers, tell: c.asking(c.account)},
+		{name: "credential", title: "Team A asks for a credential for its service orders", tell: c.asking(c.issue)},
+		{name: "weeks", title: "Two weeks of reconciles, one every ten hours: no new credential, no restart", tell: c.asking(c.weeks)},
+		{name: "rotation", title: "Team A asks for a rotation: the former credential works until a day after the new one arrived", tell: c.asking(c.rotate)},
+		{name: "deletion", title: "Team A deletes its request: that ends when every credential is revoked", tell: c.asking(c.remove)},
 	}
 }
 
-// asking shows after a chapter what it asked of the control plane, if there is one.
+// asking says after a chapter how often it asked the control plane, if there is one.
 func (c *credentialsDemo) asking(tell func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := tell(ctx); err != nil || c.cloud == nil {
 			return err
 		}
-		var order []string
 		times := map[string]int{}
 		for _, r := range c.cloud.Requests() {
-			line := r.Short().String()
-			if times[line]++; times[line] == 1 {
-				order = append(order, line)
-			}
+			times[r.Method]++
 		}
 		c.cloud.ForgetRequests()
-		var rows [][]term.Cell
-		for _, line := range order {
-			if n := times[line]; n > 1 {
-				line += fmt.Sprintf(", %d times", n)
-			}
-			rows = append(rows, []term.Cell{{}, {Text: line}})
+		var asked []string
+		for _, method := range slices.Sorted(maps.Keys(times)) {
+			asked = append(asked, fmt.Sprintf("%d %s", times[method], method))
 		}
-		if len(rows) == 0 {
-			rows = [][]term.Cell{{{}, {Text: "none", Style: term.Green}}}
-		}
-		rows[0][0].Text = "  Requests to the control plane"
-		return term.Table(c.w, c.colors, rows...)
+		c.say("", "Synadia's control plane was asked: "+cmp.Or(strings.Join(asked, ", "), "nothing"))
+		return nil
 	}
 }
 
@@ -204,7 +194,33 @@ func (c *credentialsDemo) asking(tell func(context.Context) error) func(context.
 // here on the story is told in the present.
 func (c *credentialsDemo) account(ctx context.Context) error {
 	c.now = time.Now().UTC().Truncate(time.Second)
-	return c.run("account.yaml")(ctx)
+	result, err := c.ask(ctx, "account.yaml", "kind:", "metadata:", "provider:", "policy:", "namespaces:", "publish:", "subscribe:")
+	if err != nil {
+		return err
+	}
+	return c.served(result)
+}
+
+// issue shows a request, what Git has of it, and what the workload may do.
+func (c *credentialsDemo) issue(ctx context.Context) error {
+	result, err := c.ask(ctx, "user.yaml")
+	if err != nil {
+		return err
+	}
+	sealed, err := document(result, "SealedSecret")
+	if err != nil {
+		return err
+	}
+	c.say("", "Git has for eu-1:")
+	c.yaml(sealed, "kind: SealedSecret", "name:", "nats.creds:")
+	if err := c.served(result); err != nil {
+		return err
+	}
+	c.say("", "The cluster unseals it, and the service connects with it:")
+	if err := c.take("user.yaml"); err != nil {
+		return err
+	}
+	return c.tries(map[string]string{"orders.created": "published", "payments.made": "refused"}, c.held[0])
 }
 
 // unsealed is what a cluster has now, as its Sealed Secrets controller reads it.
@@ -241,20 +257,13 @@ func (c *credentialsDemo) take(file string) error {
 	return err
 }
 
-func (c *credentialsDemo) unseal(context.Context) error {
-	if err := c.take("user.yaml"); err != nil {
-		return err
-	}
-	return c.tries(map[string]string{"orders.created": "published", "payments.made": "refused"}, c.held[0])
-}
-
 // tries shows what a credential may publish to, and ends the demo if that is not
 // what it should be.
 func (c *credentialsDemo) tries(subjects map[string]string, credential []byte) error {
 	var rows [][]term.Cell
 	for _, subject := range []string{"orders.created", "payments.made"} {
 		if want, asked := subjects[subject]; asked {
-			row, err := c.expect("  publish to "+subject, c.publish(credential, subject), want)
+			row, err := c.expect("publish to "+subject, c.publish(credential, subject), want)
 			rows = append(rows, row)
 			if err != nil {
 				return err
@@ -266,15 +275,18 @@ func (c *credentialsDemo) tries(subjects map[string]string, credential []byte) e
 
 // expect is a line that says what happened, and an error if it should not have.
 func (c *credentialsDemo) expect(what string, err error, want string) ([]term.Cell, error) {
-	got, said, style := "published", "", term.Green
+	got, said := "published", ""
 	if err != nil {
-		got, style = "refused", term.Red
+		got = "refused"
 		said = ": " + strings.TrimPrefix(strings.ToLower(err.Error()), "nats: ")
+		if first, _, found := strings.Cut(said, ": permissions violation for"); found {
+			said = first
+		}
 	}
 	if got != want {
 		return nil, fmt.Errorf("%s should be %s and is %s%s", strings.TrimSpace(what), want, got, said)
 	}
-	return []term.Cell{{Text: what}, {Text: got + said, Style: style}}, nil
+	return []term.Cell{{Text: "  ✓ " + what, Style: term.Green}, {Text: got + said, Style: term.Green}}, nil
 }
 
 // publish connects with a credential, publishes, and waits for what the server says.
@@ -305,22 +317,36 @@ func (c *credentialsDemo) weeks(ctx context.Context) error {
 		return err
 	}
 	var t tally
-	for end := c.now.Add(14 * 24 * time.Hour); c.now.Before(end); c.now = c.now.Add(10 * time.Hour) {
+	const interval = 10 * time.Hour
+	for of := 1 + int(14*24*time.Hour/interval); t.runs < of; c.now = c.now.Add(interval) {
 		if err := t.run(ctx, c.demo, "user.yaml"); err != nil {
 			return err
 		}
+		c.progress("run", t.runs, of)
 	}
 	return t.show(c.demo, before)
 }
 
 func (c *credentialsDemo) rotate(ctx context.Context) error {
-	if err := c.run("user-rotated.yaml")(ctx); err != nil {
+	result, err := c.ask(ctx, "user-rotated.yaml", "kind:", "metadata:", "credentials:")
+	if err != nil {
+		return err
+	}
+	if err := c.served(result); err != nil {
 		return err
 	}
 	if err := c.take("user-rotated.yaml"); err != nil {
 		return err
 	}
-	return c.generations("published", "published")
+	if err := c.generations("published", "published"); err != nil {
+		return err
+	}
+	c.say("", "A day after the new one arrived:")
+	if err := c.retire(ctx); err != nil {
+		return err
+	}
+	c.say("", "`baleen credentials` shows every credential:")
+	return c.list(ctx)
 }
 
 // generations shows whether the two credentials that eu-1 has had still work.
@@ -328,18 +354,18 @@ func (c *credentialsDemo) generations(former, latter string) error {
 	if len(c.held) != 2 {
 		return fmt.Errorf("eu-1 has had %d credentials and not two", len(c.held))
 	}
-	one, err := c.expect("  generation 1 publishes", c.publish(c.held[0], "orders.created"), former)
+	one, err := c.expect("the first credential publishes", c.publish(c.held[0], "orders.created"), former)
 	if err != nil {
 		return err
 	}
-	two, err := c.expect("  generation 2 publishes", c.publish(c.held[1], "orders.created"), latter)
+	two, err := c.expect("the second credential publishes", c.publish(c.held[1], "orders.created"), latter)
 	if err != nil {
 		return err
 	}
 	return term.Table(c.w, c.colors, one, two)
 }
 
-func (c *credentialsDemo) letGo(ctx context.Context) error {
+func (c *credentialsDemo) retire(ctx context.Context) error {
 	// The next run sees the new one in the state store, and one a day later lets go
 	// of the former, which the account's pipeline then revokes.
 	for _, after := range []time.Duration{10 * time.Hour, 24 * time.Hour} {
@@ -348,7 +374,7 @@ func (c *credentialsDemo) letGo(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.run("account.yaml")(ctx); err != nil {
+	if _, err := c.carryOut(ctx, "account.yaml"); err != nil {
 		return err
 	}
 	if _, err := c.carryOut(ctx, "user-rotated.yaml"); err != nil { // nothing is left to wait for
@@ -377,19 +403,14 @@ func (c *credentialsDemo) remove(ctx context.Context) error {
 		return errors.New("the deletion should have waited for the account")
 	}
 	sentence := strings.TrimSpace(said.String())
-	sentence = sentence[strings.LastIndex(sentence, "nats-user: ")+len("nats-user: "):]
-	if err := term.Table(c.w, c.colors, []term.Cell{{Text: "  " + sentence, Style: term.Yellow}}); err != nil {
-		return err
-	}
-	if err := c.run("account.yaml")(ctx); err != nil {
+	c.say("", "Kratix waits: "+sentence[strings.LastIndex(sentence, "nats-user: ")+len("nats-user: "):])
+	if _, err := c.carryOut(ctx, "account.yaml"); err != nil {
 		return err
 	}
 	if _, err := c.workflow(ctx, kratix.Delete, "user-rotated.yaml", c.stderr); err != nil {
 		return err
 	}
-	if err := term.Table(c.w, c.colors, []term.Cell{{Text: "  Asked again: NatsUser team-a/orders is deleted", Style: term.Green}}); err != nil {
-		return err
-	}
+	c.good("the account's run has revoked both, and NatsUser team-a/orders is deleted")
 	if c.cloud != nil {
 		if users := c.cloud.Users(c.cloud.Account); len(users) > 0 {
 			return fmt.Errorf("the control plane still has %d users", len(users))
