@@ -3,7 +3,7 @@
 SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
-.PHONY: help build generate test soak mutate lint race docs vuln demo live bench images promises \
+.PHONY: help build generate test soak mutate lint race docs vuln demo recording live bench images promises \
   platform-deps platform-up platform-down e2e e2e-smoke bin/platform
 
 VERSION ?= 0.1.0
@@ -74,6 +74,10 @@ promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and
 
 demo: build ## Tell in ten chapters what Baleen does; DEMO=--all tells more, also with Synadia.
 	@bin/baleen demo $(DEMO)
+
+recording: build ## Make docs/demo.svg, the demo as a moving picture; needs script(1).
+	@go -C internal/tools build -o $(CURDIR)/bin/ ./record
+	@TERM=xterm script -qec "bin/baleen demo" /dev/null < /dev/null | bin/record > docs/demo.svg
 
 live: ## Ask a real account of Synadia's what nobody could try: SYNADIA_TOKEN=... SYNADIA_ACCOUNT=id.
 	@go run ./test/live

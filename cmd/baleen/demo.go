@@ -180,7 +180,7 @@ func (s *story) show(ctx context.Context, chapters []chapter) error {
 }
 
 func (s *story) paint(style term.Style, text string) string {
-	if !s.colors {
+	if !s.colors || style == term.Plain {
 		return text
 	}
 	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
