@@ -692,6 +692,26 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
+// The binary's half of the rows by itself, which takes no time: what it is that a
+// change to a check breaks is seen at once.
+func TestValidation(t *testing.T) {
+	for _, kind := range kinds {
+		for _, r := range kind.rows {
+			t.Run(kind.name+"/"+short(r.spec), func(t *testing.T) {
+				_, err := kind.read(request(t, kind.name, "b", "a", kind.good, r.spec))
+				switch good := r.want == "" || strings.HasPrefix(r.only, "CRD"); {
+				case good && err != nil:
+					t.Error(err)
+				case !good && err == nil:
+					t.Errorf("it is taken, and %s should be refused", r.want)
+				case !good:
+					wantSentence(t, err.Error(), r.want)
+				}
+			})
+		}
+	}
+}
+
 // rule is one rule of a CRD: a keyword of a schema, or a CEL rule by its
 // message. Lists leave no mark in the path, and * is any key of a map.
 type rule struct{ path, what string }
