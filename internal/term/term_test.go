@@ -3,17 +3,17 @@ package term
 import (
 	"bytes"
 	"fmt"
-	"os"
+	"strings"
 	"testing"
 )
 
 // Columns line up in any alphabet, and no value can steer a terminal.
 func TestTable(t *testing.T) {
 	rows := [][]Cell{
-		{{"NAME", Bold}, {"CHANGE", Bold}},
-		{{"größe", Plain}, {"added", Green}},
-		{{"a", Plain}},
-		{{"evil\x1b[2J\nline\u202e", Plain}, {"", Plain}},
+		{{Text: "NAME", Style: Bold}, {Text: "CHANGE", Style: Bold}},
+		{{Text: "größe"}, {Text: "added", Style: Green}},
+		{{Text: "a"}},
+		{{Text: "evil\x1b[2J\nline\u202e"}, {}},
 	}
 	for _, test := range []struct {
 		colors bool
@@ -34,13 +34,37 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestColors(t *testing.T) {
-	file, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
+// On a terminal that is too narrow first columns are dropped, then free text is
+// cut, then whatever is widest; a table without free text is left alone.
+func TestTableWithin(t *testing.T) {
+	free := [][]Cell{
+		{{Text: "NAME"}, {Text: "ISSUED", Fit: Drop}, {Text: "STATE"}, {Text: "WHY", Fit: Drop}, {Text: "ATTENTION", Fit: Cut}},
+		{{Text: "orders"}, {Text: "3h ago"}, {Text: "Active"}, {Text: "First"}, {Text: "its renewal is overdue: ask for a run"}},
+		{{Text: "ä"}, {Text: "now"}, {Text: "Active"}, {Text: "First"}},
 	}
-	defer file.Close()
-	if Colors(file) || Colors(&bytes.Buffer{}) {
-		t.Error("colours outside of a terminal")
+	plain := [][]Cell{{{Text: "Message"}, {Text: strings.Repeat("a sentence ", 12) + "."}}}
+	for _, test := range []struct {
+		name  string
+		width int
+		rows  [][]Cell
+		want  string
+	}{
+		{"no terminal", 0, free, "NAME    ISSUED  STATE   WHY    ATTENTION\norders  3h ago  Active  First  its renewal is overdue: ask for a run\nä       now     Active  First\n"},
+		{"wide enough", 68, free, "NAME    ISSUED  STATE   WHY    ATTENTION\norders  3h ago  Active  First  its renewal is overdue: ask for a run\nä       now     Active  First\n"},
+		{"text is cut", 60, free, "NAME    ISSUED  STATE   WHY    ATTENTION\norders  3h ago  Active  First  its renewal is overdue: ask …\nä       now     Active  First\n"},
+		{"a column is dropped", 54, free, "NAME    ISSUED  STATE   ATTENTION\norders  3h ago  Active  its renewal is overdue: ask f…\nä       now     Active\n"},
+		{"all that can be are dropped", 30, free, "NAME    STATE   ATTENTION\norders  Active  its renewal i…\nä       Active\n"},
+		{"nothing can be read below that", 10, free, "NAME    STATE   ATTENTI…\norders  Active  its ren…\nä       Active\n"},
+		{"no free text", 40, plain, "Message  " + strings.Repeat("a sentence ", 12) + ".\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := TableWithin(&b, test.width, false, test.rows...); err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != test.want {
+				t.Errorf("\n%s\nwant\n%s", b.String(), test.want)
+			}
+		})
 	}
 }
