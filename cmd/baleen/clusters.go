@@ -34,8 +34,10 @@ func clustersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clusters",
 		Short: "Register workload clusters, and list them",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  baleen clusters list
+  baleen clusters trust eu-1 --cluster-kubeconfig eu-1.kubeconfig`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(trustCommand(), listClustersCommand())
 	return cmd
@@ -44,8 +46,9 @@ func clustersCommand() *cobra.Command {
 // trustFlags are what `baleen clusters trust` is asked.
 type trustFlags struct {
 	platform                            platformFlags
+	output                              outputFlag
 	name                                string
-	certificate, kubeconfig             string
+	certificate, kubeconfig, refused    string
 	controllerName, controllerNamespace string
 	sharedKey                           bool
 }
@@ -53,36 +56,63 @@ type trustFlags struct {
 func trustCommand() *cobra.Command {
 	var f trustFlags
 	cmd := &cobra.Command{
-		Use:   "trust NAME [--kubeconfig FILE | --cert FILE]",
+		Use:   "trust NAME [--cluster-kubeconfig FILE | --cert FILE]",
 		Short: "Register the workload cluster of a Destination",
 		Long: `Trust puts the label ` + destination.Label + ` on the Destination NAME, by which Baleen
 addresses the cluster, and adds the public certificate of its Sealed Secrets
 controller to the ConfigMap ` + config.Namespace + `/` + seal.BundlesName + `. The certificate comes from
-the controller itself (--kubeconfig, which needs the rights that kubeseal needs) or
-from a file as kubeseal --fetch-cert writes it (--cert). Certificates that are there
-stay. Done twice, the second time changes nothing.`,
+the controller itself (--cluster-kubeconfig, which needs the rights that kubeseal
+needs) or from a file as kubeseal --fetch-cert writes it (--cert). Certificates that
+are there stay. Done twice, the second time changes nothing.
+
+The platform cluster is that of --platform-kubeconfig and --context, or the one that
+kubectl finds. --kubeconfig is refused here in this release: it named the workload
+cluster before, and names the platform cluster from the next release on.`,
+		Example: `  baleen clusters trust eu-1 --cluster-kubeconfig eu-1.kubeconfig
+  baleen clusters trust eu-1 --cert eu-1.pem
+  baleen clusters trust eu-1 --cert eu-1.pem --context platform`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("name one Destination: baleen clusters trust NAME")
 			}
 			return nil
 		},
+		ValidArgsFunction: oneArgument(fromPlatform(clusterNames)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.name = args[0]
+			if cmd.Flags().Changed("kubeconfig") {
+				return errors.New("--kubeconfig is refused by `baleen clusters trust` in this release: give the kubeconfig of the workload cluster, " +
+					"which it meant before, with --cluster-kubeconfig, and that of the platform cluster, which it means from the next release on, with --platform-kubeconfig")
+			}
 			if f.kubeconfig == "" && (cmd.Flags().Changed("controller-name") || cmd.Flags().Changed("controller-namespace")) {
-				return errors.New("--controller-name and --controller-namespace say where --kubeconfig finds the controller: give that too")
+				return errors.New("--controller-name and --controller-namespace say where --cluster-kubeconfig finds the controller: give that too")
+			}
+			if err := f.output.check(); err != nil {
+				return err
 			}
 			return f.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the workload cluster, to fetch the certificate from its controller")
-	flags.StringVar(&f.certificate, "cert", "", "PEM file with the certificate, or several")
+	flags.StringVar(&f.kubeconfig, "cluster-kubeconfig", "", "kubeconfig `file` of the workload cluster, to fetch the certificate from its controller")
+	flags.StringVar(&f.certificate, "cert", "", "PEM `file` with the certificate, or several")
 	flags.BoolVar(&f.sharedKey, "shared-key", false, "take a certificate that another cluster has too")
 	flags.StringVar(&f.controllerName, "controller-name", "sealed-secrets-controller", "Service of the Sealed Secrets controller")
 	flags.StringVar(&f.controllerNamespace, "controller-namespace", "kube-system", "namespace of that Service")
 	f.platform.add(flags, "platform-kubeconfig")
+	flags.StringVar(&f.refused, "kubeconfig", "", "")
+	hide(flags, "kubeconfig")
+	f.output.add(flags)
 	return cmd
+}
+
+// trusted is what `baleen clusters trust` has done.
+type trusted struct {
+	cluster
+	// Changed says what was changed, in words.
+	Changed []string `json:"changed"`
+	// Expired is the number of certificates that were left out.
+	Expired int `json:"expired,omitempty"`
 }
 
 func (f trustFlags) run(ctx context.Context, w io.Writer) error {
@@ -106,25 +136,31 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var changes []string
 	if err := f.foreign(ctx, client, valid); err != nil {
 		return err
 	}
+	result := trusted{Changed: []string{}, Expired: len(found) - len(valid)}
 	// First the certificates: who finds the label finds them too.
 	added, bundles, err := addCertificates(ctx, client, f.name, valid)
 	if err != nil {
 		return err
 	}
 	if added > 0 {
-		changes = append(changes, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, seal.BundlesName))
+		result.Changed = append(result.Changed, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, seal.BundlesName))
 	}
 	if object.GetLabels()[destination.Label] != f.name {
 		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{destination.Label: f.name}}}
 		if object, err = client.Patch(ctx, platform.Destination, "", f.name, patch); err != nil {
 			return fmt.Errorf("the Destination %s cannot be labelled: %w", f.name, err)
 		}
-		changes = append(changes, fmt.Sprintf("label %s=%s put on the Destination", destination.Label, f.name))
+		result.Changed = append(result.Changed, fmt.Sprintf("label %s=%s put on the Destination", destination.Label, f.name))
 	}
+	result.cluster = describe(object, bundles[f.name])
+	return f.output.print(w, result, func() error { return result.table(w, f.output.wide()) }, objectName(platform.Destination, f.name))
+}
+
+func (t trusted) table(w io.Writer, wide bool) error {
+	changes := t.Changed
 	if len(changes) == 0 {
 		changes = []string{"nothing"}
 	}
@@ -132,10 +168,10 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 	for _, change := range changes {
 		summary = append(summary, []term.Cell{{Text: "Changed", Style: term.Bold}, {Text: change}})
 	}
-	if n := len(found) - len(valid); n > 0 {
-		summary = append(summary, []term.Cell{{Text: "Left out", Style: term.Bold}, {Text: count(n, "certificate") + " expired", Style: term.Yellow}})
+	if t.Expired > 0 {
+		summary = append(summary, []term.Cell{{Text: "Left out", Style: term.Bold}, {Text: count(t.Expired, "certificate") + " expired", Style: term.Yellow}})
 	}
-	if err := clusterTable(w, describe(object, bundles[f.name])); err != nil {
+	if err := clusterTable(w, wide, t.cluster); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
@@ -172,7 +208,7 @@ func (f trustFlags) certificates(ctx context.Context) ([]*x509.Certificate, erro
 	var err error
 	switch {
 	case f.certificate != "" && f.kubeconfig != "":
-		return nil, errors.New("--cert and --kubeconfig both name a certificate: give one of them")
+		return nil, errors.New("--cert and --cluster-kubeconfig both name a certificate: give one of them")
 	case f.certificate != "":
 		if data, err = os.ReadFile(f.certificate); err != nil {
 			return nil, fmt.Errorf("the certificate cannot be read: %w", err)
@@ -196,7 +232,7 @@ func (f trustFlags) certificates(ctx context.Context) ([]*x509.Certificate, erro
 // fetch asks the controller for its certificate, as kubeseal does: through the
 // API server, without reading a Secret.
 func (f trustFlags) fetch(ctx context.Context) ([]byte, error) {
-	access, err := loadKubeconfig(f.kubeconfig)
+	access, err := loadKubeconfig(f.kubeconfig, "")
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig of %s cannot be used: %w", f.name, err)
 	}
@@ -404,7 +440,7 @@ func describe(object *unstructured.Unstructured, bundle string) cluster {
 		c.Certificate, c.Until = "valid", until.UTC().Format(time.RFC3339)
 		if time.Now().After(until) {
 			c.Certificate = "expired"
-			problems = append(problems, "has a certificate that expired on "+day(until)+": trust it with --kubeconfig or --cert")
+			problems = append(problems, "has a certificate that expired on "+day(until)+": trust it with --cluster-kubeconfig or --cert")
 		}
 	}
 	c.Problem = strings.Join(problems, "; ")
@@ -417,7 +453,9 @@ func listClustersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workload clusters, those with a problem first",
-		Args:  cobra.NoArgs,
+		Example: `  baleen clusters list
+  baleen clusters list --output wide --context platform`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.check(); err != nil {
 				return err
@@ -430,17 +468,22 @@ func listClustersCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var names []string
+			for _, c := range clusters {
+				names = append(names, objectName(platform.Destination, c.Name))
+			}
 			w := cmd.OutOrStdout()
 			return output.print(w, clusters, func() error {
 				if len(clusters) == 0 {
 					_, err := fmt.Fprintln(w, "The platform has no Destinations.")
 					return err
 				}
-				return clusterTable(w, clusters...)
-			})
+				return clusterTable(w, output.wide(), clusters...)
+			}, names...)
 		},
 	}
-	f.add(cmd.Flags(), "platform-kubeconfig")
+	f.add(cmd.Flags(), "kubeconfig")
+	f.addOld(cmd.Flags(), "platform-kubeconfig")
 	output.add(cmd.Flags())
 	return cmd
 }
@@ -475,11 +518,15 @@ func listClusters(ctx context.Context, client platform.Client) ([]cluster, error
 	return clusters, nil
 }
 
-func clusterTable(w io.Writer, clusters ...cluster) error {
-	var header []term.Cell
-	for _, text := range []string{"NAME", "REGISTERED", "LABELS", "CERTIFICATE", "PROBLEM"} {
-		header = append(header, term.Cell{Text: text, Style: term.Bold})
+// clusterTable writes clusters as a table; a wide one has the time at which the
+// certificate expires, and is never cut.
+func clusterTable(w io.Writer, wide bool, clusters ...cluster) error {
+	header := titles("NAME", "REGISTERED", "LABELS", "CERTIFICATE")
+	header[2].Fit = term.Cut
+	if wide {
+		header = append(header, titles("EXPIRES")...)
 	}
+	header = append(header, term.Cell{Text: "PROBLEM", Style: term.Bold, Fit: term.Cut})
 	rows := [][]term.Cell{header}
 	for _, c := range clusters {
 		registered := term.Cell{Text: "yes", Style: term.Green}
@@ -494,9 +541,29 @@ func clusterTable(w io.Writer, clusters ...cluster) error {
 		if c.Certificate == "valid" {
 			certificate = term.Cell{Text: "until " + c.Until[:len(time.DateOnly)]}
 		}
-		rows = append(rows, []term.Cell{
-			{Text: c.Name}, registered, {Text: cmp.Or(strings.Join(labels, ","), "none")}, certificate, {Text: c.Problem, Style: term.Yellow},
-		})
+		row := []term.Cell{{Text: c.Name}, registered, {Text: cmp.Or(strings.Join(labels, ","), "none")}, certificate}
+		if wide {
+			row = append(row, term.Cell{Text: cmp.Or(c.Until, "-")})
+		}
+		rows = append(rows, append(row, term.Cell{Text: c.Problem, Style: term.Yellow}))
 	}
-	return term.Table(w, term.Colors(w), rows...)
+	return writeTable(w, wide, rows)
+}
+
+// titles are the head of a table.
+func titles(names ...string) []term.Cell {
+	var cells []term.Cell
+	for _, name := range names {
+		cells = append(cells, term.Cell{Text: name, Style: term.Bold})
+	}
+	return cells
+}
+
+// writeTable writes a table; a wide one is never cut.
+func writeTable(w io.Writer, wide bool, rows [][]term.Cell) error {
+	width := term.Width(w)
+	if wide {
+		width = 0
+	}
+	return term.TableWithin(w, width, term.Colors(w), rows...)
 }

@@ -161,19 +161,19 @@ func TestTrustRefuses(t *testing.T) {
 	}
 	w.write(file, good)
 	for want, args := range map[string][]string{
-		"name one Destination":               w.trust(),
-		`"EU" cannot be registered`:          w.trust("EU"),
-		"at most 63 of them":                 w.trust(strings.Repeat("a", 64)),
-		"the platform has no Destination ap": w.trust("ap-1", "--cert", file),
-		"give one of them":                   w.trust("eu-1", "--cert", file, "--kubeconfig", file),
-		"no such file":                       w.trust("eu-1", "--cert", file+"x"),
-		"the kubeconfig of eu-1 cannot be":   w.trust("eu-1", "--kubeconfig", file+"x"),
-		"where --kubeconfig finds":           w.trust("eu-1", "--controller-name", "x"),
-		"both name the platform":             w.trust("eu-1", "--platform-kubeconfig", file),
-		"make it or name another":            {"clusters", "trust", "eu-1", "--platform", w.platform + "x"},
-		"of the platform cluster cannot be":  {"clusters", "list", "--platform-kubeconfig", file + "x"},
-		"is neither table nor json":          {"clusters", "list", "--platform", w.platform, "--output", "xml"},
-		"unknown command":                    {"clusters", "remove"},
+		"name one Destination":                        w.trust(),
+		`"EU" cannot be registered`:                   w.trust("EU"),
+		"at most 63 of them":                          w.trust(strings.Repeat("a", 64)),
+		"the platform has no Destination ap":          w.trust("ap-1", "--cert", file),
+		"give one of them":                            w.trust("eu-1", "--cert", file, "--cluster-kubeconfig", file),
+		"no such file":                                w.trust("eu-1", "--cert", file+"x"),
+		"the kubeconfig of eu-1 cannot be":            w.trust("eu-1", "--cluster-kubeconfig", file+"x"),
+		"where --cluster-kubeconfig finds":            w.trust("eu-1", "--controller-name", "x"),
+		"both name the platform":                      w.trust("eu-1", "--platform-kubeconfig", file),
+		"make it or name another":                     {"clusters", "trust", "eu-1", "--platform", w.platform + "x"},
+		"of the platform cluster cannot be":           {"clusters", "list", "--kubeconfig", file + "x"},
+		"is neither table, wide, json, yaml nor name": {"clusters", "list", "--platform", w.platform, "--output", "xml"},
+		"unknown command":                             {"clusters", "remove"},
 	} {
 		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
@@ -217,7 +217,7 @@ func TestListClusters(t *testing.T) {
 	w.prints(list,
 		"NAME  REGISTERED  LABELS                             CERTIFICATE       PROBLEM",
 		"ap-1  no          zone=a                             none              could get what is for eu-1, whose label it has: run `baleen clusters trust ap-1`",
-		"ap-2  yes         none                               expired           has a certificate that expired on 2020-01-01: trust it with --kubeconfig or --cert",
+		"ap-2  yes         none                               expired           has a certificate that expired on 2020-01-01: trust it with --cluster-kubeconfig or --cert",
 		"ap-3  yes         none                               unreadable        has a certificate in baleen-system/sealing-certificates that cannot be used: it holds no certificate in PEM form, or one that is cut off: fetch it again",
 		"eu-1  no          destination=eu-1,environment=prod  none              gets nothing new: run `baleen clusters trust eu-1`",
 		"old   no          none                               until 2099-01-01  has a certificate but no Destination: make that, or remove the key from baleen-system/sealing-certificates",
@@ -286,7 +286,7 @@ func TestTrustOnClusters(t *testing.T) {
 		fmt.Fprint(w, sealing(t, in2099))
 	})
 	trust := func(args ...string) []string {
-		return append([]string{"clusters", "trust", "eu-1", "--platform-kubeconfig", platformConfig, "--kubeconfig", w.kubeconfig(workload)}, args...)
+		return append([]string{"clusters", "trust", "eu-1", "--platform-kubeconfig", platformConfig, "--cluster-kubeconfig", w.kubeconfig(workload)}, args...)
 	}
 
 	disturb = func(verb string) error { // another makes the ConfigMap first

@@ -24,53 +24,107 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
+// credentialsFlags are what `baleen credentials` is asked.
+type credentialsFlags struct {
+	platform         platformFlags
+	output           outputFlag
+	scope            scopeFlags
+	attention        attentionFlags
+	account, cluster string
+	all              bool
+	at               string
+}
+
 func credentialsCommand() *cobra.Command {
-	var from platformFlags
-	var output outputFlag
-	var all bool
-	var at string
+	var f credentialsFlags
 	cmd := &cobra.Command{
 		Use:   "credentials",
 		Short: "Show every NATS credential with its times, those that need attention first",
-		Args:  cobra.NoArgs,
+		Example: `  baleen credentials
+  baleen credentials --namespace team-a --cluster eu-1 --output wide
+  baleen credentials --problems --exit-code`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := output.check(); err != nil {
+			if err := cmp.Or(f.output.check(), f.scope.check()); err != nil {
 				return err
 			}
-			now, err := clock(at)
+			now, err := clock(f.at)
 			if err != nil {
 				return err
 			}
-			client, err := from.open()
+			client, err := f.platform.open()
 			if err != nil {
 				return err
 			}
-			found, failed := collectCredentials(cmd.Context(), client, now())
-			if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
-				return failed
-			}
-			shown := slices.DeleteFunc(slices.Clone(found), func(r credentialRow) bool { return r.retired && !all })
-			w := cmd.OutOrStdout()
-			err = output.print(w, shown, func() error {
-				switch {
-				case len(found) == 0 && failed != nil: // which is all there is to say
-				case len(found) == 0:
-					_, err = fmt.Fprintln(w, "There are no credentials, and no NatsUser asks for one.")
-				case len(shown) == 0:
-					_, err = fmt.Fprintln(w, "No credential is in use: --all shows those that are retired.")
-				default:
-					err = credentialTable(w, shown, now())
-				}
-				return err
-			})
-			return cmp.Or(err, failed)
+			return f.run(cmd.Context(), client, now(), cmd.OutOrStdout())
 		},
 	}
-	from.add(cmd.Flags(), "kubeconfig")
-	output.add(cmd.Flags())
-	cmd.Flags().BoolVar(&all, "all", false, "show retired credentials too")
-	cmd.Flags().StringVar(&at, "now", "", "time to judge by, as 2026-08-01T12:00:00Z (default: now)")
+	flags := cmd.Flags()
+	f.platform.add(flags, "kubeconfig")
+	f.output.add(flags)
+	f.scope.add(flags)
+	f.attention.add(flags)
+	flags.StringVar(&f.account, "account", "", "show only the credentials of this `NatsAccount`")
+	flags.StringVar(&f.cluster, "cluster", "", "show only the credentials on this `cluster`, by the name of its Destination, and the requests that may have one there")
+	flags.BoolVar(&f.all, "all", false, "show retired credentials too")
+	flags.StringVar(&f.at, "now", "", "`time` to judge by, as 2026-08-01T12:00:00Z (default: now)")
 	return cmd
+}
+
+func (f credentialsFlags) run(ctx context.Context, client platform.Client, now time.Time, w io.Writer) error {
+	found, failed := collectCredentials(ctx, client, now)
+	if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
+		return failed
+	}
+	matching := f.filter(found)
+	shown := slices.DeleteFunc(slices.Clone(matching), func(r credentialRow) bool { return r.retired && !f.all })
+	problems := false
+	var names []string
+	seen := map[string]bool{}
+	for _, r := range shown {
+		problems = problems || r.Attention != ""
+		if id := r.Namespace + "/" + r.Name; !seen[id] {
+			seen[id] = true
+			names = append(names, objectName(platform.NatsUser, r.Name))
+		}
+	}
+	err := f.output.print(w, shown, func() (err error) {
+		switch {
+		case len(found) == 0 && failed != nil: // which is all there is to say
+		case len(found) == 0:
+			_, err = fmt.Fprintln(w, "There are no credentials, and no NatsUser asks for one.")
+		case len(matching) == 0:
+			_, err = fmt.Fprintln(w, "No credential and no NatsUser matches what you asked for.")
+		case len(shown) == 0:
+			_, err = fmt.Fprintln(w, "No credential is in use: --all shows those that are retired.")
+		default:
+			err = credentialTable(w, f.output.wide(), shown, now)
+		}
+		return err
+	}, names...)
+	return cmp.Or(err, failed, f.attention.exit(problems))
+}
+
+// filter returns the rows that are asked for. What is wrong with a request as a
+// whole is not left out because it names no cluster.
+func (f credentialsFlags) filter(rows []credentialRow) []credentialRow {
+	clusters := map[string][]string{} // of the credentials, by request
+	for _, r := range rows {
+		if r.Destination != "" {
+			clusters[r.Namespace+"/"+r.Name] = append(clusters[r.Namespace+"/"+r.Name], r.Destination)
+		}
+	}
+	on := func(r credentialRow) bool {
+		if f.cluster == "" || r.Destination != "" {
+			return f.cluster == "" || r.Destination == f.cluster
+		}
+		has := clusters[r.Namespace+"/"+r.Name]
+		return len(has) == 0 || slices.Contains(has, f.cluster)
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r credentialRow) bool {
+		of := f.account == "" || slices.Contains(strings.Split(r.Account, ", "), f.account)
+		return !f.scope.has(r.Namespace) || !of || !on(r) || f.attention.problems && r.Attention == ""
+	})
 }
 
 // credentialRow is one identity, or a request with what is wrong with it.
@@ -230,23 +284,18 @@ func (a asked) accounts() string {
 	return name
 }
 
-// credentialTable writes credentials as a table, with times as seen from now.
-func credentialTable(w io.Writer, rows []credentialRow, now time.Time) error {
-	head := []term.Cell{}
-	for _, title := range []string{"NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE", "ATTENTION"} {
-		head = append(head, term.Cell{Text: title, Style: term.Bold})
+// credentialTable writes credentials as a table, with times as seen from now; a
+// wide one has the keys of users.
+func credentialTable(w io.Writer, wide bool, rows []credentialRow, now time.Time) error {
+	head := titles("NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE")
+	for _, i := range []int{4, 5, 8} {
+		head[i].Fit = term.Drop
 	}
-	cells := [][]term.Cell{head}
+	if wide {
+		head = append(head, titles("USER")...)
+	}
+	cells := [][]term.Cell{append(head, term.Cell{Text: "ATTENTION", Style: term.Bold, Fit: term.Cut})}
 	for _, r := range rows {
-		style := term.Green
-		switch {
-		case r.retired:
-			style = term.Dim
-		case slices.Contains([]string{string(ledger.Intended), string(ledger.Retiring), "Pending", "Deleting"}, r.State):
-			style = term.Yellow
-		case r.Attention != "":
-			style = term.Red
-		}
 		generation, renews := "", seen(r.Renews, now)
 		if r.Generation > 0 {
 			generation = strconv.FormatInt(r.Generation, 10)
@@ -258,9 +307,26 @@ func credentialTable(w io.Writer, rows []credentialRow, now time.Time) error {
 		for _, text := range []string{r.Account, r.Destination, generation, seen(r.Issued, now), seen(r.Expires, now), renews, r.Reason} {
 			row = append(row, term.Cell{Text: cmp.Or(text, "-")})
 		}
-		cells = append(cells, append(row, term.Cell{Text: r.State, Style: style}, term.Cell{Text: r.Attention}))
+		row = append(row, term.Cell{Text: r.State, Style: r.style()})
+		if wide {
+			row = append(row, term.Cell{Text: cmp.Or(r.User, "-")})
+		}
+		cells = append(cells, append(row, term.Cell{Text: r.Attention}))
 	}
-	return term.Table(w, term.Colors(w), cells...)
+	return writeTable(w, wide, cells)
+}
+
+// style is how the state is shown.
+func (r credentialRow) style() term.Style {
+	switch {
+	case r.retired:
+		return term.Dim
+	case slices.Contains([]string{string(ledger.Intended), string(ledger.Retiring), "Pending", "Deleting"}, r.State):
+		return term.Yellow
+	case r.Attention != "":
+		return term.Red
+	}
+	return term.Green
 }
 
 // seen writes a time as people count it, such as "in 12d" and "3h ago".

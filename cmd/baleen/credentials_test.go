@@ -365,7 +365,7 @@ func TestCredentialsHoldNoCiphertext(t *testing.T) {
 
 func TestCredentialsRefuses(t *testing.T) {
 	w := newUsersWorld(t)
-	w.fails(w.credentials(day0, "--output", "xml"), `--output "xml" is neither table nor json`)
+	w.fails(w.credentials(day0, "--output", "xml"), `--output "xml" is neither table, wide, json, yaml nor name`)
 	w.fails(w.credentials("noon"), `--now "noon" is not a time`)
 	w.fails(w.credentials(day0, "--kubeconfig", "x"), "--platform and --kubeconfig both name the platform cluster: give one of them")
 	w.fails([]string{"credentials", "--kubeconfig", filepath.Join(t.TempDir(), "none")}, "the kubeconfig of the platform cluster cannot be used")

@@ -59,11 +59,10 @@ Synadia's control plane.`,
 			return s.tell(cmd.Context(), dir)
 		},
 	}
-	cmd.Flags().StringVar(&t.provider, "provider", "", "tell only about the credentials of one provider: jwt or synadia")
+	addEnum(cmd.Flags(), &t.provider, "provider", "", "", "tell only about the credentials of one provider", "jwt", "synadia")
 	cmd.Flags().StringVar(&t.chapter, "chapter", "", "tell one chapter: "+strings.Join(chapterNames(), ", "))
 	cmd.Flags().BoolVar(&t.all, "all", false, "tell the long form")
 	_ = cmd.RegisterFlagCompletionFunc("chapter", cobra.FixedCompletions(chapterNames(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions([]string{"jwt", "synadia"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -74,8 +73,10 @@ type telling struct {
 }
 
 func (t telling) check() error {
-	if t.provider != "" && !slices.ContainsFunc(providers, func(p natsProvider) bool { return p.name == t.provider }) {
-		return fmt.Errorf("--provider %q is neither jwt nor synadia", t.provider)
+	if t.provider != "" {
+		if err := oneOf("provider", t.provider, "jwt", "synadia"); err != nil {
+			return err
+		}
 	}
 	if t.chapter != "" && !slices.Contains(chapterNames(), t.chapter) {
 		return fmt.Errorf("there is no chapter %q: there are %s", t.chapter, strings.Join(chapterNames(), ", "))

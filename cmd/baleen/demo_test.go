@@ -143,7 +143,7 @@ func TestRoutes(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &routes); err != nil || len(routes) != 3 || routes[1].Message != "it belongs to team-b/shop" {
 		t.Errorf("%v: %s", err, stdout)
 	}
-	w.fails([]string{"routes", "--platform", w.platform, "--output", "xml"}, "neither table nor json")
+	w.fails([]string{"routes", "--platform", w.platform, "--output", "xml"}, "neither table, wide, json, yaml nor name")
 	w.fails([]string{"routes", "--kubeconfig", filepath.Join(t.TempDir(), "none")}, "cannot be used")
 	w.fails([]string{"routes", "--platform", w.platform, "--kubeconfig", "x"}, "give one of them")
 }

@@ -37,6 +37,8 @@ func fakecloudCommand() *cobra.Command {
 plane, with a NATS server beside it to which what is issued connects. It is a
 stand-in: when it ends, its account, users and revocations are gone. It shows each
 request as it comes, without the ids in it.`,
+		Example: `  baleen fakecloud --platform platform
+  baleen fakecloud --listen 127.0.0.1:8080`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.serve(cmd.Context(), cmd.OutOrStdout())

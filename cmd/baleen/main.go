@@ -30,14 +30,21 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "baleen",
-		Short:         "Try Baleen's Promises without a cluster, and look after the platform that runs them",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "baleen",
+		Short: "Try Baleen's Promises without a cluster, and look after the platform that runs them",
+		Example: `  baleen demo
+  baleen run request.yaml --platform platform
+  baleen credentials --problems`,
+		Version:          version(),
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		Args:             noSuchCommand,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { warnOfOld(cmd) },
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(), fakecloudCommand(), stageCommand(), versionCommand())
+	addCompletions(root)
 	return root
 }
 
@@ -63,7 +70,9 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Example: `  baleen version
+  baleen --version`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "baleen", version())
 			return err
@@ -71,8 +80,15 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version is that of the module, or of the commit it was built from.
+// stamped is the version that a release is built with: -X main.stamped=v1.2.3.
+var stamped string
+
+// version is the one that this was built with, or that of the module or of the
+// commit that it was built from.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

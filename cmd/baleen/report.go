@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
@@ -37,13 +38,15 @@ type destinationReport struct {
 	Changed   []string `json:"changed"`
 	Removed   []string `json:"removed"`
 	Unchanged int      `json:"unchanged"`
+
+	same []string // the files that are unchanged
 }
 
 func newReport(f runFlags, promise kratix.Promise, result kratix.Result) report {
 	request := result.Request
 	r := report{
 		Promise: promise.Name, Kind: request.GetKind(), Namespace: request.GetNamespace(), Name: request.GetName(),
-		Action: f.action, Kratix: f.kratix, DryRun: f.dryRun, Out: f.out,
+		Action: f.action, Kratix: string(kratixes[f.kratix]), DryRun: f.dryRun, Out: f.out,
 		Destinations: []destinationReport{},
 		Unscheduled:  append([]string{}, result.Unscheduled...),
 		Misplaced:    append([]string{}, result.Misplaced...),
@@ -69,6 +72,7 @@ func compare(d kratix.Destination) destinationReport {
 			r.Changed = append(r.Changed, file)
 		default:
 			r.Unchanged++
+			r.same = append(r.same, file)
 		}
 	}
 	for _, file := range slices.Sorted(maps.Keys(d.Before)) {
@@ -79,33 +83,41 @@ func compare(d kratix.Destination) destinationReport {
 	return r
 }
 
-func (r report) table(w io.Writer) error {
-	colors := term.Colors(w)
+// table writes the changes and what came of the run; a wide one names the files
+// that are unchanged.
+func (r report) table(w io.Writer, wide bool) error {
 	if len(r.Destinations) > 0 {
-		rows := [][]term.Cell{{{Text: "DESTINATION", Style: term.Bold}, {Text: "CHANGE", Style: term.Bold}, {Text: "FILE", Style: term.Bold}}}
+		head := titles("DESTINATION", "CHANGE", "FILE")
+		head[2].Fit = term.Cut
+		rows := [][]term.Cell{head}
 		for _, d := range r.Destinations {
-			add := func(change string, style term.Style, file string) {
-				rows = append(rows, []term.Cell{{Text: d.Name}, {Text: change, Style: style}, {Text: file}})
-			}
-			for _, file := range d.Added {
-				add("added", term.Green, file)
-			}
-			for _, file := range d.Changed {
-				add("changed", term.Yellow, file)
-			}
-			for _, file := range d.Removed {
-				add("removed", term.Red, file)
-			}
-			if d.Unchanged > 0 {
-				add("unchanged", term.Dim, files(d.Unchanged))
-			}
+			rows = append(rows, d.rows(wide)...)
 		}
-		if err := term.Table(w, colors, rows...); err != nil {
+		if err := writeTable(w, wide, rows); err != nil {
 			return err
 		}
 		fmt.Fprintln(w)
 	}
-	return term.Table(w, colors, r.summary()...)
+	return term.Table(w, term.Colors(w), r.summary()...)
+}
+
+func (d destinationReport) rows(wide bool) [][]term.Cell {
+	var rows [][]term.Cell
+	add := func(change string, style term.Style, names ...string) {
+		for _, name := range names {
+			rows = append(rows, []term.Cell{{Text: d.Name}, {Text: change, Style: style}, {Text: name}})
+		}
+	}
+	add("added", term.Green, d.Added...)
+	add("changed", term.Yellow, d.Changed...)
+	add("removed", term.Red, d.Removed...)
+	switch {
+	case wide:
+		add("unchanged", term.Dim, d.same...)
+	case d.Unchanged > 0:
+		add("unchanged", term.Dim, files(d.Unchanged))
+	}
+	return rows
 }
 
 // summary are the lines below the table.
@@ -149,6 +161,11 @@ func (r report) summary() [][]term.Cell {
 	case r.Action == string(kratix.Delete):
 		add("Deleted", fmt.Sprintf("%s %s/%s", r.Kind, r.Namespace, r.Name), term.Plain)
 	}
+	where := r.Out
+	if slices.ContainsFunc(r.Destinations, func(d destinationReport) bool { return len(d.Added)+len(d.Changed)+d.Unchanged > 0 }) {
+		where = filepath.Join(where, "destinations")
+	}
+	add("Files", where, term.Plain)
 	return rows
 }
 

@@ -29,31 +29,37 @@ import (
 type rotateFlags struct {
 	platform    platformFlags
 	output      outputFlag
+	namespace   string
 	destination string
 }
 
 func rotateCommand() *cobra.Command {
 	var f rotateFlags
 	cmd := &cobra.Command{
-		Use:   "rotate NAMESPACE/NAME",
+		Use:   "rotate NAMESPACE/NAME | NAME --namespace NAMESPACE",
 		Short: "Ask for new credentials of a NatsUser, on all its clusters or on one",
 		Long: `Rotate sets the annotation ` + v1alpha1.RotateAnnotation + ` of a NatsUser, or ` + v1alpha1.RotateAnnotationPrefix + `DESTINATION,
 to the current time, and has Kratix run its pipeline. That run issues a new generation
 on each cluster that is meant. What becomes of the former one is up to the request's
 spec.credentials.overlap and spec.credentials.revokePrevious.`,
+		Example: `  baleen rotate team-a/orders
+  baleen rotate orders --namespace team-a --cluster eu-1`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("name one NatsUser: baleen rotate NAMESPACE/NAME")
 			}
 			return nil
 		},
+		ValidArgsFunction: oneArgument(fromPlatform(userNames)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			namespace, name, _ := strings.Cut(args[0], "/")
-			if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-				return fmt.Errorf("%q does not name a NatsUser: write NAMESPACE/NAME, such as team-a/orders", args[0])
+			request, err := f.request(args[0])
+			if err != nil {
+				return err
 			}
-			if cmd.Flags().Changed("destination") && f.destination == "" {
-				return errors.New("--destination is empty: name a Destination, or leave it out for all clusters")
+			for _, flag := range []string{"cluster", "destination"} {
+				if cmd.Flags().Changed(flag) && f.destination == "" {
+					return fmt.Errorf("--%s is empty: name a Destination, or leave it out for all clusters", flag)
+				}
 			}
 			if err := f.output.check(); err != nil {
 				return err
@@ -62,13 +68,33 @@ spec.credentials.overlap and spec.credentials.revokePrevious.`,
 			if err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), client, identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, cmd.OutOrStdout())
+			return f.run(cmd.Context(), client, request, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&f.destination, "destination", "", "the one cluster to rotate on (default: all)")
-	f.platform.add(cmd.Flags(), "kubeconfig")
-	f.output.add(cmd.Flags())
+	flags := cmd.Flags()
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the NatsUser, where NAME is without one")
+	flags.StringVar(&f.destination, "cluster", "", "the one `cluster` to rotate on, by the name of its Destination (default: all)")
+	flags.StringVar(&f.destination, "destination", "", "the same as --cluster")
+	f.platform.add(flags, "kubeconfig")
+	f.output.add(flags)
 	return cmd
+}
+
+// request returns the NatsUser that is named: as NAMESPACE/NAME, or as NAME or as
+// kubectl writes names, with the namespace of the flag.
+func (f rotateFlags) request(argument string) (identity.Request, error) {
+	namespace, name, found := strings.Cut(argument, "/")
+	kind := strings.ToLower(platform.NatsUser.Kind) + "." + platform.NatsUser.Group
+	if !found || namespace == kind { // which no namespace is called, as it has a dot
+		namespace, name = f.namespace, argument[strings.LastIndex(argument, "/")+1:]
+	}
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return identity.Request{}, fmt.Errorf("%q does not name a NatsUser: write NAMESPACE/NAME, such as team-a/orders, or give the namespace with --namespace", argument)
+	}
+	if f.namespace != "" && f.namespace != namespace {
+		return identity.Request{}, fmt.Errorf("%q is in the namespace %s and --namespace says %s: give one of them", argument, namespace, f.namespace)
+	}
+	return identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, nil
 }
 
 // rotation is what was asked.
@@ -115,7 +141,7 @@ func (f rotateFlags) run(ctx context.Context, client platform.Client, request id
 	return f.output.print(w, r, func() error {
 		_, err := fmt.Fprintln(w, r.Message)
 		return err
-	})
+	}, objectName(platform.NatsUser, r.Name))
 }
 
 // readUser returns a NatsUser for which something can be issued.

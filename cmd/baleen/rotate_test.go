@@ -172,7 +172,7 @@ func TestRotateRefuses(t *testing.T) {
 		"there is no NatsUser team-a/users":                                                    w.rotate("team-a/users"),
 		"NatsUser team-a/orders has no credential on ap-1 to rotate: it has one on eu-1, us-1": w.rotate("team-a/orders", "--destination", "ap-1"),
 		"--destination is empty":                                                               w.rotate("team-a/orders", "--destination", ""),
-		`--output "xml" is neither table nor json`:                                             w.rotate("team-a/orders", "--output", "xml"),
+		`--output "xml" is neither table, wide, json, yaml nor name`:                           w.rotate("team-a/orders", "--output", "xml"),
 		"--platform and --kubeconfig both name":                                                w.rotate("team-a/orders", "--kubeconfig", "x"),
 		"the kubeconfig of the platform cluster cannot be used":                                {"rotate", "team-a/orders", "--kubeconfig", filepath.Join(t.TempDir(), "none")},
 		"the platform folder":                                                                  {"rotate", "team-a/orders", "--platform", w.platform + "x"},

@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -18,32 +20,93 @@ import (
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
+// routesFlags are what `baleen routes` is asked.
+type routesFlags struct {
+	platform  platformFlags
+	output    outputFlag
+	scope     scopeFlags
+	attention attentionFlags
+	cluster   string
+}
+
 func routesCommand() *cobra.Command {
-	var from platformFlags
-	var output outputFlag
+	var f routesFlags
 	cmd := &cobra.Command{
 		Use:   "routes",
 		Short: "Show who publishes which path under which host, conflicts first",
-		Args:  cobra.NoArgs,
+		Example: `  baleen routes
+  baleen routes --namespace team-a --cluster eu-1 --output wide
+  baleen routes --problems --exit-code`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := output.check(); err != nil {
+			if err := cmp.Or(f.output.check(), f.scope.check()); err != nil {
 				return err
 			}
-			client, err := from.open()
+			client, err := f.platform.open()
 			if err != nil {
 				return err
 			}
-			routes, err := collectRoutes(cmd.Context(), client)
-			if err != nil {
-				return err
-			}
-			w := cmd.OutOrStdout()
-			return output.print(w, routes, func() error { return routeTable(w, "", routes) })
+			return f.run(cmd.Context(), client, cmd.OutOrStdout())
 		},
 	}
-	from.add(cmd.Flags(), "kubeconfig")
-	output.add(cmd.Flags())
+	flags := cmd.Flags()
+	f.platform.add(flags, "kubeconfig")
+	f.output.add(flags)
+	f.scope.add(flags)
+	f.attention.add(flags)
+	flags.StringVar(&f.cluster, "cluster", "", "show only the paths that are placed on this `cluster`, by the name of its Destination")
 	return cmd
+}
+
+func (f routesFlags) run(ctx context.Context, client platform.Client, w io.Writer) error {
+	found, err := collectRoutes(ctx, client)
+	if err != nil {
+		return err
+	}
+	routes, err := f.filter(ctx, client, found)
+	if err != nil {
+		return err
+	}
+	problems := false
+	var names []string
+	seen := map[string]bool{}
+	for _, r := range routes {
+		problems = problems || !r.accepted()
+		if !seen[r.Owner] {
+			seen[r.Owner] = true
+			names = append(names, objectName(platform.ApiAggregatorTarget, r.Owner[strings.Index(r.Owner, "/")+1:]))
+		}
+	}
+	err = f.output.print(w, routes, func() error {
+		if len(routes) == 0 && len(found) > 0 {
+			_, err := fmt.Fprintln(w, "No path matches what you asked for.")
+			return err
+		}
+		return routeTable(w, "", f.output.wide(), routes)
+	}, names...)
+	return cmp.Or(err, f.attention.exit(problems))
+}
+
+// filter returns the routes that are asked for. One whose aggregator is not there
+// may be meant for any cluster.
+func (f routesFlags) filter(ctx context.Context, client platform.Client, routes []route) ([]route, error) {
+	on := func(route) bool { return true }
+	if f.cluster != "" {
+		cluster, err := client.Get(ctx, platform.Destination, "", f.cluster)
+		if apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("the platform has no Destination %s: see `baleen clusters list` for those there are", f.cluster)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the Destination %s cannot be read: %w", f.cluster, err)
+		}
+		on = func(r route) bool {
+			return labels.SelectorFromSet(r.placement).Matches(labels.Set(cluster.GetLabels()))
+		}
+	}
+	return slices.DeleteFunc(routes, func(r route) bool {
+		namespace, _, _ := strings.Cut(r.Owner, "/")
+		return !f.scope.has(namespace) || !on(r) || f.attention.problems && r.accepted()
+	}), nil
 }
 
 // route is one path that a target asks for.
@@ -57,7 +120,11 @@ type route struct {
 	Limit    string   `json:"limit"`
 	State    string   `json:"state"`
 	Message  string   `json:"message,omitempty"`
+
+	placement map[string]string // the labels of the clusters that it is for
 }
+
+func (r route) accepted() bool { return r.State == string(v1alpha1.Accepted) }
 
 // collectRoutes returns the paths of all targets, those that are not accepted
 // first.
@@ -82,7 +149,7 @@ func collectRoutes(ctx context.Context, client platform.Client) ([]route, error)
 	}
 	slices.SortStableFunc(routes, func(a, b route) int {
 		accepted := func(r route) int {
-			if r.State == string(v1alpha1.Accepted) {
+			if r.accepted() {
 				return 1
 			}
 			return 0
@@ -109,7 +176,8 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 		r := route{
 			Host: cmp.Or(of.Hostname, "?"), Path: p.Path, Type: string(p.Type), Methods: []string{},
 			Owner: o.GetNamespace() + "/" + o.GetName(), Backends: backends, Limit: string(p.MaxRequestBodySize),
-			State: cmp.Or(strings.Trim(reason, " ()"), "Pending"), // until a run has decided
+			State:     cmp.Or(strings.Trim(reason, " ()"), "Pending"), // until a run has decided
+			placement: of.Placement.Labels(),
 		}
 		if r.Limit == "" && of.RequestBody != nil {
 			r.Limit = string(of.RequestBody.Default)
@@ -128,26 +196,32 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 	return routes
 }
 
-// routeTable writes routes as a table, each line after an indent.
-func routeTable(w io.Writer, indent string, routes []route) error {
+// routeTable writes routes as a table, each line after an indent; a wide one says
+// why a path is refused.
+func routeTable(w io.Writer, indent string, wide bool, routes []route) error {
 	if len(routes) == 0 {
 		_, err := fmt.Fprintln(w, indent+"Nobody publishes anything.")
 		return err
 	}
-	head := []term.Cell{}
-	for _, title := range []string{indent + "HOST", "PATH", "TYPE", "METHODS", "OWNER", "BACKENDS", "LIMIT", "STATE"} {
-		head = append(head, term.Cell{Text: title, Style: term.Bold})
+	head := titles(indent+"HOST", "PATH", "TYPE", "METHODS", "OWNER", "BACKENDS", "LIMIT", "STATE")
+	head[2].Fit, head[3].Fit, head[5].Fit, head[6].Fit = term.Drop, term.Cut, term.Cut, term.Drop
+	if wide {
+		head = append(head, titles("MESSAGE")...)
 	}
 	rows := [][]term.Cell{head}
 	for _, r := range routes {
 		style, methods := term.Green, strings.Join(r.Methods, " ")
-		if r.State != string(v1alpha1.Accepted) {
+		if !r.accepted() {
 			style = term.Red
 		}
-		rows = append(rows, []term.Cell{
+		row := []term.Cell{
 			{Text: indent + r.Host}, {Text: r.Path}, {Text: r.Type}, {Text: cmp.Or(methods, "all")}, {Text: r.Owner},
 			{Text: strings.Join(r.Backends, " ")}, {Text: cmp.Or(r.Limit, "-")}, {Text: r.State, Style: style},
-		})
+		}
+		if wide {
+			row = append(row, term.Cell{Text: r.Message})
+		}
+		rows = append(rows, row)
 	}
-	return term.Table(w, term.Colors(w), rows...)
+	return writeTable(w, wide, rows)
 }

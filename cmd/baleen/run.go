@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,8 +29,22 @@ import (
 // runFlags are what `baleen run` is asked.
 type runFlags struct {
 	request, platform, out, promise string
-	action, kratix, output, now     string
-	dryRun                          bool
+	namespace                       string
+	action, kratix, now             string
+	output                          outputFlag
+	dryRun, print, failOnRefusal    bool
+}
+
+// The Kratixes that a run acts like, by the values of --kratix; the old values
+// follow.
+const (
+	kratixLatest = "latest"
+	kratix202508 = "2025-08"
+)
+
+var kratixes = map[string]kratix.Version{
+	kratixLatest: kratix.H, kratix202508: kratix.M,
+	string(kratix.H): kratix.H, string(kratix.M): kratix.M,
 }
 
 func runCommand() *cobra.Command {
@@ -43,48 +58,114 @@ that its selectors match.
 
 The platform cluster is a folder of YAML files, one object per file:
 <namespace or _cluster>/<Kind>.<group>/<name>.yaml (group "core" for the core one).
-REQUEST.yaml is only read. Afterwards OUT has the folders that the pipeline saw
-(input, output, metadata) and, in destinations/NAME, what each cluster gets.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("name one request: baleen run REQUEST.yaml --platform DIR")
-			}
-			return nil
-		},
+REQUEST.yaml, or the file of --filename, is only read. Afterwards OUT has the folders
+that the pipeline saw (input, output, metadata) and, in destinations/NAME, what each
+cluster gets. With --print that is on stdout, and all else on stderr.`,
+		Example: `  baleen run request.yaml --platform platform
+  baleen run --filename - --platform platform --dry-run --print < request.yaml
+  baleen run request.yaml --platform platform --fail-on-refusal --output json`,
+		ValidArgsFunction: oneArgument(yamlFiles),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.request = args[0]
-			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err := f.name(args); err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.platform, "platform", "", "folder that stands for the platform cluster (required)")
-	flags.StringVar(&f.action, "action", string(kratix.Configure), "what to do for the request: configure or delete")
-	flags.StringVar(&f.out, "out", "baleen-out", "folder for what the pipeline reads and writes; a former run's is cleared")
-	flags.StringVar(&f.now, "now", "", "time of the run, as 2026-08-01T12:00:00Z (default: now)")
-	flags.StringVar(&f.promise, "promise", "", "file of the Promise (default: the one of Baleen's that serves the request's kind)")
-	flags.StringVar(&f.kratix, "kratix", string(kratix.H), "which Kratix to act like: h (newest) or m (August 2025)")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "run the pipeline as a dry run and write nothing to the platform (Kratix h only)")
-	flags.StringVar(&f.output, "output", "table", "what to print: table or json")
+	flags.StringVarP(&f.request, "filename", "f", "", "`file` of the request, in place of REQUEST.yaml; - reads it from stdin")
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the request, where the file does not say it")
+	flags.StringVar(&f.platform, "platform", "", "`folder` that stands for the platform cluster (required)")
+	addEnum(flags, &f.action, "action", "", string(kratix.Configure), "what to do for the request", string(kratix.Configure), string(kratix.Delete))
+	flags.StringVar(&f.out, "out", "baleen-out", "`folder` for what the pipeline reads and writes; a former run's is cleared")
+	flags.StringVar(&f.now, "now", "", "`time` of the run, as 2026-08-01T12:00:00Z (default: now)")
+	flags.StringVar(&f.promise, "promise", "", "`file` of the Promise (default: the one of Baleen's that serves the request's kind)")
+	addEnum(flags, &f.kratix, "kratix", "", kratixLatest, "which Kratix to act like", kratixLatest, kratix202508)
+	flags.BoolVar(&f.dryRun, "dry-run", false, "run the pipeline as a dry run and write nothing to the platform (Kratix latest only)")
+	flags.BoolVar(&f.print, "print", false, "print the documents that each cluster gets, as a stream of YAML")
+	flags.BoolVar(&f.failOnRefusal, "fail-on-refusal", false, "exit with 1 when the request is refused: its condition Ready is False")
+	f.output.add(flags)
 	return cmd
 }
 
-func (f runFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
+// name takes the request's file from the arguments, where no flag names it.
+func (f *runFlags) name(args []string) error {
+	switch {
+	case f.request != "" && len(args) > 0:
+		return fmt.Errorf("%s and --filename %s both name the request: give one of them", args[0], f.request)
+	case f.request == "" && len(args) != 1:
+		return errors.New("name one request: baleen run REQUEST.yaml --platform DIR")
+	case f.request == "":
+		f.request = args[0]
+	}
+	return nil
+}
+
+func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(f.request)
+	if old := f.kratix; old == string(kratix.H) || old == string(kratix.M) {
+		now := map[string]string{string(kratix.H): kratixLatest, string(kratix.M): kratix202508}[old]
+		warn(stderr, "--kratix %s is an old value: write --kratix %s", old, now)
+	}
+	data, err := f.read(stdin)
 	if err != nil {
-		return fmt.Errorf("the request cannot be read: %w", err)
+		return err
 	}
 	promise, result, err := f.carryOut(ctx, data, stderr)
 	if err != nil {
 		return err
 	}
-	r := newReport(f, promise, result)
-	if f.output == "json" {
-		return printJSON(stdout, r)
+	if err := f.show(newReport(f, promise, result), result, stdout, stderr); err != nil {
+		return err
 	}
-	return r.table(stdout)
+	if value, _ := ready(result.Status); f.failOnRefusal && value == "False" {
+		return exitCode(1)
+	}
+	return nil
+}
+
+// show prints what the clusters get, if that is asked for, and what was done.
+func (f runFlags) show(r report, result kratix.Result, stdout, stderr io.Writer) error {
+	if f.print {
+		if err := printDocuments(stdout, result.Destinations); err != nil {
+			return err
+		}
+		return r.table(stderr, false)
+	}
+	name := platform.Kind{GroupVersionKind: result.Request.GroupVersionKind()}
+	return f.output.print(stdout, r, func() error { return r.table(stdout, f.output.wide()) }, objectName(name, r.Name))
+}
+
+// printDocuments writes the documents of clusters as a stream of YAML, each file
+// after a comment with the Destination and the file's name.
+func printDocuments(w io.Writer, destinations []kratix.Destination) error {
+	for _, d := range destinations {
+		for _, file := range slices.Sorted(maps.Keys(d.After)) {
+			content := strings.TrimRight(strings.TrimPrefix(string(d.After[file]), "---\n"), "\n")
+			if _, err := fmt.Fprintf(w, "---\n# %s: %s\n%s\n", d.Name, file, content); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// read returns the content of the request's file, or of stdin.
+func (f runFlags) read(stdin io.Reader) ([]byte, error) {
+	if f.request == "-" {
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return nil, fmt.Errorf("the request cannot be read from stdin: %w", err)
+		}
+		return data, nil
+	}
+	data, err := os.ReadFile(f.request)
+	if err != nil {
+		return nil, fmt.Errorf("the request cannot be read: %w", err)
+	}
+	return data, nil
 }
 
 // check looks at the flags alone.
@@ -92,20 +173,20 @@ func (f runFlags) check() error {
 	if f.platform == "" {
 		return errors.New("name the folder that stands for the platform cluster with --platform DIR")
 	}
-	for _, flag := range []struct {
-		name, value string
-		values      []string
-	}{
-		{"action", f.action, []string{string(kratix.Configure), string(kratix.Delete)}},
-		{"kratix", f.kratix, []string{string(kratix.H), string(kratix.M)}},
-		{"output", f.output, []string{"table", "json"}},
-	} {
-		if !slices.Contains(flag.values, flag.value) {
-			return fmt.Errorf("--%s %q is neither %s", flag.name, flag.value, strings.Join(flag.values, " nor "))
-		}
+	if err := oneOf("action", f.action, string(kratix.Configure), string(kratix.Delete)); err != nil {
+		return err
 	}
-	if f.dryRun && f.kratix != string(kratix.H) {
-		return errors.New("--dry-run needs --kratix h: the other one has no dry runs")
+	if _, known := kratixes[f.kratix]; !known {
+		return oneOf("kratix", f.kratix, kratixLatest, kratix202508)
+	}
+	if err := f.output.check(); err != nil {
+		return err
+	}
+	if f.print && f.output != "table" {
+		return fmt.Errorf("--print and --output %s both say what is on stdout: give one of them", f.output)
+	}
+	if f.dryRun && kratixes[f.kratix] != kratix.H {
+		return errors.New("--dry-run needs --kratix latest: the other one has no dry runs")
 	}
 	return nil
 }
@@ -116,8 +197,11 @@ func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (
 	if err != nil {
 		return promise, result, err
 	}
-	request, err := readRequest(f.request, data)
+	request, err := readRequest(f.source(), data)
 	if err != nil {
+		return promise, result, err
+	}
+	if err := f.place(request); err != nil {
 		return promise, result, err
 	}
 	if promise, err = f.findPromise(request); err != nil {
@@ -134,7 +218,7 @@ func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (
 		return promise, result, err
 	}
 	result, err = kratix.Run(ctx, kratix.Options{
-		Version: kratix.Version(f.kratix),
+		Version: kratixes[f.kratix],
 		Action:  kratix.Action(f.action),
 		Promise: promise,
 		Request: request,
@@ -145,6 +229,28 @@ func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (
 		Now:     now,
 	})
 	return promise, result, err
+}
+
+// source is what a sentence calls the request's file.
+func (f runFlags) source() string {
+	if f.request == "-" {
+		return "the request on stdin"
+	}
+	return f.request
+}
+
+// place puts the request into the namespace that is asked for, as kubectl does.
+func (f runFlags) place(request *unstructured.Unstructured) error {
+	switch of := request.GetNamespace(); {
+	case f.namespace == "", of == f.namespace:
+	case of != "":
+		return fmt.Errorf("%s is in the namespace %s and --namespace says %s: give the namespace that it is in, or none", f.source(), of, f.namespace)
+	default:
+		if err := unstructured.SetNestedField(request.Object, f.namespace, "metadata", "namespace"); err != nil {
+			return fmt.Errorf("%s has no metadata that can be read: write metadata.name and metadata.namespace", f.source())
+		}
+	}
+	return nil
 }
 
 // readRequest reads the content of a file, which must be one object.

@@ -144,6 +144,7 @@ func (w *world) fails(args []string, want string) {
 
 func TestRun(t *testing.T) {
 	w := newWorld(t)
+	delivered := filepath.Join(w.out, "destinations")
 	w.asks(`{files: {
   output/eu/a.yaml: 'a: 1', output/eu/b.yaml: 'b: 1', output/us/c.yaml: 'c: 1', output/gone/x.yaml: '',
   metadata/status.yaml: "{message: \"all is\\nwell\", conditions: [{type: Ready, status: 'True', reason: Published}]}",
@@ -157,6 +158,7 @@ func TestRun(t *testing.T) {
 		"Not placed  no Destination matches the selectors of the directory gone",
 		"Message     all is well",
 		"Ready       True (Published)",
+		"Files       "+delivered,
 	)
 	for name, want := range map[string]string{"output/eu/a.yaml": "a: 1", "destinations/eu-1/eu/a.yaml": "a: 1", "destinations/us-1/us/c.yaml": "c: 1"} {
 		if data, err := os.ReadFile(filepath.Join(w.out, name)); err != nil || string(data) != want {
@@ -175,8 +177,8 @@ func TestRun(t *testing.T) {
 		"Message  Resource requested",
 		"Ready    False",
 	}
-	w.prints(w.args("--dry-run"), append(slices.Clone(changed), "Dry run  nothing was written to the platform")...)
-	w.prints(w.args("--kratix", "m"), changed...)
+	w.prints(w.args("--dry-run"), append(slices.Clone(changed), "Dry run  nothing was written to the platform", "Files    "+delivered)...)
+	w.prints(w.args("--kratix", "2025-08"), append(slices.Clone(changed), "Files    "+delivered)...)
 
 	code, stdout, stderr := w.baleen(w.args("--output", "json")...)
 	if code != 0 {
@@ -211,6 +213,7 @@ func TestRun(t *testing.T) {
 		"Held back  to be run again after 5m: not yet",
 		"Message    Pending",
 		"Ready      False",
+		"Files      "+delivered,
 	)
 	w.prints(w.args("--action", "delete"),
 		"DESTINATION  CHANGE   FILE",
@@ -219,10 +222,11 @@ func TestRun(t *testing.T) {
 		"us-1         removed  us/d.yaml",
 		"",
 		"Deleted  Widget default/orders",
+		"Files    "+w.out,
 	)
 	w.fails(w.args("--action", "delete"), "nothing to delete")
 	w.asks(`{}`)
-	w.prints(w.args(), "Delivered  nothing", "Message    Resource requested")
+	w.prints(w.args(), "Delivered  nothing", "Message    Resource requested", "Files      "+w.out)
 }
 
 func TestStageFails(t *testing.T) {
@@ -276,22 +280,22 @@ func TestRefused(t *testing.T) {
 	w := newWorld(t)
 	w.asks("{}")
 	for want, args := range map[string][]string{
-		"name one request: baleen run REQUEST.yaml":          {"run"},
-		"with --platform DIR":                                {"run", w.request},
-		`--action "update" is neither configure nor delete`:  w.args("--action", "update"),
-		`--kratix "x" is neither h nor m`:                    w.args("--kratix", "x"),
-		`--output "yaml" is neither table nor json`:          w.args("--output", "yaml"),
-		`--now "noon" is not a time`:                         w.args("--now", "noon"),
-		"--dry-run needs --kratix h":                         w.args("--dry-run", "--kratix", "m"),
-		"the platform folder":                                w.args("--platform", filepath.Join(w.platform, "missing")),
-		"which is not of a former run and would be lost":     w.args("--out", w.platform),
-		"the Promise cannot be read":                         w.args("--promise", "missing.yaml"),
-		"the Promise run_test.go cannot be used":             w.args("--promise", "run_test.go"),
-		"the request cannot be read":                         {"run", "missing.yaml", "--platform", w.platform},
-		"unknown flag: --bogus":                              w.args("--bogus"),
-		`unknown command "bogus"`:                            {"bogus"},
-		"no Promise of Baleen serves Widget.test.baleen.dev": {"run", w.request, "--platform", w.platform},
-		`no pipeline for the Promise "bogus"`:                {"stage", "bogus"},
+		"name one request: baleen run REQUEST.yaml":                  {"run"},
+		"with --platform DIR":                                        {"run", w.request},
+		`--action "update" is neither configure nor delete`:          w.args("--action", "update"),
+		`--kratix "x" is neither latest nor 2025-08`:                 w.args("--kratix", "x"),
+		`--output "xml" is neither table, wide, json, yaml nor name`: w.args("--output", "xml"),
+		`--now "noon" is not a time`:                                 w.args("--now", "noon"),
+		"--dry-run needs --kratix latest":                            w.args("--dry-run", "--kratix", "2025-08"),
+		"the platform folder":                                        w.args("--platform", filepath.Join(w.platform, "missing")),
+		"which is not of a former run and would be lost":             w.args("--out", w.platform),
+		"the Promise cannot be read":                                 w.args("--promise", "missing.yaml"),
+		"the Promise run_test.go cannot be used":                     w.args("--promise", "run_test.go"),
+		"the request cannot be read":                                 {"run", "missing.yaml", "--platform", w.platform},
+		"unknown flag: --bogus":                                      w.args("--bogus"),
+		`unknown command "bogus"`:                                    {"bogus"},
+		"no Promise of Baleen serves Widget.test.baleen.dev":         {"run", w.request, "--platform", w.platform},
+		`no pipeline for the Promise "bogus"`:                        {"stage", "bogus"},
 	} {
 		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
@@ -311,7 +315,7 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	w.write(w.request, "---\n# a comment\n---\napiVersion: test.baleen.dev/v1\nkind: Widget\nmetadata: {name: orders}\nspec: {}\n---\n")
-	w.prints(w.args(), "Delivered  nothing", "Message    Resource requested")
+	w.prints(w.args(), "Delivered  nothing", "Message    Resource requested", "Files      "+w.out)
 }
 
 func TestEmbeddedPromise(t *testing.T) {
@@ -343,9 +347,21 @@ func TestStageArgs(t *testing.T) {
 	}
 }
 
+// The version is the one that the binary was built with, or else the module's.
 func TestVersion(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	if code := execute(t.Context(), []string{"version"}, &stdout, &stderr); code != 0 || !strings.HasPrefix(stdout.String(), "baleen ") {
-		t.Errorf("exit code %d: %s%s", code, stdout.String(), stderr.String())
+	for _, test := range []struct{ name, stamped, want string }{
+		{"a release", "v1.2.3", "baleen v1.2.3\n"},
+		{"no release", "", "baleen "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			stamped = test.stamped
+			defer func() { stamped = "" }()
+			for _, arg := range []string{"version", "--version"} {
+				var stdout, stderr bytes.Buffer
+				if code := execute(t.Context(), []string{arg}, &stdout, &stderr); code != 0 || !strings.HasPrefix(stdout.String(), test.want) {
+					t.Errorf("%s: exit code %d: %s%s", arg, code, stdout.String(), stderr.String())
+				}
+			}
+		})
 	}
 }

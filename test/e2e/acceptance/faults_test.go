@@ -368,7 +368,7 @@ func sealingKeyRenewed(s *story) {
 	c.arrives(t)
 	quiet(t, natsUsers, "team-a", "sealed")
 	control(t, "renew-sealing-key", "eu-1")
-	if err := baleen(t.Context(), "clusters", "trust", "eu-1", "--kubeconfig", world.Kubeconfigs["eu-1"]); err != nil {
+	if err := baleen(t.Context(), "clusters", "trust", "eu-1", "--cluster-kubeconfig", world.Kubeconfigs["eu-1"]); err != nil {
 		t.Fatal(err)
 	}
 	reconcile(t, natsUsers, "team-a", "sealed")

@@ -45,7 +45,7 @@ func install(ctx context.Context) error {
 		}
 	}
 	for _, name := range []string{"eu-1", "us-1"} {
-		if err := baleen(ctx, "clusters", "trust", name, "--kubeconfig", world.Kubeconfigs[name]); err != nil {
+		if err := baleen(ctx, "clusters", "trust", name, "--cluster-kubeconfig", world.Kubeconfigs[name]); err != nil {
 			return err
 		}
 		if _, err := clusters[name].tryKubectl(ctx, namespaces("team-a", "team-b", "gateways"), "apply", "--server-side", "-f", "-"); err != nil {
