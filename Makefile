@@ -6,14 +6,21 @@ TOOL := go tool -modfile=internal/tools/go.mod
 .PHONY: help build generate test soak mutate lint race docs vuln demo recording live bench images promises \
   platform-deps platform-up platform-down e2e e2e-smoke bin/platform
 
-VERSION ?= 0.1.0
+# The one place that says what the next release is called; what the Promises in the
+# tree name is held to it by a test. VERSION=1.2.3 or TAG=v1.2.3 names another, and
+# each follows from the other. Without them a binary has the version of its commit.
+RELEASE := v0.1.0
+NAMED := $(or $(if $(VERSION),v$(patsubst v%,%,$(VERSION))),$(TAG))
+IMAGE_TAG := $(or $(TAG),$(NAMED),$(RELEASE))
+IMAGE_VERSION := $(patsubst v%,%,$(or $(NAMED),$(RELEASE)))
+REGISTRY ?= ghcr.io/baleen-platform
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build all binaries into bin/.
+build: ## Build all binaries into bin/; VERSION=1.2.3 for a release.
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w$(if $(NAMED), -X main.stamped=$(NAMED))' -o bin/ ./cmd/...
 
 generate: ## Make the CRDs in promise.yaml from the Go types.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
@@ -65,12 +72,12 @@ vuln: ## Look for known vulnerabilities, where the database can be reached.
 	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
 
 images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them; IMAGE_ARCH=amd64 builds for one alone.
-	@go -C images run . --version $(VERSION) --tag $(or $(TAG),v$(VERSION)) $(if $(PUSH),--push $(PUSH)) $(if $(IMAGE_ARCH),--arch $(IMAGE_ARCH))
+	@go -C images run . --version $(IMAGE_VERSION) --tag $(IMAGE_TAG) $(if $(PUSH),--push $(PUSH)) $(if $(IMAGE_ARCH),--arch $(IMAGE_ARCH))
 
 promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and TAG=v1.2.3 name the images.
-	@rm -rf dist/promises && dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
+	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
 	go -C internal/tools build -o $$dir/release ./release && \
-	$$dir/release -registry $(or $(REGISTRY),ghcr.io/baleen-platform) -tag $(or $(TAG),v$(VERSION)) -digests dist/images/digests.json
+	$$dir/release -registry '$(REGISTRY)' -tag '$(IMAGE_TAG)' -pushed dist/images/pushed.json
 
 demo: build ## Tell in ten chapters what Baleen does; DEMO=--all tells more, also with Synadia.
 	@bin/baleen demo $(DEMO)

@@ -125,9 +125,22 @@ var generated = []string{
 	"google.golang.org", "github.com/synadia-io", "github.com/itchyny",
 }
 
+// stamp has the tool know its version, in the form of a tag. The other binaries
+// have no such variable, for which the linker leaves them as they are.
+func (b builder) stamp() string {
+	if b.version == "" || b.version == unversioned {
+		return ""
+	}
+	version := b.version
+	if version[0] >= '0' && version[0] <= '9' {
+		version = "v" + version
+	}
+	return " -X main.stamped=" + version
+}
+
 // compile builds the binaries into a folder.
 func (b builder) compile(ctx context.Context, names []string, arch, folder string) error {
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=" + b.stamp()}
 	for _, packages := range generated {
 		flags = append(flags, "-gcflags="+packages+"/...=-l")
 	}

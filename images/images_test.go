@@ -147,6 +147,11 @@ func TestCommand(t *testing.T) {
 	if names := slices.Sorted(maps.Keys(digests)); !slices.Equal(names, []string{"baleen", "stage"}) {
 		t.Fatalf("the images are %v", names)
 	}
+	var to pushed
+	if data, err := os.ReadFile(filepath.Join(out, "pushed.json")); err != nil || json.Unmarshal(data, &to) != nil ||
+		to.Registry != prefix || to.Tag != "v1.2.3" || !maps.Equal(to.Digests, digests) {
+		t.Errorf("what was pushed is %+v (%v)", to, err)
+	}
 	for name, digest := range digests {
 		to, err := newTarget(prefix, name, "v1.2.3")
 		if err != nil {
@@ -189,6 +194,9 @@ func TestCommand(t *testing.T) {
 	}
 
 	t.Run("twice", func(t *testing.T) {
+		if err := os.Remove(filepath.Join(out, "pushed.json")); err != nil { // nothing is pushed here
+			t.Fatal(err)
+		}
 		elsewhere := t.TempDir()
 		t.Setenv("GOAMD64", "v3") // what is set where it runs does not matter
 		t.Setenv("GOFLAGS", "-ldflags=-X=main.x=y")
@@ -702,6 +710,23 @@ func standIn(t *testing.T) string {
 		write(t, filepath.Join(source, "cmd", name, "main.go"), "package main\n\nvar x string\n\nfunc main() { println(\""+name+"\", x) }\n")
 	}
 	return source
+}
+
+// The tool knows its version in the form of a tag.
+func TestStamp(t *testing.T) {
+	for _, test := range []struct{ version, want string }{
+		{"1.2.3", " -X main.stamped=v1.2.3"},
+		{"v1.2.3", " -X main.stamped=v1.2.3"},
+		{"edge", " -X main.stamped=edge"},
+		{unversioned, ""},
+		{"", ""},
+	} {
+		t.Run(test.version, func(t *testing.T) {
+			if got := (builder{version: test.version}).stamp(); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
 }
 
 func write(t *testing.T, file, content string) {

@@ -34,6 +34,9 @@ const (
 	maxToolPacked   = 20 * mebibyte
 )
 
+// unversioned is the version of what is built for no release.
+const unversioned = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.StringVar(&b.source, "source", "..", "the project's `folder`")
 	flags.StringVar(&b.out, "out", "", "the `folder` to write to (default: dist/images of the project)")
-	flags.StringVar(&b.version, "version", "dev", "what the labels and the SBOMs give as version")
+	flags.StringVar(&b.version, "version", unversioned, "what the labels and the SBOMs give as version")
 	flags.StringVar(&archs, "arch", "amd64,arm64", "the `architectures` to build for, of amd64 and arm64")
 	flags.StringVar(&prefix, "push", "", "also push, to `registry/prefix`/<name>")
 	flags.StringVar(&tag, "tag", "", "the tag to push (default: the version)")
@@ -94,10 +97,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 
-	// The file of digests is there only where all images are.
-	digestsFile := filepath.Join(b.out, "digests.json")
-	if err := os.Remove(digestsFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	// The files of digests are there only where all images are.
+	digestsFile, pushedFile := filepath.Join(b.out, "digests.json"), filepath.Join(b.out, "pushed.json")
+	for _, file := range []string{digestsFile, pushedFile} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	images, err := b.build(ctx, names)
 	if err != nil {
@@ -121,11 +126,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, image := range images {
 		digests[image.name] = image.digest
 	}
-	data, err := json.MarshalIndent(digests, "", "  ")
+	if err := writeJSON(digestsFile, digests); err != nil || prefix == "" {
+		return err
+	}
+	return writeJSON(pushedFile, pushed{Registry: strings.TrimSuffix(prefix, "/"), Tag: tag, Digests: digests})
+}
+
+// pushed is what was pushed where: a digest is of use only to who pulls from there.
+type pushed struct {
+	Registry string            `json:"registry"`
+	Tag      string            `json:"tag"`
+	Digests  map[string]string `json:"digests"`
+}
+
+func writeJSON(file string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(digestsFile, append(data, '\n'), 0o644)
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
 // created is the time that images and SBOMs give as that of their making: never

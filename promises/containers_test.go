@@ -88,6 +88,7 @@ func TestContainers(t *testing.T) {
 					AllowPrivilegeEscalation: &no,
 					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 					ReadOnlyRootFilesystem:   &yes,
+					RunAsGroup:               &user,
 					RunAsNonRoot:             &yes,
 					RunAsUser:                &user,
 					SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

@@ -1,8 +1,8 @@
 // Command release writes what a platform engineer applies: for each Promise one
-// file, with the namespaces that it needs and with the images of one registry,
-// and the guard.
+// file, with the namespaces that it needs and with the images and the version of one
+// registry and tag, and the guard.
 //
-//	release [-registry REGISTRY/PREFIX] [-tag TAG] [-digests FILE] [-promises FOLDER] [-out FOLDER]
+//	release [-registry REGISTRY/PREFIX] [-tag TAG] [-pushed FILE] [-promises FOLDER] [-out FOLDER]
 package main
 
 import (
@@ -22,14 +22,17 @@ import (
 
 func main() {
 	r := release{}
-	digests := ""
+	pushed := ""
 	flag.StringVar(&r.registry, "registry", "ghcr.io/baleen-platform", "where the images are: `registry/prefix`, to which /<promise> is added")
 	flag.StringVar(&r.tag, "tag", "", "the images' `tag`")
-	flag.StringVar(&digests, "digests", "", "JSON `file` of digests by Promise; one that is not there knows none")
+	flag.StringVar(&pushed, "pushed", "", "JSON `file` of what was pushed: its digests are used if it was to that registry with that tag")
 	flag.StringVar(&r.promises, "promises", "promises", "the `folder` of the Promises")
 	flag.StringVar(&r.out, "out", "dist/promises", "the `folder` to write to")
 	flag.Parse()
-	err := r.readDigests(digests)
+	err := r.check()
+	if err == nil {
+		err = r.readPushed(pushed, os.Stderr)
+	}
 	if err == nil {
 		err = r.write(os.Stdout)
 	}
@@ -53,7 +56,21 @@ var (
 	digestForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
-func (r *release) readDigests(file string) error {
+// check refuses names that no registry takes.
+func (r *release) check() error {
+	r.registry = strings.TrimSuffix(r.registry, "/")
+	if !registryForm.MatchString(r.registry) {
+		return fmt.Errorf("REGISTRY %q is not a registry: write it as registry.example.com/prefix", r.registry)
+	}
+	if !tagForm.MatchString(r.tag) {
+		return fmt.Errorf("TAG %q is not a tag: write it as v1.2.3", r.tag)
+	}
+	return nil
+}
+
+// readPushed takes the digests of what was pushed, if that was to the registry and
+// with the tag that are named. A digest of elsewhere may not be there.
+func (r *release) readPushed(file string, notes io.Writer) error {
 	if file == "" {
 		return nil
 	}
@@ -61,28 +78,34 @@ func (r *release) readDigests(file string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	var pushed struct {
+		Registry, Tag string
+		Digests       map[string]string
+	}
 	if err == nil {
-		err = json.Unmarshal(data, &r.digests)
+		err = json.Unmarshal(data, &pushed)
 	}
 	if err != nil {
 		return fmt.Errorf("the digests in %s cannot be read: make the images again: %w", file, err)
 	}
-	for name, digest := range r.digests {
+	for name, digest := range pushed.Digests {
 		if !digestForm.MatchString(digest) {
 			return fmt.Errorf("%s has %q for %s, which is no digest: make the images again", file, digest, name)
 		}
 	}
+	if pushed.Registry != r.registry || pushed.Tag != r.tag {
+		fmt.Fprintf(notes, "release: the images are named by tag: those of %s were pushed to %s with the tag %s\n", file, pushed.Registry, pushed.Tag)
+		return nil
+	}
+	r.digests = pushed.Digests
 	return nil
 }
 
-// write makes the files and prints the name of each and the image it names.
+// write makes the files and prints the name of each and the image it names. Nothing
+// is written or removed before all of them can be made.
 func (r release) write(w io.Writer) error {
-	r.registry = strings.TrimSuffix(r.registry, "/")
-	if !registryForm.MatchString(r.registry) {
-		return fmt.Errorf("%q is not a registry: write it as registry.example.com/prefix", r.registry)
-	}
-	if !tagForm.MatchString(r.tag) {
-		return fmt.Errorf("%q is not a tag: write it as v1.2.3", r.tag)
+	if err := r.check(); err != nil {
+		return err
 	}
 	files, err := filepath.Glob(filepath.Join(r.promises, "*", "promise.yaml"))
 	if err != nil {
@@ -91,34 +114,51 @@ func (r release) write(w io.Writer) error {
 	if len(files) == 0 {
 		return fmt.Errorf("%s has no Promises: name their folder with -promises", r.promises)
 	}
-	if err := os.MkdirAll(r.out, 0o755); err != nil {
-		return err
-	}
+	made := map[string][]byte{}
+	var lines []string
 	for _, file := range files {
 		name := filepath.Base(filepath.Dir(file))
 		image := r.image(name)
-		data, err := r.promise(file, name, image)
-		if err != nil {
+		if made[name+".yaml"], err = r.promise(file, name, image); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		if err := r.emit(w, name, data, image); err != nil {
-			return err
-		}
+		lines = append(lines, filepath.Join(r.out, name+".yaml")+"  "+image)
 	}
 	guard, err := os.ReadFile(filepath.Join(r.promises, "guard.yaml"))
 	if err != nil {
 		return err
 	}
-	return r.emit(w, "guard", append([]byte(guardHeader), guard...), "")
-}
-
-func (r release) emit(w io.Writer, name string, data []byte, image string) error {
-	file := filepath.Join(r.out, name+".yaml")
-	if err := os.WriteFile(file, data, 0o644); err != nil {
+	made["guard.yaml"] = append([]byte(guardHeader), guard...)
+	if err := replace(r.out, made); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, strings.TrimSpace(file+"  "+image))
+	_, err = fmt.Fprintln(w, strings.Join(append(lines, filepath.Join(r.out, "guard.yaml")), "\n"))
 	return err
+}
+
+// replace writes files into a folder and removes other YAML files from it, which
+// are of an earlier release.
+func replace(folder string, files map[string][]byte) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	there, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range there {
+		if _, stays := files[filepath.Base(file)]; !stays {
+			if err := os.Remove(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r release) image(name string) string {
@@ -174,6 +214,9 @@ func (r release) promise(file, name, image string) ([]byte, error) {
 	if object.Metadata.Name != name {
 		return nil, fmt.Errorf("it is the Promise %q: let the folder have its name", object.Metadata.Name)
 	}
+	if err := setVersion(whole, r.tag); err != nil {
+		return nil, err
+	}
 	spec, _ := whole["spec"].(map[string]any)
 	replaced, err := replaceImages(spec["workflows"], name, image)
 	if err != nil {
@@ -184,6 +227,24 @@ func (r release) promise(file, name, image string) ([]byte, error) {
 	}
 	out, err := yaml.Marshal(whole)
 	return fmt.Appendf(nil, header+namespaces+"%s", name, out), err
+}
+
+// versionLabel is the label by which Kratix shows the version of a Promise.
+const versionLabel = "kratix.io/promise-version"
+
+// setVersion has a Promise say its version.
+func setVersion(promise map[string]any, version string) error {
+	metadata, _ := promise["metadata"].(map[string]any)
+	if metadata == nil {
+		return errors.New("it has no metadata")
+	}
+	labels, _ := metadata["labels"].(map[string]any)
+	if labels == nil {
+		labels = map[string]any{}
+		metadata["labels"] = labels
+	}
+	labels[versionLabel] = version
+	return nil
 }
 
 // replaceImages names the image in all containers below value and counts them.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,12 +36,16 @@ func TestRelease(t *testing.T) {
 	write(t, filepath.Join(dir, "promises/a/promise.yaml"), promise("a", "ghcr.io/x/a:v0.1.0"))
 	write(t, filepath.Join(dir, "promises/b/promise.yaml"), promise("b", "ghcr.io/x/b:v0.1.0"))
 	write(t, filepath.Join(dir, "promises/guard.yaml"), "# The guard.\n---\nkind: Guard\n")
-	write(t, filepath.Join(dir, "digests.json"), `{"b": "`+digest+`", "baleen": "`+digest+`"}`)
+	write(t, filepath.Join(dir, "pushed.json"), `{"registry": "localhost:5000/team", "tag": "v1.2.3", "digests": {"b": "`+digest+`", "baleen": "`+digest+`"}}`)
+	write(t, filepath.Join(dir, "dist/promises/gone.yaml"), "of an earlier release")
 	r := release{registry: "localhost:5000/team/", tag: "v1.2.3", promises: filepath.Join(dir, "promises"), out: filepath.Join(dir, "dist/promises")}
-	if err := r.readDigests(filepath.Join(dir, "digests.json")); err != nil {
+	var out, notes bytes.Buffer
+	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
+	if err := r.readPushed(filepath.Join(dir, "pushed.json"), &notes); err != nil || notes.Len() > 0 {
+		t.Fatalf("%v: %s", err, notes.String())
+	}
 	if err := r.write(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +74,16 @@ func TestRelease(t *testing.T) {
 			if n := strings.Count(documents[3], "- image: "+image+"\n"); n != 2 {
 				t.Errorf("%d containers of %s have the image %s:\n%s", n, name, image, documents[3])
 			}
+			if !strings.Contains(documents[3], "kratix.io/promise-version: v1.2.3\n") {
+				t.Errorf("it does not say its version:\n%s", documents[3])
+			}
 			if strings.Count(documents[3], "image: ghcr.io") != 1 {
 				t.Errorf("more than containers was changed:\n%s", documents[3])
 			}
 		})
+	}
+	if _, err := os.Stat(filepath.Join(r.out, "gone.yaml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a Promise of an earlier release is still there (%v)", err)
 	}
 	guard, err := os.ReadFile(filepath.Join(r.out, "guard.yaml"))
 	if err != nil || !strings.HasPrefix(string(guard), guardHeader) || !strings.HasSuffix(string(guard), "# The guard.\n---\nkind: Guard\n") {
@@ -95,8 +107,15 @@ func TestReleaseRefuses(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "a/promise.yaml"), test.promise)
 			r := release{registry: test.registry, tag: test.tag, promises: dir, out: filepath.Join(dir, "dist")}
+			write(t, filepath.Join(r.out, "a.yaml"), "of an earlier release")
+			write(t, filepath.Join(r.out, "gone.yaml"), "of an earlier release")
 			if err := r.write(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %q", err, test.want)
+			}
+			for _, name := range []string{"a.yaml", "gone.yaml"} {
+				if data, err := os.ReadFile(filepath.Join(r.out, name)); err != nil || string(data) != "of an earlier release" {
+					t.Errorf("%s was changed: %s (%v)", name, data, err)
+				}
 			}
 		})
 	}
@@ -104,14 +123,43 @@ func TestReleaseRefuses(t *testing.T) {
 	if err := r.write(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "has no Promises") {
 		t.Error(err)
 	}
-	file := filepath.Join(t.TempDir(), "digests.json")
-	if err := r.readDigests(file); err != nil {
-		t.Errorf("digests that are not there: %v", err)
-	}
-	for _, content := range []string{"", "[]", `{"a": "v1"}`} {
-		write(t, file, content)
-		if err := r.readDigests(file); err == nil || !strings.Contains(err.Error(), "make the images again") {
-			t.Errorf("%s: %v", content, err)
-		}
+}
+
+// Digests are used where those images were pushed, and nowhere else.
+func TestReadPushed(t *testing.T) {
+	const pushed = `{"registry": "ghcr.io/x", "tag": "v1.2.3", "digests": {"a": "` + digest + `"}}`
+	for _, test := range []struct{ name, content, registry, tag, image, note, fails string }{
+		{"pushed there", pushed, "ghcr.io/x/", "v1.2.3", "ghcr.io/x/a@" + digest, "", ""},
+		{"another registry", pushed, "localhost:5000/x", "v1.2.3", "localhost:5000/x/a:v1.2.3", "were pushed to ghcr.io/x with the tag v1.2.3", ""},
+		{"another tag", pushed, "ghcr.io/x", "v1.2.4", "ghcr.io/x/a:v1.2.4", "were pushed to ghcr.io/x with the tag v1.2.3", ""},
+		{"nothing pushed", "-", "ghcr.io/x", "v1.2.3", "ghcr.io/x/a:v1.2.3", "", ""},
+		{"an empty file", "", "ghcr.io/x", "v1.2.3", "", "", "make the images again"},
+		{"another form", "[]", "ghcr.io/x", "v1.2.3", "", "", "make the images again"},
+		{"no digest", `{"digests": {"a": "v1"}}`, "ghcr.io/x", "v1.2.3", "", "", "make the images again"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "pushed.json")
+			if test.content != "-" {
+				write(t, file, test.content)
+			}
+			r := release{registry: test.registry, tag: test.tag}
+			if err := r.check(); err != nil {
+				t.Fatal(err)
+			}
+			var notes bytes.Buffer
+			err := r.readPushed(file, &notes)
+			if test.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fails) {
+					t.Errorf("%v, want %q", err, test.fails)
+				}
+				return
+			}
+			if err != nil || r.image("a") != test.image {
+				t.Errorf("the image is %s (%v), want %s", r.image("a"), err, test.image)
+			}
+			if !strings.Contains(notes.String(), test.note) || (test.note == "") != (notes.Len() == 0) {
+				t.Errorf("it says %q, want %q", notes.String(), test.note)
+			}
+		})
 	}
 }
