@@ -24,15 +24,20 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), hint)
 }
 
-// nearest returns the one of some values that a word may be meant to be, or "".
+// nearest returns the one of some values that a word may be meant to be, or "": with
+// more than one letter wrong the first must be right.
 func nearest(word string, values []string) string {
+	word = strings.ToLower(word)
 	best, least := "", near+1
 	for _, value := range values {
-		d := distance(strings.ToLower(word), value)
-		if word != "" && strings.HasPrefix(value, strings.ToLower(word)) {
+		d := distance(word, value)
+		if d > 1 && (word == "" || word[0] != value[0]) {
+			continue
+		}
+		if word != "" && strings.HasPrefix(value, word) {
 			d = 0
 		}
-		if d < least && d < len(value) {
+		if d < least {
 			best, least = value, d
 		}
 	}
