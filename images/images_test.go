@@ -272,7 +272,7 @@ func TestCommand(t *testing.T) {
 		}
 	})
 	t.Run("bad push", func(t *testing.T) {
-		for _, args := range [][]string{{"--push", "noregistry"}, {"--push", prefix, "--tag", "v1+2"}, {"--push", prefix + "/Up"}} {
+		for _, args := range [][]string{{"--version", "1.2 -X main.x=y"}, {"--version", ""}, {"--push", "noregistry"}, {"--push", prefix, "--tag", "v1+2"}, {"--push", prefix + "/Up"}} {
 			if _, err := build(args...); err == nil {
 				t.Errorf("%v is accepted", args)
 			}
@@ -573,7 +573,7 @@ func checkRuns(t *testing.T, root, name string) {
 		return cmd.ProcessState.ExitCode(), out.String(), err.String()
 	}
 	if name == "baleen" {
-		if code, stdout, stderr := inside("version"); code != 0 || !strings.HasPrefix(stdout, "baleen ") {
+		if code, stdout, stderr := inside("version"); code != 0 || stdout != "baleen v1.2.3\n" {
 			t.Errorf("baleen version: exit code %d, %q, %q", code, stdout, stderr)
 		}
 		return

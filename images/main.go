@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,9 @@ const (
 	maxToolUnpacked = 56 * mebibyte
 	maxToolPacked   = 20 * mebibyte
 )
+
+// versionForm is what labels, SBOMs and the tool itself give as version.
+var versionForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$`)
 
 // unversioned is the version of what is built for no release.
 const unversioned = "dev"
@@ -73,6 +77,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return fmt.Errorf("--arch is %q: give amd64, arm64 or both with a comma between", archs)
 		}
 		b.archs = append(b.archs, arch)
+	}
+	if !versionForm.MatchString(b.version) {
+		return fmt.Errorf("--version %q is no version: write it as 1.2.3", b.version)
 	}
 	if b.out == "" {
 		b.out = filepath.Join(b.source, "dist", "images")

@@ -288,7 +288,7 @@ func (a asked) accounts() string {
 // wide one has the keys of users.
 func credentialTable(w io.Writer, wide bool, rows []credentialRow, now time.Time) error {
 	head := titles("NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE")
-	for _, i := range []int{4, 5, 8} {
+	for _, i := range []int{2, 4, 5, 8} {
 		head[i].Fit = term.Drop
 	}
 	if wide {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,10 +180,8 @@ func addEnum(flags *pflag.FlagSet, target *string, name, shorthand, value, usage
 
 // oneOf refuses a value of a flag that is none of those there are.
 func oneOf(flag, value string, values ...string) error {
-	for _, v := range values {
-		if v == value {
-			return nil
-		}
+	if slices.Contains(values, value) {
+		return nil
 	}
 	text := fmt.Sprintf("--%s %q is neither %s nor %s", flag, value, strings.Join(values[:len(values)-1], ", "), values[len(values)-1])
 	if near := nearest(value, values); near != "" {

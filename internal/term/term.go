@@ -86,7 +86,7 @@ func TableWithin(w io.Writer, width int, colors bool, rows ...[]Cell) error {
 			text := shorten(clean(cell.Text), widths[i])
 			line.WriteString(strings.Repeat(" ", gap))
 			gap = widths[i] - utf8.RuneCountInString(text) + len(separator)
-			if colors && cell.Style != Plain {
+			if colors && cell.Style != Plain && text != "" {
 				text = fmt.Sprintf("\x1b[%sm%s\x1b[0m", cell.Style, text)
 			}
 			line.WriteString(text)

@@ -12,7 +12,7 @@ func TestTable(t *testing.T) {
 	rows := [][]Cell{
 		{{Text: "NAME", Style: Bold}, {Text: "CHANGE", Style: Bold}},
 		{{Text: "größe"}, {Text: "added", Style: Green}},
-		{{Text: "a"}},
+		{{Text: "a"}, {Style: Green}},
 		{{Text: "evil\x1b[2J\nline\u202e"}, {}},
 	}
 	for _, test := range []struct {
