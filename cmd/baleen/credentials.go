@@ -98,7 +98,7 @@ func (f credentialsFlags) run(ctx context.Context, client platform.Client, now t
 		case len(shown) == 0:
 			_, err = fmt.Fprintln(w, "No credential is in use: --all shows those that are retired.")
 		default:
-			err = credentialTable(w, f.output.wide(), shown, now)
+			err = writeCredentials(w, f.output.wide(), shown, now)
 		}
 		return err
 	}, names...)
@@ -284,9 +284,13 @@ func (a asked) accounts() string {
 	return name
 }
 
-// credentialTable writes credentials as a table, with times as seen from now; a
-// wide one has the keys of users.
-func credentialTable(w io.Writer, wide bool, rows []credentialRow, now time.Time) error {
+// credentialTable writes credentials as a table, with times as seen from now.
+func credentialTable(w io.Writer, rows []credentialRow, now time.Time) error {
+	return writeCredentials(w, false, rows, now)
+}
+
+// writeCredentials writes a table of credentials; a wide one has the keys of users.
+func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Time) error {
 	head := titles("NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE")
 	for _, i := range []int{2, 4, 5, 8} {
 		head[i].Fit = term.Drop

@@ -82,7 +82,7 @@ func (f routesFlags) run(ctx context.Context, client platform.Client, w io.Write
 			_, err := fmt.Fprintln(w, "No path matches what you asked for.")
 			return err
 		}
-		return routeTable(w, "", f.output.wide(), routes)
+		return writeRoutes(w, "", f.output.wide(), routes)
 	}, names...)
 	return cmp.Or(err, f.attention.exit(problems))
 }
@@ -196,9 +196,13 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 	return routes
 }
 
-// routeTable writes routes as a table, each line after an indent; a wide one says
-// why a path is refused.
-func routeTable(w io.Writer, indent string, wide bool, routes []route) error {
+// routeTable writes routes as a table, each line after an indent.
+func routeTable(w io.Writer, indent string, routes []route) error {
+	return writeRoutes(w, indent, false, routes)
+}
+
+// writeRoutes writes a table of routes; a wide one says why a path is refused.
+func writeRoutes(w io.Writer, indent string, wide bool, routes []route) error {
 	if len(routes) == 0 {
 		_, err := fmt.Fprintln(w, indent+"Nobody publishes anything.")
 		return err
