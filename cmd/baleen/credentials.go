@@ -300,7 +300,10 @@ func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Tim
 	}
 	cells := [][]term.Cell{append(head, term.Cell{Text: "ATTENTION", Style: term.Bold, Fit: term.Cut})}
 	for _, r := range rows {
-		generation, renews := "", seen(r.Renews, now)
+		generation, renews, expires := "", seen(r.Renews, now), seen(r.Expires, now)
+		if r.retired && now.Before(r.Expires) {
+			expires = "-" // it cannot connect any more, whatever its JWT says
+		}
 		if r.Generation > 0 {
 			generation = strconv.FormatInt(r.Generation, 10)
 		}
@@ -308,7 +311,7 @@ func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Tim
 			renews = "due"
 		}
 		row := []term.Cell{{Text: r.Namespace}, {Text: r.Name}}
-		for _, text := range []string{r.Account, r.Destination, generation, seen(r.Issued, now), seen(r.Expires, now), renews, r.Reason} {
+		for _, text := range []string{r.Account, r.Destination, generation, seen(r.Issued, now), expires, renews, r.Reason} {
 			row = append(row, term.Cell{Text: cmp.Or(text, "-")})
 		}
 		row = append(row, term.Cell{Text: r.State, Style: r.style()})

@@ -319,8 +319,8 @@ func (d *demo) served(result kratix.Result) error {
 	return nil
 }
 
-// document returns one of the documents that the first cluster has of a request.
-func document(result kratix.Result, kind string, words ...string) ([]byte, error) {
+// documentOf returns one of the documents that the first cluster has of a request.
+func documentOf(result kratix.Result, kind string, words ...string) ([]byte, error) {
 	for _, destination := range result.Destinations {
 		for _, name := range slices.Sorted(maps.Keys(destination.After)) {
 			data := destination.After[name]

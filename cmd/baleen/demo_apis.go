@@ -35,7 +35,7 @@ func (d *demo) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	route, err := document(result, "HTTPRoute", "value: /orders\n", "method: GET")
+	route, err := documentOf(result, "HTTPRoute", "value: /orders\n", "method: GET")
 	if err != nil {
 		return err
 	}

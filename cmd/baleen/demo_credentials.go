@@ -207,7 +207,7 @@ func (c *credentialsDemo) issue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := document(result, "SealedSecret")
+	sealed, err := documentOf(result, "SealedSecret")
 	if err != nil {
 		return err
 	}
