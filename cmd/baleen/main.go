@@ -38,7 +38,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(), validateCommand(), statusCommand(), doctorCommand(), fakecloudCommand(), stageCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(), validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), stageCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
