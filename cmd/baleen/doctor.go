@@ -42,8 +42,7 @@ func doctorCommand() *cobra.Command {
 		Short: "Find what is wrong with this installation, and what to do about it",
 		Long: `Doctor looks at the platform cluster: the namespaces, Promises and guard of Baleen, its
 configuration, the Destinations and their certificates, the stored records, and the
-requests whose runs failed or were forgotten. Each problem has its remedy. Doctor reads
-only.
+requests whose runs failed or were forgotten. It reads only.
 
 Of a folder that stands for the platform cluster the namespaces, the Promises and the
 guard are looked at if it holds Promises. The exit code is 3 if there is a problem.`,
@@ -270,13 +269,11 @@ func plural(kind string) string {
 func lookAtConfig(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
 	_, err := config.Load(ctx, client)
 	var status apierrors.APIStatus
-	if errors.As(err, &status) {
+	if err == nil || errors.As(err, &status) {
 		return nil, err
 	}
-	if err != nil {
-		return []finding{{err.Error(), fmt.Sprintf("kubectl edit configmap baleen-config -n %s: until then no request runs", config.Namespace)}}, nil
-	}
-	return nil, nil
+	wrong := finding{err.Error(), fmt.Sprintf("kubectl edit configmap baleen-config -n %s: until then no request runs", config.Namespace)}
+	return []finding{wrong}, nil
 }
 
 func lookAtDestinations(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {

@@ -52,7 +52,7 @@ var beginners = []struct {
 	{"no spec", userRequest, "spec:\n…", "", []string{"spec: is missing: it needs accountRef, secret"}},
 	{"a misspelt spec", userRequest, "spec:", "specs:", []string{"spec: is missing: it needs accountRef, secret", "specs: there is no such field: did you mean spec?"}},
 	{"an empty spec", targetRequest, "spec:\n…", "spec: {}\n", []string{"spec.aggregatorRef: is missing: it needs name", "spec.backends: is missing: write a list whose entries have port, service", "spec.paths: is missing: write a list whose entries have path"}},
-	{"fields beside the spec", userRequest, "spec:\n  accountRef:", "spec: {}\n\naccountRef:\n  accountRef:", []string{"accountRef: there is no such field here: spec.accountRef is, look at the indentation", "spec.accountRef: is missing: it needs name", "spec.secret: is missing: it needs name"}},
+	{"fields beside the spec", userRequest, "spec:\n  accountRef:", "spec: {}\n\nsecret:\n  accountRef:", []string{"secret: there is no such field here: spec.secret is, look at the indentation", "spec.accountRef: is missing: it needs name", "spec.secret: is missing: it needs name"}},
 	{"a ttl without a unit", userRequest, "ttl: 720h", "ttl: 720", []string{"spec.credentials.ttl: must be text, not 720: it has no unit, write 720h for hours, or m for minutes, s for seconds, d for days"}},
 	{"a ttl without a unit in quotes", userRequest, "ttl: 720h", `ttl: "720"`, []string{`spec.credentials.ttl: "720" is not right: it has no unit, write 720h for hours, or m for minutes, s for seconds, d for days`}},
 	{"a ttl in words", userRequest, "ttl: 720h", "ttl: 30 days", []string{`spec.credentials.ttl: "30 days" is not right: write 30d`}},

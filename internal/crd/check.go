@@ -33,8 +33,7 @@ func join(path, key string) string {
 
 func (c *check) value(path string, s *Schema, value any) {
 	if !s.admits(value) {
-		message, certain := s.mistyped(value)
-		c.add(path, Type, certain, "%s", message)
+		c.add(path, Type, true, "%s", s.mistyped(value))
 		return
 	}
 	switch value := value.(type) {

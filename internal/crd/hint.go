@@ -10,16 +10,15 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 )
 
-// mistyped says of a value of another type what it is and what to write. It is
-// certain where it knows what was meant.
-func (s *Schema) mistyped(value any) (message string, certain bool) {
+// mistyped says of a value of another type what it is and what to write.
+func (s *Schema) mistyped(value any) string {
 	what := map[string]string{
 		"object": "a map", "array": "a list", "string": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number",
 	}
 	is := fmt.Sprint(value)
 	switch value := value.(type) {
 	case nil:
-		return fmt.Sprintf("is empty: it must be %s", what[s.Type]), true
+		return fmt.Sprintf("is empty: it must be %s", what[s.Type])
 	case map[string]any:
 		is = "a map"
 	case []any:
@@ -27,7 +26,7 @@ func (s *Schema) mistyped(value any) (message string, certain bool) {
 	case string:
 		is = "the text " + field.Quote(value)
 	}
-	return fmt.Sprintf("must be %s, not %s%s", what[s.Type], is, s.converted(value)), true
+	return fmt.Sprintf("must be %s, not %s%s", what[s.Type], is, s.converted(value))
 }
 
 var number = regexp.MustCompile(`^-?[0-9]+$`)
