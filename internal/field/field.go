@@ -55,7 +55,7 @@ func (p Problems) Err() error {
 	}
 	shown := p
 	if len(p) > most {
-		shown = append(p[:most:most], fmt.Sprintf("and %d more", len(p)-most))
+		shown = append(slices.Clone(p[:most]), fmt.Sprintf("and %d more", len(p)-most))
 	}
 	return &InvalidError{All: p, text: strings.Join(shown, "; ")}
 }
