@@ -30,6 +30,11 @@ var files embed.FS
 //go:embed nats-account/example-synadia.yaml
 var SynadiaExample []byte
 
+// Guard is guard.yaml: the policies that keep the pipelines' rights with them.
+//
+//go:embed guard.yaml
+var Guard []byte
+
 // Names are the names of Baleen's Promises: of their folders, their binaries and
 // the Promise objects.
 var Names = []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user"}

@@ -168,6 +168,9 @@ func objectName(kind platform.Kind, name string) string {
 	return strings.ToLower(kind.Kind) + "." + kind.Group + "/" + name
 }
 
+// requestName is how -o name calls a request of one of Baleen's kinds.
+func requestName(kind, name string) string { return strings.ToLower(kind) + ".baleen.dev/" + name }
+
 // enumValues is the annotation of a flag with its values.
 const enumValues = "baleen/values"
 

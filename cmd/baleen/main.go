@@ -43,7 +43,8 @@ func rootCommand() *cobra.Command {
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { warnOfOld(cmd) },
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(), fakecloudCommand(), stageCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
+		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), stageCommand(), versionCommand())
 	addCompletions(root)
 	return root
 }

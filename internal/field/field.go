@@ -53,11 +53,20 @@ func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
 	}
+	shown := p
 	if len(p) > most {
-		p = append(p[:most:most], fmt.Sprintf("and %d more", len(p)-most))
+		shown = append(slices.Clone(p[:most]), fmt.Sprintf("and %d more", len(p)-most))
 	}
-	return fmt.Errorf("%s", strings.Join(p, "; "))
+	return &InvalidError{All: p, text: strings.Join(shown, "; ")}
 }
+
+// InvalidError is what [Problems.Err] returns: a text that is cut, and all there is.
+type InvalidError struct {
+	All  Problems
+	text string
+}
+
+func (e *InvalidError) Error() string { return e.text }
 
 // Size adds a problem unless the size is empty or valid.
 func (p *Problems) Size(name string, s Size) {

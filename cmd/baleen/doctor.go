@@ -1,0 +1,409 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
+)
+
+// exitUnwell is the exit code for an installation with problems.
+const exitUnwell = 3
+
+func doctorCommand() *cobra.Command {
+	var from platformFlags
+	var output outputFlag
+	var at string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find what is wrong with this installation, and what to do about it",
+		Long: `Doctor looks at the platform cluster: the namespaces, Promises and guard of Baleen, its
+configuration, the Destinations and their certificates, the stored records, and the
+requests whose runs failed or were forgotten. It reads only.
+
+Of a folder that stands for the platform cluster the namespaces, the Promises and the
+guard are looked at if it holds Promises. The exit code is 3 if there is a problem.`,
+		Example: `  baleen doctor
+  baleen doctor --kubeconfig platform.kubeconfig -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
+			now, err := clock(at)
+			if err != nil {
+				return err
+			}
+			client, err := from.open()
+			if err != nil {
+				return err
+			}
+			checkups, err := examine(cmd.Context(), client, from.folder != "", now())
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			var parts []string // those with a problem
+			for _, c := range checkups {
+				if len(c.Findings) > 0 {
+					parts = append(parts, c.Part)
+				}
+			}
+			if err := output.print(w, checkups, func() error { return writeCheckups(w, checkups) }, parts...); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(checkups, func(c checkup) bool { return len(c.Findings) > 0 }) {
+				return exitCode(exitUnwell)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&at, "now", "", "time to judge by, as 2026-08-01T12:00:00Z (default: now)")
+	from.add(cmd.Flags(), "kubeconfig")
+	output.add(cmd.Flags())
+	return cmd
+}
+
+// checkup is what was found of one part of an installation.
+type checkup struct {
+	Part     string    `json:"part"`
+	Findings []finding `json:"findings"`
+}
+
+// finding is one problem and what to do about it.
+type finding struct {
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy"`
+}
+
+// Kinds that doctor alone reads.
+var (
+	namespaceKind = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Plural: "namespaces", ClusterScoped: true}
+	promiseKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "Promise"}, Plural: "promises", ClusterScoped: true}
+)
+
+// labelVersion is Kratix's label with the version of a Promise.
+const labelVersion = "kratix.io/promise-version"
+
+// examine looks at all parts, those with problems first. A part that cannot be read
+// is a finding too.
+func examine(ctx context.Context, client platform.Client, isFolder bool, now time.Time) ([]checkup, error) {
+	installed := !isFolder
+	if isFolder {
+		found, err := client.List(ctx, promiseKind, "", nil)
+		if err != nil {
+			return nil, fmt.Errorf("the platform folder cannot be read: %w", err)
+		}
+		installed = len(found) > 0
+	}
+	checkups := []checkup{}
+	for _, part := range []struct {
+		name      string
+		installed bool // only where something is installed
+		look      func(context.Context, platform.Client, time.Time) ([]finding, error)
+	}{
+		{"namespaces", true, lookAtNamespaces},
+		{"Promises", true, lookAtPromises},
+		{"guard", true, lookAtGuard},
+		{"configuration", false, lookAtConfig},
+		{"Destinations", false, lookAtDestinations},
+		{"stored records", false, lookAtLedgers},
+		{"requests", false, lookAtRequests},
+	} {
+		if part.installed && !installed {
+			continue
+		}
+		findings, err := part.look(ctx, client, now)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			remedy := "try again, and look at the API server if it stays so"
+			if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+				remedy = "use an account that may read it, such as one with the ClusterRole view and Kratix's kinds"
+			}
+			findings = append(findings, finding{fmt.Sprintf("the %s cannot be looked at: %v", part.name, err), remedy})
+		}
+		checkups = append(checkups, checkup{part.name, append([]finding{}, findings...)})
+	}
+	slices.SortStableFunc(checkups, func(a, b checkup) int { return cmp.Compare(min(len(b.Findings), 1), min(len(a.Findings), 1)) })
+	return checkups, nil
+}
+
+// isThere reports whether an object of no namespace exists.
+func isThere(ctx context.Context, client platform.Client, kind platform.Kind, name string) (*unstructured.Unstructured, error) {
+	object, err := client.Get(ctx, kind, "", name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+func lookAtNamespaces(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	var findings []finding
+	for _, name := range []string{config.Namespace, claim.Namespace} {
+		object, err := isThere(ctx, client, namespaceKind, name)
+		switch {
+		case err != nil:
+			return findings, err
+		case object == nil:
+			findings = append(findings, finding{fmt.Sprintf("the namespace %s is missing, and no pipeline works without it", name), "apply the Promises again, which make it"})
+		case object.GetDeletionTimestamp() != nil:
+			findings = append(findings, finding{fmt.Sprintf("the namespace %s is being deleted, and what Baleen has stored goes with it", name), "restore it from a backup before any request runs"})
+		}
+	}
+	return findings, nil
+}
+
+func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	var findings []finding
+	versions := map[string][]string{}
+	for _, name := range promises.Names {
+		object, err := isThere(ctx, client, promiseKind, name)
+		if err != nil {
+			return findings, err
+		}
+		if object == nil {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f promises/" + name + "/promise.yaml"})
+			continue
+		}
+		version := cmp.Or(object.GetLabels()[labelVersion], "none")
+		versions[version] = append(versions[version], name)
+		if nestedText(object.Object, "status", "status") == "Unavailable" {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s is Unavailable: Kratix does not run its pipelines", name), "kubectl describe promise " + name + ", and see the log of Kratix's controller"})
+		}
+	}
+	if len(versions) > 1 {
+		var parts []string
+		for _, version := range slices.Sorted(maps.Keys(versions)) {
+			parts = append(parts, version+" of "+strings.Join(versions[version], ", "))
+		}
+		findings = append(findings, finding{"the Promises have different versions, which were never tested together: " + strings.Join(parts, "; "), "apply all Promises of one release"})
+	}
+	return findings, nil
+}
+
+// guardObjects returns the kinds and names of what guard.yaml installs.
+func guardObjects() ([]unstructured.Unstructured, error) {
+	var objects []unstructured.Unstructured
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(promises.Guard)))
+	for {
+		data, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var o unstructured.Unstructured
+		if err := yaml.Unmarshal(data, &o.Object); err != nil {
+			return nil, err
+		}
+		if o.Object != nil {
+			objects = append(objects, o)
+		}
+	}
+}
+
+func lookAtGuard(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	wanted, err := guardObjects()
+	if err != nil {
+		return nil, err
+	}
+	var missing, lenient []string
+	for _, o := range wanted {
+		kind := platform.Kind{GroupVersionKind: o.GroupVersionKind(), Plural: plural(o.GetKind()), ClusterScoped: true}
+		object, err := isThere(ctx, client, kind, o.GetName())
+		if err != nil {
+			return nil, err
+		}
+		if object == nil {
+			missing = append(missing, o.GetKind()+" "+o.GetName())
+			continue
+		}
+		actions, found, _ := unstructured.NestedStringSlice(object.Object, "spec", "validationActions")
+		if found && !slices.Contains(actions, "Deny") {
+			lenient = append(lenient, o.GetName())
+		}
+	}
+	const remedy = "kubectl apply -f promises/guard.yaml"
+	var findings []finding
+	switch {
+	case len(missing) == len(wanted):
+		findings = append(findings, finding{"the guard is not installed: who may make Pods in a namespace with requests can take the rights of Baleen's pipelines", remedy})
+	case len(missing) > 0:
+		findings = append(findings, finding{"the guard has a gap, these are missing: " + strings.Join(missing, ", "), remedy})
+	}
+	if len(lenient) > 0 {
+		findings = append(findings, finding{"the guard warns and does not deny: " + strings.Join(lenient, ", "), remedy})
+	}
+	return findings, nil
+}
+
+// plural returns the name of a kind in URLs, as far as guard.yaml goes.
+func plural(kind string) string {
+	kind = strings.ToLower(kind)
+	if stem, ok := strings.CutSuffix(kind, "y"); ok {
+		return stem + "ies"
+	}
+	return kind + "s"
+}
+
+func lookAtConfig(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	_, err := config.Load(ctx, client)
+	var status apierrors.APIStatus
+	if err == nil || errors.As(err, &status) {
+		return nil, err
+	}
+	wrong := finding{err.Error(), fmt.Sprintf("kubectl edit configmap baleen-config -n %s: until then no request runs", config.Namespace)}
+	return []finding{wrong}, nil
+}
+
+func lookAtDestinations(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	clusters, err := listClusters(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := client.List(ctx, platform.NatsAccount, "", nil)
+	if err != nil && !apierrors.IsNotFound(err) { // the Promise may not be installed
+		return nil, err
+	}
+	var findings []finding
+	if len(clusters) == 0 {
+		findings = append(findings, finding{"there are no Destinations, and nothing is delivered anywhere", "make a Destination for each workload cluster, then run `baleen clusters trust NAME`"})
+	}
+	for _, c := range clusters {
+		switch {
+		case c.Problem != "":
+			problem, remedy, found := strings.Cut(c.Problem, ": ")
+			if !found {
+				remedy = "see `baleen clusters list`"
+			}
+			findings = append(findings, finding{fmt.Sprintf("the Destination %s %s", c.Name, problem), remedy})
+		case c.Certificate == "none" && slices.ContainsFunc(accounts, func(o unstructured.Unstructured) bool { return reaches(&o, c.Labels) }):
+			findings = append(findings, finding{fmt.Sprintf("the Destination %s has no certificate, and no credential can be sealed for it", c.Name),
+				fmt.Sprintf("baleen clusters trust %s --kubeconfig FILE", c.Name)})
+		}
+	}
+	return findings, nil
+}
+
+// reaches reports whether users of an account may be placed on a cluster.
+func reaches(account *unstructured.Unstructured, labels map[string]string) bool {
+	allowed, _, _ := unstructured.NestedSlice(account.Object, "spec", "placement", "allowed")
+	for _, entry := range allowed {
+		entry, _ := entry.(map[string]any)
+		wanted, _, _ := unstructured.NestedStringMap(entry, "matchLabels")
+		matches := true
+		for key, value := range wanted {
+			matches = matches && labels[key] == value
+		}
+		if matches {
+			return true
+		}
+	}
+	return len(allowed) == 0
+}
+
+func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	_, err := ledger.Book{Client: client}.All(ctx)
+	var damaged *ledger.DamagedError
+	if !errors.As(err, &damaged) {
+		return nil, err
+	}
+	var findings []finding
+	for _, e := range damaged.Errs {
+		findings = append(findings, finding{e.Error(), "restore the ConfigMap from a backup: its request issues nothing until then"})
+	}
+	return findings, nil
+}
+
+func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) ([]finding, error) {
+	var findings []finding
+	for _, p := range promises.All() {
+		objects, err := client.List(ctx, p.Kind, "", nil)
+		if apierrors.IsNotFound(err) {
+			continue // the Promise is not installed
+		}
+		if err != nil {
+			return findings, err
+		}
+		for _, o := range objects {
+			findings = append(findings, lookAtRequest(p.Kind, &o, now)...)
+		}
+	}
+	return findings, nil
+}
+
+// lookAtRequest says whether a request is left lying. One that is refused is not: its
+// owner reads why.
+func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now time.Time) []finding {
+	subject := fmt.Sprintf("%s %s/%s", kind.Kind, object.GetNamespace(), object.GetName())
+	again := fmt.Sprintf("kubectl label %s %s -n %s %s=true", strings.ToLower(kind.Kind), object.GetName(), object.GetNamespace(), kratix.LabelManualReconciliation)
+	peer := workflow.PeerOf(object, "")
+	const patience = 15 * time.Minute
+	switch created := object.GetCreationTimestamp(); {
+	case peer.IsStuck(now):
+		return []finding{{subject + " is being deleted since " + peer.Deleting.UTC().Format(time.RFC3339), "see the log of its delete Job, then " + again}}
+	case peer.IsForgotten(now):
+		return []finding{{subject + " was forgotten by Kratix: its run of " + peer.Begun.UTC().Format(time.RFC3339) + " never ended", again}}
+	case peer.Failed:
+		message := nestedText(object.Object, "status", "message")
+		return []finding{{subject + " failed in its last run: " + cmp.Or(message, "its status does not say why"), "see the log of its configure Job, then " + again}}
+	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(patience)):
+		return []finding{{subject + " has never run, and is there since " + created.UTC().Format(time.RFC3339), "look for its Job with kubectl get jobs -n " + object.GetNamespace() + ", then " + again}}
+	}
+	return nil
+}
+
+// writeCheckups writes problems with their remedies, then what is well.
+func writeCheckups(w io.Writer, checkups []checkup) error {
+	colors := term.Colors(w)
+	paint := func(style term.Style, text string) string {
+		if !colors {
+			return text
+		}
+		return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
+	}
+	problems := 0
+	var text strings.Builder
+	for _, c := range checkups {
+		for _, f := range c.Findings {
+			problems++
+			fmt.Fprintf(&text, "%s  %s\n         %s\n", paint(term.Red, "PROBLEM"), visible(f.Problem), visible(f.Remedy))
+		}
+	}
+	for _, c := range checkups {
+		if len(c.Findings) == 0 {
+			fmt.Fprintf(&text, "%s       %s\n", paint(term.Green, "ok"), c.Part)
+		}
+	}
+	if problems > 0 {
+		fmt.Fprintf(&text, "\n%s found.\n", count(problems, "problem"))
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}

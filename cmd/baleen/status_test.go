@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+func (w *world) status(args ...string) []string {
+	return append([]string{"status", "--platform", w.platform, "--now", "2026-08-01T13:00:00Z"}, args...)
+}
+
+func TestStatus(t *testing.T) {
+	w := newUsersWorld(t)
+	w.at(day0)
+	for _, kind := range []string{"natsuser/orders", "natsusers/orders", "NatsUser/orders", "natsusers.baleen.dev/orders", "natsuser orders"} {
+		t.Run(kind, func(t *testing.T) {
+			code, stdout, stderr := w.with(t).baleen(w.status(append([]string{"-n", "team-a"}, strings.Fields(kind)...)...)...)
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			for _, want := range []string{
+				"NatsUser     team-a/orders\n", "  account    commerce\n", "Message      the Secret team-a/orders-nats has a credential on 2 clusters\n",
+				"Ready                       True    Delivered ", "eu-1         Written  1 ", "secret us-1/team-a/orders-nats  Held   -\n", "FirstIssue  Active",
+			} {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("%q is not in\n%s", want, stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestStatusJSONHoldsNoCiphertext(t *testing.T) {
+	w := newUsersWorld(t)
+	w.at(day0)
+	code, stdout, stderr := w.baleen(w.status("natsuser/orders", "-n", "team-a", "-o", "json")...)
+	var got followed
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
+		t.Fatal(code, stderr, err)
+	}
+	if len(got.Delivered) != 2 || len(got.Claims) != 2 || len(got.Credentials) != 2 || got.Delivered[0].State != "Written" || got.Generation != 1 || got.Observed != 1 {
+		t.Errorf("%+v", got)
+	}
+	for _, r := range w.ledger(nil).Rows {
+		for _, ciphertext := range r.Ciphertext {
+			if strings.Contains(stdout, ciphertext[:40]) {
+				t.Error("ciphertext is shown")
+			}
+		}
+	}
+}
+
+func TestStatusOfPaths(t *testing.T) {
+	w := newUsersWorld(t)
+	w.request = "../../promises/api-aggregator-target/example.yaml"
+	w.at(day0)
+	w.request = w.out + "-other.yaml"
+	w.write(w.request, strings.NewReplacer("name: orders", "name: other", "namespace: team-a", "namespace: team-b").Replace(targetRequest))
+	w.at(day0)
+	code, stdout, stderr := w.baleen(w.status("apiaggregatortarget/other", "-n", "team-b")...)
+	if code != 0 || !strings.Contains(stdout, "PathConflict") || !strings.Contains(stdout, "Nothing of it is in Git.") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = w.baleen(w.status("apiaggregatortarget/orders", "-n", "team-a")...)
+	if code != 0 || !strings.Contains(stdout, "path api.example.com/webhooks/stripe  Held   team-b/other\n") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}
+
+func TestStatusOfOneThatDoesNotRun(t *testing.T) {
+	for _, test := range []struct{ name, status, want string }{
+		{"never run", "{}", "Attention    no run has carried it out yet: see the log of its configure Job"},
+		{"failed", "{conditions: [{type: Ready, status: 'False', reason: PlatformUnavailable}]}", "its last run failed"},
+		{"forgotten", "{conditions: [{type: Ready, status: 'True', reason: Delivered}, {type: ConfigureWorkflowCompleted, status: 'False', reason: PipelinesInProgress, lastTransitionTime: '2026-08-01T10:00:00Z'}]}",
+			"Kratix has forgotten its run of 2026-08-01T10:00:00Z: give its request the label kratix.io/manual-reconciliation=true"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newUsersWorld(t)
+			w.write(w.platform+"/team-a/NatsUser.baleen.dev/orders.yaml", userRequest+"status: "+test.status+"\n")
+			code, stdout, stderr := w.baleen(w.status("natsuser/orders", "-n", "team-a")...)
+			if code != 0 || !strings.Contains(stdout, test.want) {
+				t.Errorf("exit code %d, %q is not in\n%s%s", code, test.want, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestStatusRefuses(t *testing.T) {
+	w := newUsersWorld(t)
+	w.at(day0)
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no request", w.status(), "name one request: baleen status KIND/NAME -n NAMESPACE"},
+		{"no name", w.status("natsuser"), "name one request"},
+		{"a misspelt kind", w.status("natsusr/orders"), `"natsusr" is no kind of Baleen's: did you mean natsuser?`},
+		{"another kind", w.status("pod/orders"), `"pod" is no kind of Baleen's: there are apiaggregator, apiaggregatortarget, natsaccount, natsuser`},
+		{"a misspelt name", w.status("natsuser/ordrs", "-n", "team-a"), "there is no NatsUser team-a/ordrs on the platform: did you mean orders?"},
+		{"another namespace", w.status("natsuser/orders"), "there is no NatsUser default/orders on the platform: there is one in the namespace team-a, name it with -n"},
+		{"nothing like it", w.status("natsuser/billing"), "see `kubectl get " + platform.NatsUser.Plural + " -A`"},
+	} {
+		t.Run(test.name, func(t *testing.T) { w.with(t).fails(test.args, test.want) })
+	}
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/crdtest"
+	"github.com/baleen-platform/baleen/promises"
+)
+
+const (
+	userRequest = `apiVersion: baleen.dev/v1alpha1
+kind: NatsUser
+metadata:
+  name: orders
+  namespace: team-a
+spec:
+  accountRef:
+    name: commerce
+  permissions:
+    publish:
+      allow: ["orders.>"]
+    subscribe:
+      allow: ["orders.>", "_INBOX.>"]
+  credentials:
+    ttl: 720h
+  secret:
+    name: orders-nats
+`
+	targetRequest = `apiVersion: baleen.dev/v1alpha1
+kind: ApiAggregatorTarget
+metadata:
+  name: orders
+  namespace: team-a
+spec:
+  aggregatorRef:
+    name: public-api
+    namespace: platform
+  backends:
+  - service: orders
+    port: 8080
+  paths:
+  - path: /orders
+    methods: [GET, POST]
+  - path: /webhooks/stripe
+    type: Exact
+    maxRequestBodySize: 25Mi
+`
+	aggregatorRequest = `apiVersion: baleen.dev/v1alpha1
+kind: ApiAggregator
+metadata:
+  name: public-api
+  namespace: platform
+spec:
+  hostname: api.example.com
+  tls:
+    clusterIssuer: letsencrypt
+  gateway:
+    className: traefik
+    implementation: Traefik
+    namespace: gateways
+  allowedNamespaces: ["team-*"]
+`
+	accountRequest = `apiVersion: baleen.dev/v1alpha1
+kind: NatsAccount
+metadata:
+  name: commerce
+  namespace: baleen-system
+spec:
+  provider: jwt
+  jwt:
+    accountID: AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27
+    signingKey:
+      secretRef: {name: commerce-signing}
+  policy:
+    namespaces: ["team-*"]
+    publish: ["orders.>"]
+    subscribe: ["orders.>", "_INBOX.>"]
+`
+)
+
+func TestValidateBeginnersMistakes(t *testing.T) {
+	for _, row := range beginners {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.write(w.request, replaced(t, row.base, row.old, row.by))
+			code, stdout, stderr := w.baleen("validate", "-f", w.request)
+			got := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+			for i := range got {
+				_, got[i], _ = strings.Cut(got[i], "  ")
+			}
+			if code != 1 || stderr != "" || !reflect.DeepEqual(got, row.want) {
+				t.Errorf("exit code %d, stderr %q, says\n%s\nwant\n%s", code, stderr, strings.Join(got, "\n"), strings.Join(row.want, "\n"))
+			}
+		})
+	}
+}
+
+// replaced returns a request with something else in place of a text; of one that ends
+// with an ellipsis everything to the end is replaced.
+func replaced(t *testing.T, base, old, by string) string {
+	t.Helper()
+	begin, rest := strings.CutSuffix(old, "…")
+	if !strings.Contains(base, begin) {
+		t.Fatalf("there is no %q to replace", old)
+	}
+	if rest {
+		before, _, _ := strings.Cut(base, begin)
+		return before + by
+	}
+	return strings.Replace(base, old, by, 1)
+}
+
+// apiServer are the definitions of Baleen's kinds as an API server applies them.
+func apiServer(t *testing.T) *crdtest.Definitions {
+	t.Helper()
+	var all []*crdtest.Definitions
+	for _, p := range promises.All() {
+		var promise struct {
+			Spec struct{ API map[string]any }
+		}
+		if err := yaml.Unmarshal(p.YAML, &promise); err != nil {
+			t.Fatal(err)
+		}
+		definition, err := yaml.Marshal(promise.Spec.API)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, crdtest.Load(t, definition))
+	}
+	return crdtest.Merge(all...)
+}
+
+// What an API server with the definitions refuses, validate refuses: each rule in CEL
+// is one of the pipelines' too.
+func TestValidateIsAsStrictAsAnAPIServer(t *testing.T) {
+	definitions := apiServer(t)
+	refused := 0
+	check := func(name, text string, isValid bool) {
+		t.Run(name, func(t *testing.T) {
+			documents := parseDocuments("request.yaml", text)
+			if len(documents) != 1 || documents[0].object == nil {
+				return // not YAML
+			}
+			err := definitions.Validate(&unstructured.Unstructured{Object: documents[0].object})
+			if err != nil {
+				refused++
+			}
+			if v := validateDocument(documents[0]); v.Valid != isValid || err != nil && isValid {
+				t.Errorf("valid is %v, problems %v, an API server says %v", v.Valid, v.Problems, err)
+			}
+		})
+	}
+	files, err := filepath.Glob("../../promises/*/example*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(file, string(data), true)
+	}
+	for name, text := range map[string]string{"user": userRequest, "target": targetRequest, "aggregator": aggregatorRequest, "account": accountRequest} {
+		check(name, text, true)
+	}
+	for _, row := range beginners {
+		check(row.name, replaced(t, row.base, row.old, row.by), false)
+	}
+	for _, rule := range celRules {
+		check(rule.name, replaced(t, rule.base, rule.old, rule.by), false)
+	}
+	if refused < 100 {
+		t.Errorf("an API server refuses %d of them only", refused)
+	}
+}
+
+// celRules break rules of the definitions that beginners do not.
+var celRules = []struct{ name, base, old, by string }{
+	{"dns.target with a Gateway that exists", aggregatorRequest, "    className: traefik\n", "    name: shared\n  dns: {target: a.example.com}\n"},
+	{"perDestination with a Gateway that exists", aggregatorRequest, "    className: traefik\n", "    name: shared\n  perDestination: [{name: eu-1, dns: {target: a.example.com}}]\n"},
+	{"a selector without from", aggregatorRequest, "    namespace: gateways", "    namespace: gateways\n    allowedRoutes: {selector: {matchLabels: {a: b}}}"},
+	{"two listeners that are one", aggregatorRequest, "    namespace: gateways", "    namespace: gateways\n    listeners: {https: web, http: web}"},
+	{"a prefix with 33 segments", aggregatorRequest, "  allowedNamespaces:", "  delegations: [{prefix: " + strings.Repeat("/a", 33) + ", namespaces: [a]}]\n  allowedNamespaces:"},
+	{"mixed servers", accountRequest, "    signingKey:", "    servers: [\"nats://a:1\", \"ws://b:1\"]\n    signingKey:"},
+	{"requiredTags without scoped", accountRequest, "secretRef: {name: commerce-signing}", "secretRef: {name: commerce-signing}\n      requiredTags: [a]"},
+	{"a key of two dots", accountRequest, "{name: commerce-signing}", "{name: commerce-signing, key: ..a}"},
+	{"a certificate that is a key", accountRequest, "    signingKey:", "    caCertificates: \"-----BEGIN PRIVATE KEY-----\"\n    signingKey:"},
+	{"a maxTTL of zero", accountRequest, "  policy:", "  policy:\n    maxTTL: 0h"},
+	{"both providers", accountRequest, "  policy:", "  synadia: {accountID: a, platform: p, tokenSecretRef: {name: a}}\n  policy:"},
+	{"a local time zone", userRequest, "  credentials:", "  times: {timeZone: Local, ranges: [{start: \"08:00:00\", end: \"18:00:00\"}]}\n  credentials:"},
+	{"an empty range", userRequest, "  credentials:", "  times: {ranges: [{start: \"08:00:00\", end: \"08:00:00\"}]}\n  credentials:"},
+	{"the key .baleen", userRequest, "    name: orders-nats", "    name: orders-nats\n    key: .baleen"},
+	{"an annotation of Helm", userRequest, "    name: orders-nats", "    name: orders-nats\n    annotations: {meta.helm.sh/release-name: a}"},
+	{"a label with two slashes", userRequest, "    name: orders-nats", "    name: orders-nats\n    labels: {a/b/c: d}"},
+	{"an encoded slash", targetRequest, "path: /orders", "path: /orders%2Fa"},
+	{"a rewrite with dots", targetRequest, "    methods:", "    rewritePrefix: /../a\n    methods:"},
+	{"allowNested with Exact", targetRequest, "type: Exact", "type: Exact\n    allowNested: true"},
+	{"33 segments", targetRequest, "path: /orders", "path: " + strings.Repeat("/a", 33)},
+	{"a header removed twice", targetRequest, "  backends:", "  requestHeaders: {remove: [X-A, x-a]}\n  backends:"},
+}
+
+func TestValidateDocuments(t *testing.T) {
+	noNamespace := strings.Replace(userRequest, "  namespace: team-a\n", "", 1)
+	for _, test := range []struct {
+		name, text     string
+		code           int
+		stdout, stderr string
+	}{
+		{"two documents", userRequest + "---\n" + targetRequest, 0, "NatsUser team-a/orders  valid\nApiAggregatorTarget team-a/orders  valid\n", ""},
+		{"empty documents", "---\n# nothing\n---\n" + userRequest + "---\n", 0, "NatsUser team-a/orders  valid\n", ""},
+		{"a file of Windows", "\ufeff" + strings.ReplaceAll(userRequest, "\n", "\r\n"), 0, "NatsUser team-a/orders  valid\n", ""},
+		{"an empty file", "", 1, "request.yaml  there is nothing in it: write a request, or look whether it was saved\n", ""},
+		{"a comment", "# a comment\n", 1, "request.yaml  there is nothing in it: write a request, or look whether it was saved\n", ""},
+		{"another kind", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n---\n" + userRequest, 0, "NatsUser team-a/orders  valid\n", "Secret a: skipped, because it is of no kind of Baleen's\n"},
+		{"no namespace", noNamespace, 0, "NatsUser default/orders  valid (it names no namespace: kubectl takes that of its context, and default if there is none)\n", ""},
+		{"an account of a team", strings.Replace(accountRequest, "baleen-system", "team-a", 1), 0,
+			"NatsAccount team-a/commerce  valid (NatsUsers find a NatsAccount in the namespace baleen-system only)\n", ""},
+		{"one request twice", userRequest + "---\n" + userRequest, 1,
+			"NatsUser team-a/orders  valid\nNatsUser team-a/orders  metadata.name: is there for the second time, after line 1 of request.yaml: the later one would replace the other\n", ""},
+		{"mistakes around a valid one", "a: [1\nb: 2\n---\n" + userRequest + "---\nb:\n\tc: d\n", 1,
+			"request.yaml  line 1 has a bracket that is not closed, or lacks a comma after an entry: look at the brackets\nNatsUser team-a/orders  valid\nrequest.yaml  line 23 is indented with a tab: YAML wants blanks\n", ""},
+		{"a List", `{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "baleen.dev/v1alpha1", "kind": "NatsUser", "metadata": {"name": "a", "namespace": "b"}}]}`, 1,
+			"NatsUser b/a  spec: is missing: it needs accountRef, secret\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.write(w.request, test.text)
+			code, stdout, stderr := w.baleen("validate", "-f", w.request)
+			stdout, stderr = strings.ReplaceAll(stdout, w.request, "request.yaml"), strings.ReplaceAll(stderr, w.request, "request.yaml")
+			if code != test.code || stdout != test.stdout || stderr != test.stderr {
+				t.Errorf("exit code %d, stdout\n%s\nstderr %q; want %d\n%s\n%q", code, stdout, stderr, test.code, test.stdout, test.stderr)
+			}
+		})
+	}
+}
+
+func TestValidateRefusesFlags(t *testing.T) {
+	w := newWorld(t)
+	w.asks("{}")
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no file", []string{"validate"}, "name what is to be checked: baleen validate -f FILE, or -f - for the standard input"},
+		{"a file without -f", []string{"validate", "a.yaml"}, `"a.yaml" is not taken by itself: write baleen validate -f a.yaml`},
+		{"a missing file", []string{"validate", "-f", "missing.yaml"}, "missing.yaml cannot be read"},
+		{"a wrong output", []string{"validate", "-f", w.request, "-o", "toml"}, `"toml"`},
+	} {
+		t.Run(test.name, func(t *testing.T) { w.with(t).fails(test.args, test.want) })
+	}
+}
+
+func TestValidateJSON(t *testing.T) {
+	w := newWorld(t)
+	w.write(w.request, strings.Replace(userRequest, "ttl: 720h", "ttl: 720", 1))
+	code, stdout, stderr := w.baleen("validate", "-f", w.request, "-o", "json")
+	var got []verdict
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 1 || stderr != "" {
+		t.Fatal(code, stderr, err)
+	}
+	want := []verdict{{File: w.request, Line: 1, Kind: "NatsUser", Namespace: "team-a", Name: "orders", Problems: []fieldProblem{
+		{"spec.credentials.ttl", "must be text, not 720: it has no unit, write 720h for hours, or m for minutes, s for seconds, d for days"},
+	}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
