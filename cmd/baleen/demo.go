@@ -190,7 +190,7 @@ func (s *story) paint(style term.Style, text string) string {
 // say writes a sentence, on as many lines as it needs.
 func (s *story) say(style term.Style, sentence string) {
 	line := " "
-	for _, word := range strings.Fields(sentence) {
+	for word := range strings.FieldsSeq(sentence) {
 		if len([]rune(line))+1+len([]rune(word)) > demoWidth {
 			fmt.Fprintln(s.w, s.paint(style, line))
 			line = "   "
