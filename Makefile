@@ -31,9 +31,8 @@ generate: ## Make the CRDs in promise.yaml from the Go types.
 	  promises/nats-account=baleen.dev_natsaccounts.yaml \
 	  promises/nats-user=baleen.dev_natsusers.yaml
 
-# No test measures time, so a busy machine only takes longer. Tests that wait for
-# servers leave room for others, and begin first.
-TIMEOUT := -timeout 90m -p 3
+# No test measures time, so a busy machine only takes longer.
+TIMEOUT := -timeout 90m
 
 bin/tests: $(wildcard internal/tools/tests/*.go)
 	@go -C internal/tools build -o $(CURDIR)/bin/tests ./tests
