@@ -97,6 +97,8 @@ type cloudAct struct {
 	before, run, after func(*world)
 	// delivers: afterwards each cluster has a credential.
 	delivers bool
+	// rare acts are tried with -all.
+	rare bool
 }
 
 const atOnce = `, rotate: "2", revokePrevious: Immediately`
@@ -130,6 +132,7 @@ var cloudActs = map[string]cloudAct{
 		delivers: true,
 	},
 	"removing what has expired": {
+		rare: true,
 		before: func(w *world) {
 			servedInCloud(w)
 			w.apply(orders(atOnce))
@@ -142,6 +145,7 @@ var cloudActs = map[string]cloudAct{
 		delivers: true,
 	},
 	"finding what nobody wrote down": {
+		rare: true,
 		before: func(w *world) {
 			w.apply(w.commerce())
 			w.cloud.Fail(fakecloud.Fault{Method: "POST", Path: "/accounts/*/nats-users", Nth: 1, Twice: true})
@@ -177,6 +181,9 @@ var asking = regexp.MustCompile(`^[0-9]+ after asking for (POST|PUT|DELETE)\b`)
 func TestKilledInCloud(t *testing.T) {
 	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(cloudActs)) {
+		if cloudActs[name].rare && !*all {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cloudActs[name].kill(t)

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 2000, "how many interleavings to try")
+	seeds = flag.Int("seeds", 1000, "how many interleavings to try")
 	seed  = flag.Uint64("seed", 0, "the one interleaving to replay; 0 tries -seeds of them")
 )
 
