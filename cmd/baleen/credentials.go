@@ -284,11 +284,6 @@ func (a asked) accounts() string {
 	return name
 }
 
-// credentialTable writes credentials as a table, with times as seen from now.
-func credentialTable(w io.Writer, rows []credentialRow, now time.Time) error {
-	return writeCredentials(w, false, rows, now)
-}
-
 // writeCredentials writes a table of credentials; a wide one has the keys of users.
 func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Time) error {
 	head := titles("NAMESPACE", "NAME", "ACCOUNT", "DESTINATION", "GENERATION", "ISSUED", "EXPIRES", "RENEWS", "REASON", "STATE")
@@ -301,14 +296,14 @@ func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Tim
 	cells := [][]term.Cell{append(head, term.Cell{Text: "ATTENTION", Style: term.Bold, Fit: term.Cut})}
 	for _, r := range rows {
 		generation, renews, expires := "", seen(r.Renews, now), seen(r.Expires, now)
-		if r.retired && now.Before(r.Expires) {
-			expires = "-" // it cannot connect any more, whatever its JWT says
-		}
 		if r.Generation > 0 {
 			generation = strconv.FormatInt(r.Generation, 10)
 		}
 		if !r.Renews.IsZero() && !now.Before(r.Renews) {
 			renews = "due"
+		}
+		if r.retired && now.Before(r.Expires) {
+			expires, renews = "-", "-" // it cannot connect any more, whatever its JWT says
 		}
 		row := []term.Cell{{Text: r.Namespace}, {Text: r.Name}}
 		for _, text := range []string{r.Account, r.Destination, generation, seen(r.Issued, now), expires, renews, r.Reason} {

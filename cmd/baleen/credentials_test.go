@@ -325,6 +325,11 @@ func TestCredentialsOfRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.prints(w.credentials(day0), "No credential is in use: --all shows those that are retired.")
+	w.prints(append(w.credentials(day0), "--all"), // and nothing reads as if they could connect
+		"NAMESPACE  NAME    ACCOUNT   DESTINATION  GENERATION  ISSUED  EXPIRES  RENEWS  REASON      STATE    ATTENTION",
+		"team-a     orders  commerce  eu-1         1           0s ago  -        -       FirstIssue  Retired",
+		"team-a     orders  commerce  us-1         1           0s ago  -        -       FirstIssue  Retired",
+	)
 }
 
 // message returns what the status of a request named orders says.

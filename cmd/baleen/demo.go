@@ -180,17 +180,12 @@ func (s *story) show(ctx context.Context, chapters []chapter) error {
 	return nil
 }
 
-func (s *story) paint(style term.Style, text string) string {
-	if !s.colors || style == term.Plain {
-		return text
-	}
-	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
-}
+func (s *story) paint(style term.Style, text string) string { return term.Paint(s.colors, style, text) }
 
 // say writes a sentence, on as many lines as it needs.
 func (s *story) say(style term.Style, sentence string) {
 	line := " "
-	for word := range strings.FieldsSeq(sentence) {
+	for word := range strings.FieldsSeq(term.Clean(sentence)) {
 		if len([]rune(line))+1+len([]rune(word)) > demoWidth {
 			fmt.Fprintln(s.w, s.paint(style, line))
 			line = "   "

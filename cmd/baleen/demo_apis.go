@@ -81,7 +81,7 @@ func (d *demo) routes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return routeTable(d.w, "  ", routes)
+	return writeRoutes(d.w, "  ", false, routes)
 }
 
 // reconcile runs all requests again and counts what changes.

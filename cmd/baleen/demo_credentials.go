@@ -392,7 +392,7 @@ func (c *credentialsDemo) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return credentialTable(c.w, rows, c.now)
+	return writeCredentials(c.w, false, rows, c.now)
 }
 
 func (c *credentialsDemo) remove(ctx context.Context) error {

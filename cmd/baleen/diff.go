@@ -120,7 +120,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	for _, d := range documents {
 		object := &unstructured.Unstructured{Object: d.object}
 		if _, ours := pipelineChecks[object.GetKind()]; !ours {
-			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", visible(object.GetKind()+" "+object.GetName()))
+			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", term.Clean(object.GetKind()+" "+object.GetName()))
 			continue
 		}
 		result, err := f.try(ctx, dir, object, stderr)
@@ -176,10 +176,10 @@ func (f diffFlags) try(ctx context.Context, dir string, object *unstructured.Uns
 func noteRefusal(w io.Writer, object *unstructured.Unstructured, result kratix.Result) {
 	value, reason := ready(result.Status)
 	if message, _ := result.Status["message"].(string); value != "" && value != "True" {
-		fmt.Fprintln(w, visible(fmt.Sprintf("%s %s would not be ready%s: %s", object.GetKind(), object.GetName(), reason, message)))
+		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s would not be ready%s: %s", object.GetKind(), object.GetName(), reason, message)))
 	}
 	for _, directory := range result.Unscheduled {
-		fmt.Fprintln(w, visible(fmt.Sprintf("%s %s: no Destination matches the selectors of the directory %s", object.GetKind(), object.GetName(), directory)))
+		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s: no Destination matches the selectors of the directory %s", object.GetKind(), object.GetName(), directory)))
 	}
 }
 
@@ -260,10 +260,7 @@ func writeDiff(w io.Writer, text string) error {
 		case strings.HasPrefix(line, "@@"):
 			style = term.Dim
 		}
-		if style != term.Plain {
-			line = fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, line)
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if _, err := fmt.Fprintln(w, term.Paint(colors, style, line)); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -17,8 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
@@ -29,9 +25,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
 )
-
-// exitUnwell is the exit code for an installation with problems.
-const exitUnwell = 3
 
 func doctorCommand() *cobra.Command {
 	var from platformFlags
@@ -76,7 +69,7 @@ guard are looked at if it holds Promises. The exit code is 3 if there is a probl
 				return err
 			}
 			if slices.ContainsFunc(checkups, func(c checkup) bool { return len(c.Findings) > 0 }) {
-				return exitCode(exitUnwell)
+				return needsAttention
 			}
 			return nil
 		},
@@ -187,7 +180,7 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 			return findings, err
 		}
 		if object == nil {
-			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f promises/" + name + "/promise.yaml"})
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f dist/promises/" + name + ".yaml"})
 			continue
 		}
 		version := cmp.Or(object.GetLabels()[labelVersion], "none")
@@ -206,35 +199,11 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 	return findings, nil
 }
 
-// guardObjects returns the kinds and names of what guard.yaml installs.
-func guardObjects() ([]unstructured.Unstructured, error) {
-	var objects []unstructured.Unstructured
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(promises.Guard)))
-	for {
-		data, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		var o unstructured.Unstructured
-		if err := yaml.Unmarshal(data, &o.Object); err != nil {
-			return nil, err
-		}
-		if o.Object != nil {
-			objects = append(objects, o)
-		}
-	}
-}
-
 func lookAtGuard(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
-	wanted, err := guardObjects()
-	if err != nil {
-		return nil, err
-	}
+	wanted := parseDocuments("guard.yaml", string(promises.Guard))
 	var missing, lenient []string
-	for _, o := range wanted {
+	for _, d := range wanted {
+		o := unstructured.Unstructured{Object: d.object}
 		kind := platform.Kind{GroupVersionKind: o.GroupVersionKind(), Plural: plural(o.GetKind()), ClusterScoped: true}
 		object, err := isThere(ctx, client, kind, o.GetName())
 		if err != nil {
@@ -249,7 +218,7 @@ func lookAtGuard(ctx context.Context, client platform.Client, _ time.Time) ([]fi
 			lenient = append(lenient, o.GetName())
 		}
 	}
-	const remedy = "kubectl apply -f promises/guard.yaml"
+	const remedy = "kubectl apply -f dist/promises/guard.yaml"
 	var findings []finding
 	switch {
 	case len(missing) == len(wanted):
@@ -305,7 +274,7 @@ func lookAtDestinations(ctx context.Context, client platform.Client, _ time.Time
 			findings = append(findings, finding{fmt.Sprintf("the Destination %s %s", c.Name, problem), remedy})
 		case c.Certificate == "none" && slices.ContainsFunc(accounts, func(o unstructured.Unstructured) bool { return reaches(&o, c.Labels) }):
 			findings = append(findings, finding{fmt.Sprintf("the Destination %s has no certificate, and no credential can be sealed for it", c.Name),
-				fmt.Sprintf("baleen clusters trust %s --kubeconfig FILE", c.Name)})
+				fmt.Sprintf("baleen clusters trust %s --cluster-kubeconfig FILE", c.Name)})
 		}
 	}
 	return findings, nil
@@ -382,23 +351,17 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 // writeCheckups writes problems with their remedies, then what is well.
 func writeCheckups(w io.Writer, checkups []checkup) error {
 	colors := term.Colors(w)
-	paint := func(style term.Style, text string) string {
-		if !colors {
-			return text
-		}
-		return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
-	}
 	problems := 0
 	var text strings.Builder
 	for _, c := range checkups {
 		for _, f := range c.Findings {
 			problems++
-			fmt.Fprintf(&text, "%s  %s\n         %s\n", paint(term.Red, "PROBLEM"), visible(f.Problem), visible(f.Remedy))
+			fmt.Fprintf(&text, "%s  %s\n         %s\n", term.Paint(colors, term.Red, "PROBLEM"), term.Clean(f.Problem), term.Clean(f.Remedy))
 		}
 	}
 	for _, c := range checkups {
 		if len(c.Findings) == 0 {
-			fmt.Fprintf(&text, "%s       %s\n", paint(term.Green, "ok"), c.Part)
+			fmt.Fprintf(&text, "%s       %s\n", term.Paint(colors, term.Green, "ok"), c.Part)
 		}
 	}
 	if problems > 0 {

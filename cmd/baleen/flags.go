@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/nearest"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -168,9 +169,6 @@ func objectName(kind platform.Kind, name string) string {
 	return strings.ToLower(kind.Kind) + "." + kind.Group + "/" + name
 }
 
-// requestName is how -o name calls a request of one of Baleen's kinds.
-func requestName(kind, name string) string { return strings.ToLower(kind) + ".baleen.dev/" + name }
-
 // enumValues is the annotation of a flag with its values.
 const enumValues = "baleen/values"
 
@@ -187,10 +185,20 @@ func oneOf(flag, value string, values ...string) error {
 		return nil
 	}
 	text := fmt.Sprintf("--%s %q is neither %s nor %s", flag, value, strings.Join(values[:len(values)-1], ", "), values[len(values)-1])
-	if near := nearest(value, values); near != "" {
-		text += ": did you mean " + near + "?"
+	if meant := meantValue(value, values); meant != "" {
+		text += ": did you mean " + meant + "?"
 	}
 	return errors.New(text)
+}
+
+// meantValue returns the one of some values that begins with a word, or is near it.
+func meantValue(word string, values []string) string {
+	for _, value := range values {
+		if word != "" && strings.HasPrefix(value, strings.ToLower(word)) {
+			return value
+		}
+	}
+	return nearest.Word(word, values)
 }
 
 // renamedTo is the annotation of a flag with the name that it has now.

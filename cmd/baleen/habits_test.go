@@ -82,7 +82,7 @@ func TestDidYouMean(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { w.with(t).fails(test.args, test.want) })
 	}
 	w.fails([]string{"routes", "-o", "xml"}, `--output "xml" is neither table, wide, json, yaml nor name`)
-	if got := nearest("xml", outputs); got != "" {
+	if got := meantValue("xml", outputs); got != "" {
 		t.Errorf("xml is taken for %s", got)
 	}
 }

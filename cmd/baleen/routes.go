@@ -196,12 +196,7 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 	return routes
 }
 
-// routeTable writes routes as a table, each line after an indent.
-func routeTable(w io.Writer, indent string, routes []route) error {
-	return writeRoutes(w, indent, false, routes)
-}
-
-// writeRoutes writes a table of routes; a wide one says why a path is refused.
+// writeRoutes writes a table of routes, each line after an indent; a wide one says why a path is refused.
 func writeRoutes(w io.Writer, indent string, wide bool, routes []route) error {
 	if len(routes) == 0 {
 		_, err := fmt.Fprintln(w, indent+"Nobody publishes anything.")

@@ -15,11 +15,11 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
-	"github.com/baleen-platform/baleen/internal/crd"
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/nearest"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -63,7 +63,7 @@ natsusers.baleen.dev.`,
 				return err
 			}
 			w := cmd.OutOrStdout()
-			return output.print(w, followed, func() error { return followed.write(w, now()) }, requestName(followed.Kind, followed.Name))
+			return output.print(w, followed, func() error { return followed.write(w, output.wide(), now()) }, objectName(promise.Kind, name))
 		},
 	}
 	flags := cmd.Flags()
@@ -95,7 +95,7 @@ func parseSubject(args []string) (promises.Promise, string, error) {
 		plurals = append(plurals, singular)
 	}
 	hint := "there are " + strings.Join(plurals, ", ")
-	if near := crd.Nearest(kind, slices.Clone(plurals)); near != "" {
+	if near := nearest.Word(kind, plurals); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return promises.Promise{}, "", fmt.Errorf("%s is no kind of Baleen's: %s", field.Quote(kind), hint)
@@ -217,7 +217,7 @@ func notThere(ctx context.Context, client platform.Client, kind platform.Kind, n
 		}
 	}
 	hint := "see `kubectl get " + kind.Plural + " -A`"
-	if near := crd.Nearest(name, slices.Clone(names)); near != "" {
+	if near := nearest.Word(name, names); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if len(elsewhere) > 0 {
 		hint = "there is one in the namespace " + strings.Join(elsewhere, ", ") + ", name it with -n"
@@ -360,16 +360,7 @@ func deliveredOf(ctx context.Context, client platform.Client, promise promises.P
 }
 
 // write writes the stages of a request, one below the other.
-func (f *followed) write(w io.Writer, now time.Time) error {
-	colors := term.Colors(w)
-	table := func(rows ...[]term.Cell) error { return term.Table(w, colors, rows...) }
-	head := func(titles ...string) []term.Cell {
-		var cells []term.Cell
-		for _, title := range titles {
-			cells = append(cells, term.Cell{Text: title, Style: term.Bold})
-		}
-		return cells
-	}
+func (f *followed) write(w io.Writer, wide bool, now time.Time) error {
 	rows := [][]term.Cell{{{Text: f.Kind, Style: term.Bold}, {Text: f.Namespace + "/" + f.Name}}}
 	for _, a := range f.Asked {
 		rows = append(rows, []term.Cell{{Text: "  " + a.Name}, {Text: a.Value}})
@@ -380,7 +371,7 @@ func (f *followed) write(w io.Writer, now time.Time) error {
 	if f.Attention != "" {
 		rows = append(rows, []term.Cell{{Text: "Attention", Style: term.Bold}, {Text: f.Attention, Style: term.Red}})
 	}
-	sections := [][][]term.Cell{rows, {head("CONDITION", "STATUS", "REASON", "SINCE")}, {head("DESTINATION", "IN GIT", "FILES", "VERSION")}, {head("CLAIM", "STATE", "WAITING FOR IT")}}
+	sections := [][][]term.Cell{rows, {titles("CONDITION", "STATUS", "REASON", "SINCE")}, {titles("DESTINATION", "IN GIT", "FILES", "VERSION")}, {titles("CLAIM", "STATE", "WAITING FOR IT")}}
 	for _, c := range f.Conditions {
 		since, _ := time.Parse(time.RFC3339, c.Since)
 		style := map[string]term.Style{"True": term.Green, "False": term.Red}[c.Status]
@@ -400,32 +391,32 @@ func (f *followed) write(w io.Writer, now time.Time) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		if err := table(section...); err != nil {
+		if err := writeTable(w, wide, section); err != nil {
 			return err
 		}
 	}
-	return f.writeOwn(w, now)
+	return f.writeOwn(w, wide, now)
 }
 
 // writeOwn writes what only some kinds have.
-func (f *followed) writeOwn(w io.Writer, now time.Time) error {
+func (f *followed) writeOwn(w io.Writer, wide bool, now time.Time) error {
 	if len(f.Delivered) == 0 {
 		fmt.Fprintln(w, "\nNothing of it is in Git.")
 	}
 	if len(f.Paths) > 0 {
 		fmt.Fprintln(w)
-		if err := routeTable(w, "", f.Paths); err != nil {
+		if err := writeRoutes(w, "", wide, f.Paths); err != nil {
 			return err
 		}
 		for _, p := range f.Paths {
 			if p.Message != "" {
-				fmt.Fprintln(w, visible(p.Path+": "+p.Message))
+				fmt.Fprintln(w, term.Clean(p.Path+": "+p.Message))
 			}
 		}
 	}
 	if len(f.Credentials) > 0 {
 		fmt.Fprintln(w)
-		return credentialTable(w, f.Credentials, now)
+		return writeCredentials(w, wide, f.Credentials, now)
 	}
 	return nil
 }

@@ -7,11 +7,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 func validateCommand() *cobra.Command {
@@ -118,13 +118,15 @@ func validateAll(documents []document) []verdict {
 func reportVerdicts(stdout, stderr io.Writer, output outputFlag, verdicts []verdict) error {
 	for _, v := range verdicts {
 		if v.Skipped {
-			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", visible(fmt.Sprintf("%s %s", v.Kind, cmp.Or(v.Name, "in "+v.File))))
+			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", term.Clean(fmt.Sprintf("%s %s", v.Kind, cmp.Or(v.Name, "in "+v.File))))
 		}
 	}
 	var names []string
 	for _, v := range verdicts {
-		if v.Kind != "" && !v.Skipped {
-			names = append(names, requestName(v.Kind, v.Name))
+		for _, p := range promises.All() {
+			if p.Kind.Kind == v.Kind {
+				names = append(names, objectName(p.Kind, v.Name))
+			}
 		}
 	}
 	if err := output.print(stdout, verdicts, func() error { return writeVerdicts(stdout, verdicts) }, names...); err != nil {
@@ -138,41 +140,24 @@ func reportVerdicts(stdout, stderr io.Writer, output outputFlag, verdicts []verd
 
 func writeVerdicts(w io.Writer, verdicts []verdict) error {
 	colors := term.Colors(w)
-	paint := func(style term.Style, text string) string {
-		if !colors {
-			return text
-		}
-		return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
-	}
 	var text strings.Builder
 	for _, v := range verdicts {
-		subject := visible(v.subject())
+		subject := term.Clean(v.subject())
 		if v.Valid {
-			fmt.Fprintf(&text, "%s  %s", subject, paint(term.Green, "valid"))
+			fmt.Fprintf(&text, "%s  %s", subject, term.Paint(colors, term.Green, "valid"))
 			if len(v.Notes) > 0 {
-				fmt.Fprintf(&text, " (%s)", visible(strings.Join(v.Notes, "; ")))
+				fmt.Fprintf(&text, " (%s)", term.Clean(strings.Join(v.Notes, "; ")))
 			}
 			fmt.Fprintln(&text)
 		}
 		for _, p := range v.Problems {
 			if p.Field == "" {
-				fmt.Fprintf(&text, "%s  %s\n", subject, visible(p.Message))
+				fmt.Fprintf(&text, "%s  %s\n", subject, term.Clean(p.Message))
 				continue
 			}
-			fmt.Fprintf(&text, "%s  %s: %s\n", subject, paint(term.Red, visible(p.Field)), visible(p.Message))
+			fmt.Fprintf(&text, "%s  %s: %s\n", subject, term.Paint(colors, term.Red, term.Clean(p.Field)), term.Clean(p.Message))
 		}
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
-}
-
-// visible puts a blank in place of what cannot be seen, such as a line break or what
-// a terminal would take for a command.
-func visible(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/crd"
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/nearest"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
 	target "github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -88,13 +89,13 @@ func checkHeader(object map[string]any) (problems []fieldProblem, skipped bool) 
 	}
 	apiVersion, kind := nestedText(object, "apiVersion"), nestedText(object, "kind")
 	parsed, _ := schema.ParseGroupVersion(apiVersion)
-	near := crd.Nearest(kind, kinds())
-	ours := parsed.Group == group || near != "" || crd.Nearest(parsed.Group, []string{group}) != ""
+	near := nearest.Word(kind, kinds())
+	ours := parsed.Group == group || near != "" || nearest.Word(parsed.Group, []string{group}) != ""
 	if kind != "" && apiVersion != "" && !ours {
 		return nil, true
 	}
 	for _, name := range []string{"apiVersion", "kind"} {
-		misspelt := crd.Nearest(name, slices.Collect(maps.Keys(object)))
+		misspelt := nearest.Word(name, slices.Collect(maps.Keys(object)))
 		switch _, isText := object[name].(string); {
 		case object[name] == nil && misspelt != "" && misspelt != name:
 			say(misspelt, "there is no such field: did you mean %s?", name)
@@ -143,7 +144,7 @@ func checkObjectMeta(raw any) []fieldProblem {
 	}
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		if !slices.Contains(metadataFields, key) {
-			say("metadata."+key, "there is no such field%s", prefixedText(": did you mean ", crd.Nearest(key, slices.Clone(metadataFields)), "?"))
+			say("metadata."+key, "there is no such field%s", prefixedText(": did you mean ", nearest.Word(key, metadataFields), "?"))
 		}
 	}
 	name, namespace := metadata["name"], metadata["namespace"]

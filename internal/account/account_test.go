@@ -554,6 +554,7 @@ func TestOpenJWT(t *testing.T) {
 		{"its first run is to come", "", seed, false, false, ""},
 		{"its last run has seen the key", seen(key), seed, true, false, ""},
 		{"its last run has seen another", seen(accountID), seed, false, true, ""},
+		// A test fixture: the seed of a user that exists nowhere.
 		{"its key is none", "", []byte("SUADVQJWLKOFTQUNHXZWDBGEQPTJP5TIGEQCJSAAXTOYZ2SY6HXYKQ7FZI"), false, false,
 			"the signing key of NatsAccount baleen-system/commerce, the key seed of the Secret signing, cannot be used"},
 		{"it has none", "", nil, false, false, "has no key seed with a value"},

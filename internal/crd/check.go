@@ -73,6 +73,10 @@ func (c *check) object(path string, s *Schema, object map[string]any) {
 	}
 }
 
+// mostCompared bounds what is compared with each other: no list of the definitions
+// may have more entries.
+const mostCompared = 1024
+
 func (c *check) list(path string, s *Schema, list []any) {
 	switch n := len(list); {
 	case s.MinItems != nil && n < *s.MinItems:
@@ -87,6 +91,9 @@ func (c *check) list(path string, s *Schema, list []any) {
 			continue
 		}
 		c.value(at, s.Items, value)
+		if s.ListType == "" || i > mostCompared {
+			continue
+		}
 		for j, other := range list[:i] {
 			if s.same(value, other) {
 				c.add(at, Value, true, "is the same as %s[%d]: leave one of them out", path[strings.LastIndex(path, ".")+1:], j)

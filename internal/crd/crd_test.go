@@ -22,16 +22,3 @@ func TestLoad(t *testing.T) {
 		})
 	}
 }
-
-func TestNearest(t *testing.T) {
-	words := []string{"ttl", "renewBefore", "overlap", "key"}
-	for _, test := range []struct{ word, want string }{
-		{"tll", "ttl"}, {"TTL", "ttl"}, {"renewbefor", "renewBefore"}, {"overlpa", "overlap"}, {"colour", ""}, {"kay", "key"}, {"k", ""},
-	} {
-		t.Run(test.word, func(t *testing.T) {
-			if got := Nearest(test.word, words); got != test.want {
-				t.Errorf("%q, want %q", got, test.want)
-			}
-		})
-	}
-}

@@ -3,11 +3,11 @@ package crd
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/nearest"
 )
 
 // mistyped says of a value of another type what it is and what to write.
@@ -168,7 +168,7 @@ func (s *Schema) meantValue(text string) string {
 			values = append(values, v)
 		}
 	}
-	near := Nearest(strings.TrimRight(text, ", "), values)
+	near := nearest.Word(strings.TrimRight(text, ", "), values)
 	for _, v := range values {
 		if near == "" && strings.Contains(strings.ToLower(text), strings.ToLower(v)) {
 			near = v
@@ -179,7 +179,7 @@ func (s *Schema) meantValue(text string) string {
 
 // meant says which field was meant by one that there is not.
 func (c *check) meant(path string, s *Schema, key string) string {
-	if near := Nearest(key, s.keys()); near != "" {
+	if near := nearest.Word(key, s.keys()); near != "" {
 		return didYouMean(near)
 	}
 	if elsewhere := c.root.find("", key); len(elsewhere) == 1 {
@@ -222,45 +222,6 @@ func didYouMean(near string) string {
 		return ""
 	}
 	return ": did you mean " + near + "?"
-}
-
-// Nearest returns the word that was probably meant, or nothing: the same but for
-// case, or at most two letters off, and fewer in short words.
-func Nearest(word string, words []string) string {
-	best, least := "", 3
-	slices.Sort(words)
-	for _, w := range words {
-		d := distance(strings.ToLower(word), strings.ToLower(w))
-		if d < least && d <= len(w)/3 {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to add, to take away, to change or to swap.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }
 
 // Unquoted returns the texts that a message quotes.

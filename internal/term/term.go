@@ -53,6 +53,14 @@ func Colors(w io.Writer) bool {
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))
 }
 
+// Paint gives a text a style, where colours are used.
+func Paint(colors bool, style Style, text string) string {
+	if !colors || style == Plain || text == "" {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", style, text)
+}
+
 // Width is that of the terminal in columns, or 0 where the output is none.
 func Width(w io.Writer) int {
 	file, ok := w.(*os.File)
@@ -83,13 +91,10 @@ func TableWithin(w io.Writer, width int, colors bool, rows ...[]Cell) error {
 			if widths[i] == dropped {
 				continue
 			}
-			text := shorten(clean(cell.Text), widths[i])
+			text := shorten(Clean(cell.Text), widths[i])
 			line.WriteString(strings.Repeat(" ", gap))
 			gap = widths[i] - utf8.RuneCountInString(text) + len(separator)
-			if colors && cell.Style != Plain && text != "" {
-				text = fmt.Sprintf("\x1b[%sm%s\x1b[0m", cell.Style, text)
-			}
-			line.WriteString(text)
+			line.WriteString(Paint(colors, cell.Style, text))
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
 			return err
@@ -122,7 +127,7 @@ func columns(rows [][]Cell) []column {
 			if r == 0 {
 				all[i].fit = cell.Fit
 			}
-			all[i].width = max(all[i].width, utf8.RuneCountInString(clean(cell.Text)))
+			all[i].width = max(all[i].width, utf8.RuneCountInString(Clean(cell.Text)))
 		}
 	}
 	return all
@@ -194,9 +199,9 @@ func shorten(text string, width int) string {
 	return string([]rune(text)[:width-1]) + "…"
 }
 
-// clean puts a space in place of everything that cannot be seen: line breaks,
+// Clean puts a space in place of everything that cannot be seen: line breaks,
 // escape sequences, marks that turn the direction of text.
-func clean(s string) string {
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

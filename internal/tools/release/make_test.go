@@ -16,9 +16,6 @@ const root = "../../.."
 // A version that is given reaches binaries, images and Promises; without one a
 // binary has that of its commit, and the rest that of the next release.
 func TestMakeVersions(t *testing.T) {
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip("make is not installed")
-	}
 	const none = "-ldflags='-s -w' -o bin/"
 	for _, test := range []struct {
 		name              string
