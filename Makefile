@@ -15,6 +15,12 @@ IMAGE_TAG := $(or $(TAG),$(NAMED),$(RELEASE))
 IMAGE_VERSION := $(patsubst v%,%,$(or $(NAMED),$(RELEASE)))
 REGISTRY ?= ghcr.io/baleen-platform
 
+# They reach a shell between quotes, and a tag of git may hold what ends those.
+FORBIDDEN := ' " ; ` $$ | & < > \
+
+$(foreach v,VERSION TAG REGISTRY PUSH IMAGE_ARCH,$(foreach c,$(FORBIDDEN),$(if $(findstring $c,$(value $v)),\
+  $(error $v has the character $c, which no version, tag or registry has))))
+
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -71,7 +77,7 @@ vuln: ## Look for known vulnerabilities, where the database can be reached.
 	  echo 'vuln: SKIPPED, the vulnerability database cannot be reached'; exit 0; fi; exit $$code
 
 images: ## Build every image into dist/images; PUSH=registry/prefix also pushes them; IMAGE_ARCH=amd64 builds for one alone.
-	@go -C images run . --version $(IMAGE_VERSION) --tag $(IMAGE_TAG) $(if $(PUSH),--push $(PUSH)) $(if $(IMAGE_ARCH),--arch $(IMAGE_ARCH))
+	@go -C images run . --version '$(IMAGE_VERSION)' --tag '$(IMAGE_TAG)' $(if $(PUSH),--push '$(PUSH)') $(if $(IMAGE_ARCH),--arch '$(IMAGE_ARCH)')
 
 promises: ## Write dist/promises, what one applies; REGISTRY=registry/prefix and TAG=v1.2.3 name the images.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -75,7 +76,7 @@ The exit code is 0 if nothing would change, 1 if something would, and 2 for an e
 
 // diffFailed reports an error with an exit code that does not mean a difference.
 func diffFailed(cmd *cobra.Command, err error) error {
-	fmt.Fprintln(cmd.ErrOrStderr(), "baleen: "+strings.Join(strings.Fields(err.Error()), " "))
+	complain(cmd.ErrOrStderr(), err)
 	return exitCode(exitDiffFailed)
 }
 
@@ -113,6 +114,9 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	if info, err := os.Stat(f.from.folder); err != nil || !info.IsDir() {
 		return false, fmt.Errorf("the platform folder %s cannot be read: give a folder with --platform", f.from.folder)
 	}
+	if err := withoutLinks(f.from.folder); err != nil {
+		return false, err
+	}
 	if err := os.CopyFS(filepath.Join(dir, "platform"), os.DirFS(f.from.folder)); err != nil {
 		return false, fmt.Errorf("the platform folder %s cannot be copied: %w", f.from.folder, err)
 	}
@@ -138,6 +142,16 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 		noteRefusal(stderr, object, result)
 	}
 	return differs, nil
+}
+
+// withoutLinks refuses a folder with symbolic links: what is copied is the folder alone.
+func withoutLinks(folder string) error {
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s is a symbolic link, which diff does not follow: put what it leads to in its place", path)
+		}
+		return err
+	})
 }
 
 // diffable returns what validate says of the first document that is refused.

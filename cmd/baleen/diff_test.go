@@ -149,3 +149,17 @@ func TestDiffOf(t *testing.T) {
 		})
 	}
 }
+
+// A link leads out of the folder, which alone is copied.
+func TestDiffRefusesLinks(t *testing.T) {
+	w := newWorld(t)
+	link := filepath.Join(w.platform, "team-z")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.request, targetRequest)
+	code, stdout, stderr := w.baleen("diff", "-f", w.request, "--platform", w.platform)
+	if want := link + " is a symbolic link, which diff does not follow"; code != exitDiffFailed || stdout != "" || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -341,7 +342,7 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 		return []finding{{subject + " was forgotten by Kratix: its run of " + peer.Begun.UTC().Format(time.RFC3339) + " never ended", again}}
 	case peer.Failed:
 		message := nestedText(object.Object, "status", "message")
-		return []finding{{subject + " failed in its last run: " + cmp.Or(message, "its status does not say why"), "see the log of its configure Job, then " + again}}
+		return []finding{{subject + " failed in its last run: " + cmp.Or(field.Hide(message), "its status does not say why"), "see the log of its configure Job, then " + again}}
 	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(patience)):
 		return []finding{{subject + " has never run, and is there since " + created.UTC().Format(time.RFC3339), "look for its Job with kubectl get jobs -n " + object.GetNamespace() + ", then " + again}}
 	}

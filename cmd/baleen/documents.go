@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/field"
 )
 
 // document is one of the documents of a file.
@@ -24,13 +27,9 @@ type document struct {
 func readFiles(names []string, stdin io.Reader) ([]document, error) {
 	var all []document
 	for _, name := range names {
-		var data []byte
-		var err error
+		data, err := readFile(name, stdin)
 		if name == "-" {
 			name = "stdin"
-			data, err = io.ReadAll(stdin)
-		} else {
-			data, err = os.ReadFile(name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be read: %w", name, err)
@@ -44,15 +43,37 @@ func readFiles(names []string, stdin io.Reader) ([]document, error) {
 	return all, nil
 }
 
+// largest is how large a file of requests may be: an API server takes some 1.5 MiB for
+// one of them.
+const largest = 16 << 20
+
+func readFile(name string, stdin io.Reader) ([]byte, error) {
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		stdin = file
+	}
+	data, err := io.ReadAll(io.LimitReader(stdin, largest+1))
+	if err == nil && len(data) > largest {
+		err = errors.New("it has more than 16 MiB: give it in parts")
+	}
+	return data, err
+}
+
 // parseDocuments reads each document of a file by itself, so that a mistake in one
 // does not hide the next. Empty ones are left out, and a List is what is in it.
 func parseDocuments(name, data string) []document {
 	data = strings.ReplaceAll(strings.TrimPrefix(data, "\ufeff"), "\r\n", "\n")
 	var documents []document
-	begin, text := 1, ""
+	var text strings.Builder
+	begin := 1
 	end := func(next int) {
-		documents = append(documents, parseDocument(name, begin, text)...)
-		begin, text = next, ""
+		documents = append(documents, parseDocument(name, begin, text.String())...)
+		begin = next
+		text.Reset()
 	}
 	for i, line := range strings.SplitAfter(data, "\n") {
 		if marker := strings.TrimRight(line, " \t\n"); marker == "---" || strings.HasPrefix(line, "--- ") {
@@ -61,7 +82,7 @@ func parseDocuments(name, data string) []document {
 			end(i + 2)
 			continue
 		}
-		text += line
+		text.WriteString(line)
 	}
 	end(0)
 	return documents
@@ -134,6 +155,9 @@ func yamlMistake(err string, begin int, lines []string) string {
 		return fmt.Sprintf("%s has the field %s for the second time: keep one of them", at, match[1])
 	}
 	if match := special.FindStringSubmatch(line); match != nil && unquoted.MatchString(line) {
+		if field.Hide(match[1]) != match[1] || len(match[1]) > 64 {
+			return at + " has a text without quotes, and YAML takes its first character for a sign of its own: put quotes around it"
+		}
 		return fmt.Sprintf(`%s has the text %s without quotes, and YAML takes its first character for a sign of its own: write "%s"`, at, match[1], match[1])
 	}
 	if n > 1 && noBlank.MatchString(lines[n-2]) {

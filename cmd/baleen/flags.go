@@ -17,6 +17,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/nearest"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/term"
 )
 
 // platformFlags name the platform cluster.
@@ -148,7 +149,7 @@ func (o outputFlag) print(w io.Writer, value any, table func() error, names ...s
 		return err
 	case "name":
 		for _, name := range names {
-			if _, err := fmt.Fprintln(w, name); err != nil {
+			if _, err := fmt.Fprintln(w, term.Clean(name)); err != nil {
 				return err
 			}
 		}
@@ -214,7 +215,7 @@ func warnOfOld(cmd *cobra.Command) {
 }
 
 func warn(w io.Writer, format string, args ...any) {
-	fmt.Fprintf(w, "baleen: warning: "+format+"\n", args...)
+	fmt.Fprintln(w, term.Clean("baleen: warning: "+fmt.Sprintf(format, args...)))
 }
 
 func annotate(flags *pflag.FlagSet, name, key string, values ...string) {

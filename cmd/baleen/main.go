@@ -14,10 +14,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/term"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends what does not heed the first
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -63,8 +67,13 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(stderr, "baleen: "+strings.Join(strings.Fields(err.Error()), " "))
+	complain(stderr, err)
 	return 1
+}
+
+// complain writes an error as one sentence that a terminal cannot take for more.
+func complain(w io.Writer, err error) {
+	fmt.Fprintln(w, "baleen: "+strings.Join(strings.Fields(term.Clean(field.Hide(err.Error()))), " "))
 }
 
 func versionCommand() *cobra.Command {

@@ -20,6 +20,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	accounts "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -139,7 +140,7 @@ func (f rotateFlags) run(ctx context.Context, client platform.Client, request id
 		r.Message += fmt.Sprintf(" It is not ready now (%s): what keeps it from that may keep it from this too.", peer.Reason)
 	}
 	return f.output.print(w, r, func() error {
-		_, err := fmt.Fprintln(w, r.Message)
+		_, err := fmt.Fprintln(w, term.Clean(r.Message))
 		return err
 	}, objectName(platform.NatsUser, r.Name))
 }

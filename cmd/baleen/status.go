@@ -162,7 +162,7 @@ func follow(ctx context.Context, client platform.Client, promise promises.Promis
 	}
 	f := &followed{Kind: promise.Kind.Kind, Namespace: namespace, Name: name, Generation: object.GetGeneration(), Asked: factsOf(object)}
 	f.Observed, _, _ = unstructured.NestedInt64(object.Object, "status", "observedGeneration")
-	f.Message, _, _ = unstructured.NestedString(object.Object, "status", "message")
+	f.Message = field.Hide(nestedText(object.Object, "status", "message"))
 	f.Conditions = conditionsOf(object)
 	f.Attention = attentionOf(object, now)
 	if f.Kind == platform.ApiAggregatorTarget.Kind {
@@ -233,7 +233,7 @@ func factsOf(object *unstructured.Unstructured) []fact {
 		if !found || value == nil {
 			return
 		}
-		facts = append(facts, fact{name, shorten(value)})
+		facts = append(facts, fact{name, field.Hide(shorten(value))})
 	}
 	switch object.GetKind() {
 	case platform.NatsUser.Kind:
@@ -295,7 +295,7 @@ func conditionsOf(object *unstructured.Unstructured) []conditionStatus {
 	for _, c := range all {
 		c, _ := c.(map[string]any)
 		conditions = append(conditions, conditionStatus{
-			nestedText(c, "type"), nestedText(c, "status"), nestedText(c, "reason"), nestedText(c, "message"), nestedText(c, "lastTransitionTime"),
+			nestedText(c, "type"), nestedText(c, "status"), nestedText(c, "reason"), field.Hide(nestedText(c, "message")), nestedText(c, "lastTransitionTime"),
 		})
 	}
 	slices.SortStableFunc(conditions, func(a, b conditionStatus) int { // Baleen's own first

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/promises"
 )
@@ -95,12 +96,32 @@ func (v verdict) subject() string {
 	return fmt.Sprintf("%s %s/%s", v.Kind, v.Namespace, v.Name)
 }
 
+// hidden returns a verdict without the secrets that the document has where they should
+// not be.
+func (v verdict) hidden() verdict {
+	v.Kind, v.Namespace, v.Name = short(v.Kind), short(v.Namespace), short(v.Name)
+	for i, p := range v.Problems {
+		v.Problems[i] = fieldProblem{field.Hide(p.Field), field.Hide(p.Message)}
+	}
+	return v
+}
+
+// short is a name as it is shown, which may be no name.
+func short(name string) string {
+	const most = 253
+	runes := []rune(field.Hide(name))
+	if len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return string(runes)
+}
+
 // validateAll checks documents, and that none is there twice.
 func validateAll(documents []document) []verdict {
 	verdicts := []verdict{}
 	seen := map[string]verdict{}
 	for _, d := range documents {
-		v := validateDocument(d)
+		v := validateDocument(d).hidden()
 		if v.Name != "" && !v.Skipped {
 			if first, twice := seen[v.subject()]; twice {
 				v.Problems = append(v.Problems, fieldProblem{"metadata.name", fmt.Sprintf("is there for the second time, after line %d of %s: the later one would replace the other", first.Line, first.File)})
@@ -124,7 +145,7 @@ func reportVerdicts(stdout, stderr io.Writer, output outputFlag, verdicts []verd
 	var names []string
 	for _, v := range verdicts {
 		for _, p := range promises.All() {
-			if p.Kind.Kind == v.Kind {
+			if v.Valid && p.Kind.Kind == v.Kind {
 				names = append(names, objectName(p.Kind, v.Name))
 			}
 		}

@@ -152,7 +152,7 @@ func checkObjectMeta(raw any) []fieldProblem {
 	case name == nil || text == "" && isText:
 		say("metadata.name", "is missing")
 	case !isText:
-		say("metadata.name", "must be text, not %v: put quotes around it", name)
+		say("metadata.name", "must be text, not %s: put quotes around it", shape(name))
 	case len(text) > validation.LabelValueMaxLength:
 		say("metadata.name", "has %d characters: at most 63 are allowed, because it becomes a label of Kratix's Jobs", len(text))
 	case len(validation.IsDNS1123Subdomain(text)) > 0:
@@ -161,7 +161,7 @@ func checkObjectMeta(raw any) []fieldProblem {
 	switch text, isText := namespace.(string); {
 	case namespace == nil || text == "" && isText:
 	case !isText:
-		say("metadata.namespace", "must be text, not %v: put quotes around it", namespace)
+		say("metadata.namespace", "must be text, not %s: put quotes around it", shape(namespace))
 	case len(validation.IsDNS1123Label(text)) > 0:
 		say("metadata.namespace", "%s cannot name a namespace: use at most 63 of a-z, 0-9 and -, with a letter or digit at both ends%s", field.Quote(text), lowered(text, validation.IsDNS1123Label))
 	}
@@ -187,6 +187,17 @@ func prefixedText(before, text, after string) string {
 	return before + text + after
 }
 
+// shape says what a value is that should be text. A map or list is not repeated.
+func shape(value any) string {
+	switch value.(type) {
+	case map[string]any:
+		return "a map"
+	case []any:
+		return "a list"
+	}
+	return fmt.Sprint(value)
+}
+
 // checkPairs checks labels or annotations.
 func checkPairs(kind string, raw any) []fieldProblem {
 	var problems []fieldProblem
@@ -200,7 +211,7 @@ func checkPairs(kind string, raw any) []fieldProblem {
 		switch {
 		case pairs[key] == nil && kind == "annotations":
 		case !isText:
-			problems = append(problems, fieldProblem{at, fmt.Sprintf("must be text, not %v: put quotes around it", pairs[key])})
+			problems = append(problems, fieldProblem{at, fmt.Sprintf("must be text, not %s: put quotes around it", shape(pairs[key]))})
 		case kind == "labels" && len(validation.IsValidLabelValue(value)) > 0:
 			problems = append(problems, fieldProblem{at, field.Quote(value) + " is not the value of a label: at most 63 of A-Z, a-z, 0-9, -, _ and ., with a letter or digit at both ends"})
 		}

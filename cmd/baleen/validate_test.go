@@ -1,12 +1,16 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -273,5 +277,99 @@ func TestValidateJSON(t *testing.T) {
 	}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Wherever a secret stands, it is not repeated, and nothing reaches a terminal but
+// text: in no form of the output and in no error.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	// Test fixtures: a seed and a token of accounts that exist nowhere.
+	const seed = "SAAPXYFKWEVGK3KDXZZXU3RQKGZ7SXZ7ZZGVUKTUVRQAZJPPNYXOYVXHQY"
+	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJqdGkiOiJBIn0.c2lnbmF0dXJl"
+	secrets := map[string]string{"a seed": seed, "a token": token, "a seed in base64": base64.StdEncoding.EncodeToString([]byte(seed))}
+	for _, place := range []struct{ name, old, by string }{
+		{"an annotation", "  namespace: team-a", "  namespace: team-a\n  annotations: {x: {t: SECRET}}"},
+		{"a label", "  namespace: team-a", "  namespace: team-a\n  labels: {a: [SECRET]}"},
+		{"a key of a label", "  namespace: team-a", "  namespace: team-a\n  labels: {SECRET: 1}"},
+		{"the name", "name: orders\n", "name: [SECRET]\n"},
+		{"the name as text", "name: orders\n", "name: SECRET\n"},
+		{"the namespace", "namespace: team-a", "namespace: {a: SECRET}"},
+		{"the kind", "kind: NatsUser", "kind: SECRET"},
+		{"the apiVersion", "apiVersion: baleen.dev/v1alpha1", "apiVersion: SECRET"},
+		{"a field", "    ttl: 720h", "    SECRET: 720h"},
+		{"a field without a blank", "    ttl: 720h", "    \"ttl:SECRET\": 1"},
+		{"a field twice", "    ttl: 720h", "    SECRET: 1\n    SECRET: 2"},
+		{"in place of a map", "  accountRef:\n    name: commerce", "  accountRef: SECRET"},
+		{"in place of a list", `allow: ["orders.>"]`, "allow: SECRET"},
+		{"an alias", "    name: commerce", "    name: *SECRET"},
+		{"a duration", "ttl: 720h", "ttl: SECRET"},
+		{"between blanks", "name: commerce", `name: " SECRET "`},
+	} {
+		for what, secret := range secrets {
+			t.Run(place.name+"/"+what, func(t *testing.T) {
+				w := newWorld(t)
+				w.write(w.request, replaced(t, userRequest, place.old, strings.ReplaceAll(place.by, "SECRET", secret)))
+				for _, args := range [][]string{{"validate"}, {"validate", "-o", "json"}, {"validate", "-o", "name"}, {"diff", "--platform", w.platform}} {
+					_, stdout, stderr := w.baleen(append(args, "-f", w.request)...)
+					if strings.Contains(stdout+stderr, secret[:40]) {
+						t.Errorf("%v repeats it: %s%s", args, stdout, stderr)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What a terminal would take for a command does not reach it.
+func TestNothingSteersTheTerminal(t *testing.T) {
+	const steers = `"a\e[2Jx\u202e\nb"`
+	for _, place := range []struct{ name, old, by string }{
+		{"the name", "name: orders\n", "name: " + steers + "\n"},
+		{"the kind", "kind: NatsUser", "kind: " + steers},
+		{"a field", "    ttl: 720h", "    " + steers + ": 720h"},
+		{"a value", "ttl: 720h", "ttl: " + steers},
+	} {
+		for _, args := range [][]string{{"validate", "-f"}, {"validate", "-o", "name", "-f"}, {"diff", "-f"}, {"run"}} {
+			t.Run(place.name+"/"+strings.Join(args, " "), func(t *testing.T) {
+				w := newWorld(t)
+				w.write(w.request, replaced(t, userRequest, place.old, place.by))
+				args := append(slices.Clone(args), w.request)
+				if args[0] != "validate" {
+					args = append(args, "--platform", w.platform)
+				}
+				if args[0] == "run" {
+					args = append(args, "--out", w.out)
+				}
+				_, stdout, stderr := w.baleen(args...)
+				if text := stdout + stderr; strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || strings.Contains(text, "\nb") {
+					t.Errorf("%q", text)
+				}
+			})
+		}
+	}
+}
+
+// Large input is refused, not pondered: each is some megabytes, and would take hours
+// if what is done for a line or an entry depended on all the others.
+func TestLargeInput(t *testing.T) {
+	paths, comments := strings.Builder{}, strings.Repeat("# c\n", 1_000_000)
+	for i := range 50_000 {
+		fmt.Fprintf(&paths, "  - {path: /p%d}\n", i)
+	}
+	before, _, _ := strings.Cut(targetRequest, "  - path: /orders")
+	for _, test := range []struct{ name, text, want string }{
+		{"comments", userRequest + comments, "NatsUser team-a/orders  valid"},
+		{"paths", before + paths.String(), "spec.paths: has 50000 entries"},
+		{"a kind", strings.Replace(userRequest, "NatsUser", strings.Repeat("K", 3<<20), 1), "is no kind of Baleen's"},
+		{"too much", strings.Repeat(comments, 5), "it has more than 16 MiB: give it in parts"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.write(w.request, test.text)
+			_, stdout, stderr := w.baleen("validate", "-f", w.request)
+			if text := stdout + stderr; !strings.Contains(text, test.want) || len(text) > 10_000 {
+				t.Errorf("%.300s", text)
+			}
+		})
 	}
 }

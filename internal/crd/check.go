@@ -73,10 +73,6 @@ func (c *check) object(path string, s *Schema, object map[string]any) {
 	}
 }
 
-// mostCompared bounds what is compared with each other: no list of the definitions
-// may have more entries.
-const mostCompared = 1024
-
 func (c *check) list(path string, s *Schema, list []any) {
 	switch n := len(list); {
 	case s.MinItems != nil && n < *s.MinItems:
@@ -84,6 +80,7 @@ func (c *check) list(path string, s *Schema, list []any) {
 	case s.MaxItems != nil && n > *s.MaxItems:
 		c.add(path, Value, false, "has %d entries: at most %d are allowed", n, *s.MaxItems)
 	}
+	list = s.head(list)
 	for i, value := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if value == nil {
@@ -91,9 +88,6 @@ func (c *check) list(path string, s *Schema, list []any) {
 			continue
 		}
 		c.value(at, s.Items, value)
-		if s.ListType == "" || i > mostCompared {
-			continue
-		}
 		for j, other := range list[:i] {
 			if s.same(value, other) {
 				c.add(at, Value, true, "is the same as %s[%d]: leave one of them out", path[strings.LastIndex(path, ".")+1:], j)

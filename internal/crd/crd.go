@@ -131,7 +131,7 @@ func (s *Schema) Prune(value any) any {
 		return pruned
 	case []any:
 		pruned := []any{}
-		for _, v := range value {
+		for _, v := range s.head(value) {
 			switch {
 			case s.Items.admits(v):
 				pruned = append(pruned, s.Items.Prune(v))
@@ -142,6 +142,15 @@ func (s *Schema) Prune(value any) any {
 		return pruned
 	}
 	return value
+}
+
+// head is what is looked at of a list: no more entries than there may be, since what
+// is checked of each is compared with all others.
+func (s *Schema) head(list []any) []any {
+	if s.MaxItems != nil && len(list) > *s.MaxItems {
+		return list[:*s.MaxItems]
+	}
+	return list
 }
 
 func (s *Schema) field(key string) *Schema {

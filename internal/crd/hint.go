@@ -96,10 +96,10 @@ func (s *Schema) isDuration() bool {
 	return s.Pattern == durationPattern || s.Pattern == timeoutPattern
 }
 
-// isSecret reports whether a text holds what must not be repeated: a seed, or a URL
-// with a user or a token.
+// isSecret reports whether a text holds what must not be repeated: a seed or token, a
+// URL with a user, or what is too long to be proposed anyway.
 func isSecret(text string) bool {
-	return strings.Contains(field.Quote(text), "(a seed)") || strings.Contains(text, "@")
+	return field.Hide(text) != text || strings.Contains(text, "@") || len(text) > 64
 }
 
 var words = regexp.MustCompile(`^([0-9]{1,5}) *(h|m|s|d|hours?|hrs?|H|minutes?|mins?|M|seconds?|secs?|S|days?|D)$`)

@@ -280,14 +280,23 @@ func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
 	return nil, false
 }
 
-// seed is what a key of NATS is made from.
-var seed = regexp.MustCompile(`S[A-Z][A-Z2-7]{56}`)
+// seed is what a key of NATS is made from, as it is and in base64, and token a JWT.
+var (
+	seed  = regexp.MustCompile(`S[A-Z][A-Z2-7]{56}|U(?:0F|1V|09)[A-Za-z0-9+/]{70,}={0,2}`)
+	token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)*`)
+)
 
-// Quote shows a value in a message on one line and not too long. A seed that
-// stands where it should not is not repeated.
+// Hide returns a text without the seeds and tokens that stand in it where they should
+// not, so that nobody reads them in a status or a log.
+func Hide(s string) string {
+	return token.ReplaceAllString(seed.ReplaceAllString(s, "(a seed)"), "(a token)")
+}
+
+// Quote shows a value in a message on one line and not too long. What
+// [Hide] hides is not repeated.
 func Quote(s string) string {
 	const most = 64
-	s = seed.ReplaceAllString(s, "(a seed)")
+	s = Hide(s)
 	if r := []rune(s); len(r) > most {
 		return strconv.Quote(string(r[:most-3])) + "…"
 	}

@@ -22,12 +22,12 @@ func TestMakeVersions(t *testing.T) {
 		given             []string
 		build, image, tag string
 	}{
-		{"none", nil, none, "--version 0.1.0 --tag v0.1.0", "-tag 'v0.1.0'"},
-		{"a version", []string{"VERSION=1.2.3"}, "-X main.stamped=v1.2.3'", "--version 1.2.3 --tag v1.2.3", "-tag 'v1.2.3'"},
-		{"a version with its v", []string{"VERSION=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version 1.2.3 --tag v1.2.3", "-tag 'v1.2.3'"},
-		{"an empty version", []string{"VERSION="}, none, "--version 0.1.0 --tag v0.1.0", "-tag 'v0.1.0'"},
-		{"a tag", []string{"TAG=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version 1.2.3 --tag v1.2.3", "-tag 'v1.2.3'"},
-		{"both", []string{"VERSION=1.2.3", "TAG=edge"}, "-X main.stamped=v1.2.3'", "--version 1.2.3 --tag edge", "-tag 'edge'"},
+		{"none", nil, none, "--version '0.1.0' --tag 'v0.1.0'", "-tag 'v0.1.0'"},
+		{"a version", []string{"VERSION=1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
+		{"a version with its v", []string{"VERSION=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
+		{"an empty version", []string{"VERSION="}, none, "--version '0.1.0' --tag 'v0.1.0'", "-tag 'v0.1.0'"},
+		{"a tag", []string{"TAG=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
+		{"both", []string{"VERSION=1.2.3", "TAG=edge"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'edge'", "-tag 'edge'"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for target, want := range map[string]string{"build": test.build, "images": test.image, "promises": test.tag} {
@@ -37,6 +37,19 @@ func TestMakeVersions(t *testing.T) {
 				if err != nil || !strings.Contains(string(out), want) {
 					t.Errorf("make %s: %v\n%s\nwant %s", target, err, out, want)
 				}
+			}
+		})
+	}
+}
+
+// What would end a quote in a recipe is refused before any shell sees it.
+func TestMakeRefuses(t *testing.T) {
+	for _, given := range []string{"TAG=v1;id", "TAG=v1'id", "VERSION=1`id`", "PUSH=a|id", "REGISTRY=a$(shell id)", "IMAGE_ARCH=a&id", `TAG=a"b`} {
+		t.Run(given, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "make", "-C", root, "-n", "images", given)
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "which no version, tag or registry has") {
+				t.Errorf("%v: %s", err, out)
 			}
 		})
 	}
