@@ -24,7 +24,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // live is a platform whose NatsAccount is that of a NATS system in this process.
@@ -39,7 +38,7 @@ type live struct {
 func newLive(t *testing.T) *live {
 	t.Helper()
 	system := natstest.Start(t)
-	l := &live{T: t, Scenario: scenario.New(t, platformDir, stages), system: system}
+	l := &live{T: t, Scenario: scenario.New(t, platformDir, stages...), system: system}
 	l.Now = time.Now().UTC().Truncate(time.Second) // servers have a clock of their own
 	l.account = fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1
 kind: NatsAccount
@@ -448,9 +447,10 @@ func (l *live) meanwhile(do func(*ledger.Ledger)) {
 			l.Error(err)
 		}
 	}
-	was := workflow.Open
-	defer func() { workflow.Open = was }()
-	workflow.Open = func(func() time.Time) (platform.Client, error) { return racing{l.Client, &change}, nil }
+	l.Open = func(func(string) string, func() time.Time) (platform.Client, error) {
+		return racing{l.Client, &change}, nil
+	}
+	defer func() { l.Open = nil }()
 	l.wantReason("Verified", "")
 	if change != nil {
 		l.Error("the account wrote no ledger")

@@ -32,7 +32,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // Why one of the two cannot refuse.
@@ -1104,7 +1103,7 @@ func TestSeedsAreNotRepeated(t *testing.T) {
 		{"a token for a Secret's key", "{provider: synadia, jwt: null, synadia: {accountID: a, platform: a, tokenSecretRef: {name: a, key: '/" + hidden + "'}}}"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			o := s.ApplyObject(request(t, "NatsAccount", "baleen-system", "a", servedAccount, test.fields))
 			if _, reason, message := o.Ready(); reason != "InvalidSpec" || secrets.MatchString(o.Stderr+o.Report) {
 				t.Errorf("%s: %s", reason, message)
@@ -1168,7 +1167,7 @@ func TestCertificateOfOneCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const reason, where = "CertificateUnusable", "the key us-1 of the ConfigMap baleen-system/sealing-certificates: "
-			first := scenario.New(t, platformDir, stages)
+			first := scenario.New(t, platformDir, stages...)
 			trust(t, first, "us-1", c.bundle)
 			o := first.ApplyObject(request(t, "NatsUser", "team-a", "a", servedUser, "{}"))
 			wantPartly(t, first, o, reason, "a first credential for us-1 cannot be sealed: "+where+c.words)
@@ -1177,7 +1176,7 @@ func TestCertificateOfOneCluster(t *testing.T) {
 				t.Errorf("status.credentials does not say so:\n%s", o.Report)
 			}
 
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			before := s.ApplyObject(request(t, "NatsUser", "team-a", "a", servedUser, "{}"))
 			trust(t, s, "us-1", c.bundle)
 			rotated := request(t, "NatsUser", "team-a", "a", servedUser, "credentials: {ttl: 720h, renewBefore: 240h, rotate: '1'}")
@@ -1218,13 +1217,13 @@ func TestPlacementOfUsers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := request(t, "NatsUser", "team-a", "a", servedUser, cmp.Or(c.fields, "{}"))
-			first := scenario.New(t, platformDir, stages)
+			first := scenario.New(t, platformDir, stages...)
 			first.Write(c.files...)
 			o := first.ApplyObject(bad)
 			wantPartly(t, first, o, c.reason, c.words)
 			wantClusters(t, o, c.clusters)
 
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			before := s.ApplyObject(request(t, "NatsUser", "team-a", "a", servedUser, "{}"))
 			s.Write(c.files...)
 			o = s.ApplyObject(bad)
@@ -1235,7 +1234,7 @@ func TestPlacementOfUsers(t *testing.T) {
 		})
 	}
 	// Who does not say where gets where the account allows, and is not told of the rest.
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	o := s.ApplyObject(request(t, "NatsUser", "team-a", "a", servedUser, "placement: {}"))
 	if ready, _, message := o.Ready(); ready != "True" || clusters(o) != "eu-1 us-1" {
 		t.Errorf("without a placement %q have it: %s", clusters(o), message)
@@ -1245,7 +1244,7 @@ func TestPlacementOfUsers(t *testing.T) {
 // A Secret on a cluster has one owner: who comes second is told whose it is, and
 // the first keeps it.
 func TestSecretConflict(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Write(configMap("baleen-config", "{namespaces: 'team-b: [team-a]'}")...)
 	first := request(t, "NatsUser", "team-a", "a", servedUser, "{}")
 	before := s.ApplyObject(first)
@@ -1283,7 +1282,7 @@ func TestSecretConflict(t *testing.T) {
 // after that.
 func TestGrantTooLargeForOneCluster(t *testing.T) {
 	user := request(t, "NatsUser", "team-a", "a", servedUser, "{permissions: {publish: {allow: ["+many(60, "orders.#")+"]}}}")
-	first := scenario.New(t, platformDir, stages)
+	first := scenario.New(t, platformDir, stages...)
 	first.Write(commerce(t, "policy:", "policy:\n    maxJWTBytes: 1024")...)
 	_, _, message := first.ApplyObject(user).Ready()
 	var size int
@@ -1291,7 +1290,7 @@ func TestGrantTooLargeForOneCluster(t *testing.T) {
 		t.Fatalf("%v: %s", err, message)
 	}
 	long := "us-" + x("x", 60)
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Write(commerce(t, "policy:", fmt.Sprintf("policy:\n    maxJWTBytes: %d", size))...)
 	s.Write(destinationFile(long, "baleen.dev/destination: "+long+", environment: prod"))
 	trust(t, s, long, certificate(s.Now.Add(-time.Hour), s.Now.Add(time.Hour), true))
@@ -1307,7 +1306,7 @@ func TestGrantTooLargeForOneCluster(t *testing.T) {
 
 // A NatsAccount counts where the platform team declares it, and nowhere else.
 func TestAccountElsewhere(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	o := s.ApplyObject(request(t, "NatsAccount", "team-a", "a", servedAccount, "{}"))
 	wantRefused(t, s, o, "WrongNamespace", "a NatsAccount counts in the namespace baleen-system only", "")
 }
@@ -1324,7 +1323,7 @@ func TestHostileStringsInAccounts(t *testing.T) {
 		servers: ["nats://127.0.0.1:1"], platform: prod, verifyInterval: 24h, driftPolicy: Report, budget: 1s}}`
 		byID = `{provider: synadia, synadia: {baseURL: "http://127.0.0.1:1", accountID: a, platform: a, budget: 1s, tokenSecretRef: {name: synadia}}}`
 	)
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Write(secretFile("synadia", "stringData: {token: "+hidden+"}"))
 	for _, spec := range []string{full, named, byID} {
 		good := request(t, "NatsAccount", "baleen-system", "a", spec, "{}")
@@ -1386,11 +1385,9 @@ func (c timed) Get(ctx context.Context, kind platform.Kind, namespace, name stri
 func TestClockIsOff(t *testing.T) {
 	for ahead, reason := range map[time.Duration]string{0: "", 9 * time.Minute: "", -9 * time.Minute: "", 11 * time.Minute: "ClockOff", -11 * time.Minute: "ClockOff", 90000 * time.Hour: "ClockOff", -90000 * time.Hour: "ClockOff"} {
 		t.Run(ahead.String(), func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			before := s.ApplyObject(request(t, "NatsUser", "team-a", "a", servedUser, "{}"))
-			was := workflow.Open
-			t.Cleanup(func() { workflow.Open = was })
-			workflow.Open = func(func() time.Time) (platform.Client, error) {
+			s.Open = func(func(string) string, func() time.Time) (platform.Client, error) {
 				return timed{s.Client, ahead, func() time.Time { return s.Now }}, nil
 			}
 			rotated := request(t, "NatsUser", "team-a", "a", servedUser, "credentials: {ttl: 720h, renewBefore: 240h, rotate: '1'}")
@@ -1403,7 +1400,7 @@ func TestClockIsOff(t *testing.T) {
 			}
 			wantRefused(t, s, o, reason, "the clock says 2026-01-01T12:00:00Z, and the API server's said", before.Documents())
 			wantSentence(t, o.Status["message"].(string), "set the clock of the node that runs the pipeline")
-			workflow.Open = was
+			s.Open = nil
 			if o := s.ApplyObject(rotated); o.Documents() == before.Documents() || !strings.Contains(o.Report, "reason: RotationRequested") {
 				t.Errorf("once the clock is right:\n%s", o.Report)
 			}

@@ -937,7 +937,7 @@ func TestBadInput(t *testing.T) {
 		case "NatsAccount":
 			namespace, good = "baleen-system", servedAccount
 		}
-		served := scenario.New(t, platformDir, stages)
+		served := scenario.New(t, platformDir, stages...)
 		before := served.ApplyObject(request(t, kind, namespace, "a", good, "{}"))
 		if ready, _, message := before.Ready(); ready != "True" || len(before.Files) == 0 && kind != "NatsAccount" { // which emits nothing
 			t.Fatalf("the good request: Ready is %q: %s", ready, message)
@@ -945,7 +945,7 @@ func TestBadInput(t *testing.T) {
 		for _, bad := range troubles {
 			t.Run(kind+"/"+bad.reason+"/"+fmt.Sprintf("%.40q", bad.words), func(t *testing.T) {
 				for from, documents := range map[string]string{platformDir: "", served.Dir: before.Documents()} {
-					s := scenario.New(t, from, stages)
+					s := scenario.New(t, from, stages...)
 					s.Write(bad.files...)
 					o := s.ApplyObject(request(t, kind, namespace, "a", good, cmp.Or(bad.fields, "{}")))
 					wantRefused(t, s, o, bad.reason, bad.words, documents)
@@ -1092,7 +1092,7 @@ func TestHostileStrings(t *testing.T) {
 		case fullUser:
 			kind, namespace = kinds[3], "team-a"
 		}
-		s := scenario.New(t, platformDir, stages)
+		s := scenario.New(t, platformDir, stages...)
 		s.Remove("_cluster/Destination.platform.kratix.io/us-1.yaml") // one cluster shows it
 		s.Write(publicAPI(t, "Traefik", "EnvoyGateway")...)
 		s.Write(openAccount(t)...)
@@ -1151,7 +1151,7 @@ func TestHostileStrings(t *testing.T) {
 // The one field that takes nearly any text gives it back as it is: yes, 0o7 and
 // 1e3 stay strings, and what looks like YAML is none.
 func TestHeaderValuesStayStrings(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	shown := 0
 	for chunk := range slices.Chunk(hostile, 16) { // no request may set more
 		o := request(t, "ApiAggregatorTarget", "team-a", "a", servedTarget, "{}")
@@ -1213,7 +1213,7 @@ func TestHeadersAndPathsThatAreNotHonoured(t *testing.T) {
 		{"NGINXGatewayFabric", "{path: /a$b}", "set: {X-A: 'a%  b'}", ""},
 	} {
 		t.Run(c.implementation+" "+c.path+" "+c.headers, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			aggregator := strings.Replace(example(t, "api-aggregator"), "implementation: Traefik", "implementation: "+c.implementation, 1)
 			if c.implementation == "Standard" {
 				aggregator = strings.Replace(aggregator, "  requestBody:\n    max: 100Mi\n", "", 1)
@@ -1245,7 +1245,7 @@ func list(object map[string]any, path ...string) (maps []map[string]any) {
 // A dry run changes nothing on the platform, not even where the same run for
 // real asks targets to follow; and it works for a request that is not stored.
 func TestDryRun(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	wantUnchanged := func(what string, before map[string]string) {
 		t.Helper()
 		if after := s.Snapshot(); !maps.Equal(before, after) {

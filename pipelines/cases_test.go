@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/crdtest"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/scenario"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
@@ -31,11 +32,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the cases want anew")
 
-var stages = map[string]func() int{
-	"api-aggregator":        apiaggregator.Main,
-	"api-aggregator-target": apiaggregatortarget.Main,
-	"nats-account":          natsaccount.Main,
-	"nats-user":             natsuser.Main,
+var stages = []workflow.Pipeline{
+	apiaggregator.Pipeline, apiaggregatortarget.Pipeline, natsaccount.New(natsaccount.Network{}), natsuser.New(nil),
 }
 
 const (
@@ -88,7 +86,7 @@ func testCase(t *testing.T, file string, version kratix.Version) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Version = version
 	var request, later string
 	var given []txtar.File
@@ -221,7 +219,7 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			outcome := scenario.New(t, platformDir, stages).Apply(string(data))
+			outcome := scenario.New(t, platformDir, stages...).Apply(string(data))
 			if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 && name != "nats-account" { // which emits nothing
 				t.Errorf("Ready is %q: %s\n%s", ready, message, outcome.Stderr)
 			}

@@ -57,7 +57,7 @@ func wantClusters(t *testing.T, o scenario.Outcome, want string) {
 func TestDestinationsComeAndGo(t *testing.T) {
 	for _, version := range []kratix.Version{kratix.H, kratix.M} {
 		t.Run(string(version), func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			s.Version = version
 			target := example(t, "api-aggregator-target")
 			first := s.Apply(target)
@@ -100,7 +100,7 @@ func TestDestinationsComeAndGo(t *testing.T) {
 
 // A lost status prolongs a grace and never cuts it short.
 func TestGraceSurvivesALostStatus(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	target := example(t, "api-aggregator-target")
 	s.Apply(target)
 	s.Write(destinationFile("us-1", "baleen.dev/destination: us-1"))
@@ -132,7 +132,7 @@ func overlay(data string) txtar.File {
 // A broken overlay keeps the last good output and says why; once it is mended
 // the run goes on by itself.
 func TestBrokenOverlay(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	target := example(t, "api-aggregator-target")
 	first := s.Apply(target)
 	s.Write(overlay("#@ load(\"@ytt:overlay\", \"overlay\")\n#@overlay/match by=overlay.subset({\"kind\": \"Ingress\"})\n---\nmetadata: {}"))
@@ -153,7 +153,7 @@ func TestBrokenOverlay(t *testing.T) {
 
 // A change to one path touches one object; the order of paths touches none.
 func TestOneRouteForEachPath(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	request := func(paths string) string {
 		return "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: shop, namespace: team-a}\nspec:\n" +
 			"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [" + paths + "]\n"
@@ -180,7 +180,7 @@ func TestOneRouteForEachPath(t *testing.T) {
 // A path that was accepted and is then changed to something that is refused
 // stays as it was, while its neighbours go on.
 func TestRefusedPathKeepsItsLastGoodRoute(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	target := example(t, "api-aggregator-target")
 	first := s.Apply(target)
 	worse := s.Apply(strings.Replace(target, "25Mi", "999Mi", 1))
@@ -209,7 +209,7 @@ func asked(t *testing.T, s *scenario.Scenario) string {
 // The aggregator asks its targets to reconcile when, and only when, something
 // that concerns them changed, and they follow.
 func TestTargetsFollowTheirAggregator(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	aggregator := example(t, "api-aggregator")
 	target := func(namespace string) string {
 		return "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: shop, namespace: " + namespace + "}\nspec:\n" +
@@ -270,7 +270,7 @@ func TestTargetsFollowTheirAggregator(t *testing.T) {
 
 // A request that is wrong by itself is not asked again and again.
 func TestWrongRequestsAreLeftAlone(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	wrong := "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: shop, namespace: team-a}\nspec:\n" +
 		"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [{path: /a}, {path: /%61}]\n"
 	if _, reason, _ := s.Apply(wrong).Ready(); reason != "InvalidSpec" {
@@ -284,7 +284,7 @@ func TestWrongRequestsAreLeftAlone(t *testing.T) {
 
 // The aggregator shows what is published, and by whom.
 func TestAggregatorShowsItsPaths(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(example(t, "api-aggregator-target"))
 	outcome := s.Apply(example(t, "api-aggregator"))
 	if !strings.Contains(outcome.Report, "- owner: team-a/orders\n  path: /webhooks/stripe\n  type: Exact\n") || !strings.Contains(outcome.Report, "pathCount: 2\n") {
@@ -295,7 +295,7 @@ func TestAggregatorShowsItsPaths(t *testing.T) {
 // A host cannot be changed: the CRD refuses it, and where there is no API server
 // the pipeline does, and goes on serving the old one.
 func TestHostnameIsImmutable(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	aggregator := example(t, "api-aggregator")
 	first := s.Apply(aggregator)
 	other := strings.Replace(aggregator, "hostname: api.example.com", "hostname: www.example.com", 1)
@@ -310,7 +310,7 @@ func TestHostnameIsImmutable(t *testing.T) {
 
 // Deleting a request removes its documents and nothing else.
 func TestDelete(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	aggregator := s.Apply(example(t, "api-aggregator"))
 	s.Apply(example(t, "api-aggregator-target"))
 	if deleted := s.Delete(example(t, "api-aggregator-target")); len(deleted.Files) != 0 || deleted.Err != nil {
@@ -325,7 +325,7 @@ func TestDelete(t *testing.T) {
 func TestDryRunOfADeletion(t *testing.T) {
 	for _, name := range promises.Names {
 		t.Run(name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			request := example(t, name)
 			s.Apply(request)
 			before := s.Snapshot()

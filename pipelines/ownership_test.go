@@ -48,7 +48,7 @@ func wantState(t *testing.T, o scenario.Outcome, path, state, says string) {
 // A path has one owner: the second who asks is told whose it is, the first goes
 // on serving it, and when it lets go the second takes over.
 func TestConflictAndHandOver(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	first := s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
 	wantState(t, first, "/shop", "Accepted", "")
 	second := s.Apply(shop("team-b", "{path: /shop}", "{path: /other}"))
@@ -81,7 +81,7 @@ func TestConflictAndHandOver(t *testing.T) {
 
 // A deleted request's paths go to who waits for them.
 func TestHandOverAfterDeletion(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}"))
 	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "PathConflict", "team-a/shop")
 	if deleted := s.Delete(shop("team-a", "{path: /shop}")); deleted.Err != nil {
@@ -95,7 +95,7 @@ func TestHandOverAfterDeletion(t *testing.T) {
 
 // Whoever vanished without a word is found by the aggregator's sweep.
 func TestAggregatorSweeps(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}"))
 	s.Apply(shop("team-b", "{path: /shop}"))
 	s.Remove("team-a/ApiAggregatorTarget.baleen.dev/shop.yaml")
@@ -117,7 +117,7 @@ func TestSweepAsksStuckDeletions(t *testing.T) {
 		{"it does not come to an end", "2026-01-01T11:45:00Z", "team-a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			s.Apply(shop("team-a", "{path: /shop}"))
 			stuck := strings.Replace(shop("team-a", "{path: /shop}"), "namespace: team-a}", "namespace: team-a, deletionTimestamp: \""+c.deleted+"\", finalizers: [kratix]}", 1)
 			s.Write(txtar.File{Name: "team-a/ApiAggregatorTarget.baleen.dev/shop.yaml", Data: []byte(stuck)})
@@ -131,7 +131,7 @@ func TestSweepAsksStuckDeletions(t *testing.T) {
 
 // A request that was deleted and made again while it was swept for.
 func TestSweepFindsAFormerIncarnation(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}"))
 	s.Apply(shop("team-b", "{path: /shop}"))
 	path := claim.Path("api.example.com", "/shop")
@@ -155,7 +155,7 @@ func TestSweepFindsAFormerIncarnation(t *testing.T) {
 // A target that moves to another host lets go of what it had under the first,
 // although it has the same path there.
 func TestMoveToAnotherHost(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	other := strings.NewReplacer("name: public-api", "name: other-api", "api.example.com", "other.example.com").Replace(example(t, "api-aggregator"))
 	s.Apply(other)
 	s.Apply(shop("team-a", "{path: /shop}"))
@@ -168,7 +168,7 @@ func TestMoveToAnotherHost(t *testing.T) {
 
 // A path that is refused under a new host does not go on under the old one.
 func TestRefusedUnderANewHost(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(strings.NewReplacer("name: public-api", "name: other-api", "api.example.com", "other.example.com").Replace(example(t, "api-aggregator")))
 	on := func(aggregator, paths string) string {
 		return strings.Replace(shop("team-a", paths), "name: public-api", "name: "+aggregator, 1)
@@ -184,7 +184,7 @@ func TestRefusedUnderANewHost(t *testing.T) {
 
 // A waiter that has changed its mind is not asked for ever.
 func TestWaiterThatWentAway(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
 	s.Apply(shop("team-b", "{path: /shop}", "{path: /other}"))
 	s.Apply(shop("team-b", "{path: /other}"))
@@ -220,7 +220,7 @@ func TestNesting(t *testing.T) {
 		{"above it", "{path: /shop/cart}", "/shop", "Accepted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			wantAccepted := s.Apply(shop("team-b", c.owner))
 			if ready, _, message := wantAccepted.Ready(); ready != "True" {
 				t.Fatal(message)
@@ -240,7 +240,7 @@ func TestNesting(t *testing.T) {
 		})
 	}
 	t.Run("where it is delegated", func(t *testing.T) {
-		s := scenario.New(t, platformDir, stages)
+		s := scenario.New(t, platformDir, stages...)
 		aggregator := example(t, "api-aggregator")
 		s.Apply(strings.Replace(aggregator, "prefix: /orders\n    namespaces: [team-a]", "prefix: /shop/cart\n    namespaces: [team-c]", 1))
 		s.Apply(shop("team-b", "{path: /shop}"))
@@ -252,7 +252,7 @@ func TestNesting(t *testing.T) {
 // A delegation of something wider than a foreign prefix does not open that
 // prefix.
 func TestWideDelegation(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(strings.Replace(example(t, "api-aggregator"), "prefix: /orders\n    namespaces: [team-a]", "prefix: /\n    namespaces: [\"team-*\"]", 1))
 	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
 	wantState(t, s.Apply(shop("team-c", "{path: /shop/cart}")), "/shop/cart", "NestedInForeignPrefix", "team-b/shop")
@@ -267,7 +267,7 @@ func TestTightenedPolicy(t *testing.T) {
 		{"maximum body", "max: 100Mi", "max: 1Mi", "PathsRefused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			request := shop("team-a", "{path: /shop, maxRequestBodySize: 2Mi}")
 			first := s.Apply(request)
 			s.Apply(strings.Replace(example(t, "api-aggregator"), c.from, c.to, 1))
@@ -287,7 +287,7 @@ func TestTightenedPolicy(t *testing.T) {
 // A path that is refused is not claimed, so that nobody is kept from it who may
 // publish it.
 func TestRefusedPathClaimsNothing(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	wantState(t, s.Apply(shop("team-a", "{path: /shop, maxRequestBodySize: 999Mi}")), "/shop", "BodyLimitAboveMaximum", "")
 	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
 }
@@ -295,7 +295,7 @@ func TestRefusedPathClaimsNothing(t *testing.T) {
 // Who has lost the claim of a path does not serve it any more, not even as it was
 // last accepted.
 func TestLostClaimIsNotServed(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
 	b, path := claim.Book{Client: s.Client}, claim.Path("api.example.com", "/shop")
 	c, err := b.Get(t.Context(), path)
@@ -316,7 +316,7 @@ func TestLostClaimIsNotServed(t *testing.T) {
 // A host has one aggregator, and only its aggregator has a say in who publishes
 // under it.
 func TestHostConflict(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, stages...)
 	aggregator := example(t, "api-aggregator")
 	incumbent := s.Apply(aggregator)
 	thief := strings.NewReplacer("name: public-api", "name: thief", "namespace: platform", "namespace: team-x", `["team-*"]`, "[team-x]").Replace(aggregator)
@@ -361,7 +361,7 @@ func TestAdversary(t *testing.T) {
 	}
 	for name, attempt := range attempts {
 		t.Run(name, func(t *testing.T) {
-			s := scenario.New(t, platformDir, stages)
+			s := scenario.New(t, platformDir, stages...)
 			before := s.Apply(victim)
 			attack := s.Apply(attempt)
 			for file, object := range attack.Objects(t) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,11 +17,13 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/natslocal"
-	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	"github.com/baleen-platform/baleen/internal/workflow"
+	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
+	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
+	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
 	"github.com/baleen-platform/baleen/promises"
 )
 
@@ -68,10 +69,10 @@ func authorizers(t *testing.T) map[string]*authorizer {
 // the Promise and those that Kratix adds: the request itself and its Works. A rule
 // is used where no other would do, and one for all namespaces only where a named
 // namespace would not do.
-func (a *authorizer) allows(verb string, kind platform.Kind, namespace, name string) bool {
-	at := os.Getenv("KRATIX_OBJECT_NAMESPACE")
+func (a *authorizer) allows(getenv func(string) string, verb string, kind platform.Kind, namespace, name string) bool {
+	at := getenv("KRATIX_OBJECT_NAMESPACE")
 	own := namespace == at &&
-		(kind.Plural == os.Getenv("KRATIX_CRD_PLURAL") && slices.Contains([]string{"get", "list", "update", "create", "patch"}, verb) || kind == platform.Work)
+		(kind.Plural == getenv("KRATIX_CRD_PLURAL") && slices.Contains([]string{"get", "list", "update", "create", "patch"}, verb) || kind == platform.Work)
 	if own {
 		return true
 	}
@@ -123,14 +124,16 @@ func (r permission) uses(i int) (all []string) {
 // The rights in each Promise are those that its pipelines use: none is missing,
 // none is to spare, and none reaches further than it is used.
 func TestRightsAreExact(t *testing.T) {
-	s := scenario.New(t, platformDir, stages)
+	s := scenario.New(t, platformDir, apiaggregator.Pipeline, apiaggregatortarget.Pipeline,
+		natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess}), natsuser.New(nil))
 	all := authorizers(t)
 	server := platformtest.Serve(s.Client, platform.ConfigMap, platform.Secret, platform.Destination, platform.Work, platform.WorkPlacement, platform.Job, platform.Pod,
 		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
-	rivals := map[string]bool{} // pipelines whose next update comes too late
+	rivals := map[string]bool{}    // pipelines whose next update comes too late
+	var getenv func(string) string // of the run that is on
 	server.Observe = func(verb string, kind platform.Kind, namespace, name, _ string) error {
-		pipeline := os.Getenv("KRATIX_PROMISE_NAME") + " " + os.Getenv("KRATIX_WORKFLOW_ACTION")
-		if !all[pipeline].allows(verb, kind, namespace, name) {
+		pipeline := getenv("KRATIX_PROMISE_NAME") + " " + getenv("KRATIX_WORKFLOW_ACTION")
+		if !all[pipeline].allows(getenv, verb, kind, namespace, name) {
 			t.Errorf("%s may not %s %s %s/%s", pipeline, verb, kind.Plural, namespace, name)
 			return apierrors.NewForbidden(kind.GVR().GroupResource(), name, nil)
 		}
@@ -146,9 +149,10 @@ func TestRightsAreExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := workflow.Open
-	t.Cleanup(func() { workflow.Open = was })
-	workflow.Open = func(func() time.Time) (platform.Client, error) { return client, nil }
+	s.Open = func(of func(string) string, _ func() time.Time) (platform.Client, error) {
+		getenv = of
+		return client, nil
+	}
 
 	liveAPIs(t, s)
 	liveNATS(t, s, rivals)
@@ -253,9 +257,6 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(system.Stop)
-	was := natsys.Dial
-	t.Cleanup(func() { natsys.Dial = was })
-	natsys.Dial = natslocal.InProcess
 	s.Write(secretFile("signing", "stringData: {seed: "+string(system.SigningKey)+"}"), secretFile("operator", "stringData: {seed: "+string(system.OperatorKey)+"}"),
 		secretFile("system", "stringData: {creds: "+text(string(system.SystemCredentials))+"}"))
 	s.Write(configMap("baleen-config", "{namespaces: '{team-b: [team-a], team-d: [team-a]}'}")...)

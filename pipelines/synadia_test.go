@@ -31,7 +31,7 @@ type cloudy struct {
 func newCloudy(t *testing.T) *cloudy {
 	t.Helper()
 	system := natstest.Start(t)
-	c := &cloudy{live: live{T: t, Scenario: scenario.New(t, platformDir, stages), system: system}}
+	c := &cloudy{live: live{T: t, Scenario: scenario.New(t, platformDir, stages...), system: system}}
 	c.Now = time.Now().UTC().Truncate(time.Second) // the cloud has a clock of its own
 	var err error
 	if c.Cloud, err = fakecloud.New(fakecloud.Options{NATS: system, Tokens: []string{cloudToken}, Now: func() time.Time { return c.Now }}); err != nil {

@@ -56,7 +56,7 @@ type container struct {
 
 func newContainer(t *testing.T) *container {
 	t.Helper()
-	s := scenario.New(t, "../../testdata/platform", map[string]func() int{"api-aggregator": apiaggregator.Main, "api-aggregator-target": apiaggregatortarget.Main})
+	s := scenario.New(t, "../../testdata/platform", apiaggregator.Pipeline, apiaggregatortarget.Pipeline)
 	var example []byte
 	for _, name := range []string{"api-aggregator", "api-aggregator-target"} {
 		var err error

@@ -59,13 +59,13 @@ func TestFakecloud(t *testing.T) {
 	<-lines // an empty one
 
 	named := synadia.Named{System: "NGS", Account: "commerce"}
-	found, err := synadia.Open(said["Base URL"], "", said["Token"], 10*time.Second).Look(ctx, named)
+	found, err := synadia.Open(nil, said["Base URL"], "", said["Token"], 10*time.Second).Look(ctx, named)
 	if err != nil || found.ID != said["Account id"] || !strings.HasPrefix(said["NATS"], "nats://127.0.0.1:") {
 		t.Errorf("%+v, %v; it said %v", found, err, said)
 	}
 	look := []string{"GET /teams 200", "GET /teams/…/systems 200", "GET /systems/…/accounts 200", "GET /accounts/… 200", "GET /accounts/…/account-sk-groups 200"}
 	wantAsked(look...)
-	if _, err := synadia.Open(said["Base URL"], "", "another", 10*time.Second).Look(ctx, named); !synadia.IsStatus(err, 401) {
+	if _, err := synadia.Open(nil, said["Base URL"], "", "another", 10*time.Second).Look(ctx, named); !synadia.IsStatus(err, 401) {
 		t.Errorf("with another token: %v", err)
 	}
 	wantAsked("GET /teams 401")

@@ -48,7 +48,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
-		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), stageCommand(), versionCommand())
+		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), versionCommand())
 	addCompletions(root)
 	return root
 }

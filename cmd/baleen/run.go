@@ -9,11 +9,9 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -327,36 +325,17 @@ func (f runFlags) findPromise(request *unstructured.Unstructured) (kratix.Promis
 // it fails.
 func (f runFlags) stage(name string, stderr io.Writer) func(context.Context, []string) error {
 	return func(ctx context.Context, env []string) error {
-		executable, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		command := stageArgs(executable, name)
-		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-		cmd.Env = slices.Concat(passedOn(os.Environ()), env,
-			[]string{"BALEEN_KRATIX_DIR=" + f.out, "BALEEN_PLATFORM_DIR=" + f.platform})
+		env = slices.Concat(passedOn(os.Environ()), env, []string{"BALEEN_KRATIX_DIR=" + f.out, "BALEEN_PLATFORM_DIR=" + f.platform})
 		if f.now != "" {
-			cmd.Env = append(cmd.Env, "BALEEN_NOW="+f.now)
+			env = append(env, "BALEEN_NOW="+f.now)
 		}
 		var log bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &log, &log
-		cmd.WaitDelay = 5 * time.Second // for what outlives a stage that was interrupted
-		if err := cmd.Run(); err != nil {
+		err := runStage(ctx, name, env, &log)
+		if err != nil {
 			_, _ = stderr.Write(log.Bytes())
-			return err
 		}
-		return nil
+		return err
 	}
-}
-
-// stageArgs returns the command for a Promise's pipeline: its own binary where
-// that lies beside baleen, else baleen itself.
-func stageArgs(executable, name string) []string {
-	binary := filepath.Join(filepath.Dir(executable), name)
-	if info, err := os.Stat(binary); err == nil && info.Mode().IsRegular() {
-		return []string{binary}
-	}
-	return []string{executable, "stage", name}
 }
 
 // passedOn returns what a pipeline may see of the environment: how to find

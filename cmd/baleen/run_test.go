@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,13 +17,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The test binary is baleen as well: it runs itself as the pipeline of widgets.
+// The test binary is, by another name beside it, that of the Promise widget as well.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "stage" {
-		stages["widget"] = widget
-		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	if filepath.Base(os.Args[0]) == "widget" {
+		os.Exit(widget())
 	}
-	os.Exit(m.Run())
+	executable, err := os.Executable()
+	beside := filepath.Join(filepath.Dir(executable), "widget")
+	if err = cmp.Or(err, os.Symlink(executable, beside)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.Remove(beside)
+	os.Exit(code)
 }
 
 // widget is a pipeline that does what its request says.
@@ -295,7 +303,6 @@ func TestRefused(t *testing.T) {
 		"unknown flag: --bogus":                                      w.args("--bogus"),
 		`unknown command "bogus"`:                                    {"bogus"},
 		"no Promise of Baleen serves Widget.test.baleen.dev":         {"run", w.request, "--platform", w.platform},
-		`no pipeline for the Promise "bogus"`:                        {"stage", "bogus"},
 	} {
 		t.Run(want, func(t *testing.T) { w.with(t).fails(args, want) })
 	}
@@ -333,17 +340,22 @@ func TestEmbeddedPromise(t *testing.T) {
 	}
 }
 
-func TestStageArgs(t *testing.T) {
-	dir := t.TempDir()
-	baleen := filepath.Join(dir, "baleen")
-	if got, want := stageArgs(baleen, "widget"), []string{baleen, "stage", "widget"}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+// A Promise that is not Baleen's has its pipeline in a binary beside this one.
+func TestNoBinary(t *testing.T) {
+	err := runStage(t.Context(), "bogus", nil, io.Discard)
+	if want := `this baleen has no pipeline for the Promise "bogus": put a binary of that name beside baleen`; err == nil || err.Error() != want {
+		t.Errorf("it says %v, want %s", err, want)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "widget"), nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := stageArgs(baleen, "widget"), []string{filepath.Join(dir, "widget")}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+}
+
+// Baleen's own pipelines run in this process, with the variables of a container and
+// not with those of whoever called.
+func TestStageInProcess(t *testing.T) {
+	t.Setenv("KRATIX_WORKFLOW_ACTION", "configure")
+	var log strings.Builder
+	err := runStage(t.Context(), "nats-user", []string{"KRATIX_PROMISE_NAME=nats-user", "BALEEN_KRATIX_DIR=" + t.TempDir()}, &log)
+	if want := "nats-user: KRATIX_WORKFLOW_ACTION is \"\": it must be configure or delete\n"; err == nil || err.Error() != "exit status 1" || log.String() != want {
+		t.Errorf("it says %v and %q, want %q", err, log.String(), want)
 	}
 }
 

@@ -1,43 +1,58 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
-	"github.com/spf13/cobra"
-
+	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
 	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
 )
 
-// stages are the entry points of the pipelines, by the name of their Promise.
-// Each is the same function that the Promise's own binary calls; what it returns
-// is the exit code.
-var stages = map[string]func() int{
-	"api-aggregator":        apiaggregator.Main,
-	"api-aggregator-target": apiaggregatortarget.Main,
-	"nats-account":          natsaccount.Main,
-	"nats-user":             natsuser.Main,
+// stages are the pipelines of Baleen's Promises, the same that their own binaries run.
+var stages = []workflow.Pipeline{
+	apiaggregator.Pipeline, apiaggregatortarget.Pipeline, natsaccount.New(natsaccount.Network{}), natsuser.New(nil),
 }
 
-// stageCommand is how baleen runs itself as a pipeline where no binary of the
-// Promise lies beside it.
-func stageCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "stage NAME",
-		Short:  "Run the pipeline of a Promise as Kratix would",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			stage, ok := stages[args[0]]
-			if !ok {
-				return fmt.Errorf("this baleen has no pipeline for the Promise %q: put a binary of that name beside baleen", args[0])
-			}
-			if code := stage(); code != 0 {
-				return exitCode(code)
-			}
-			return nil
-		},
+// runStage runs the pipeline of a Promise with the environment of its container: one
+// of Baleen's in this process, another's binary where that lies beside baleen.
+func runStage(ctx context.Context, promise string, env []string, log io.Writer) error {
+	i := slices.IndexFunc(stages, func(p workflow.Pipeline) bool { return p.Promise == promise })
+	if i < 0 {
+		return runBinary(ctx, promise, env, log)
 	}
+	variables := map[string]string{}
+	for _, pair := range env {
+		name, value, _ := strings.Cut(pair, "=")
+		variables[name] = value
+	}
+	code := workflow.Environment{Getenv: func(name string) string { return variables[name] }, Stderr: log}.Run(ctx, stages[i])
+	if code != 0 {
+		return fmt.Errorf("exit status %d", code)
+	}
+	return nil
+}
+
+func runBinary(ctx context.Context, promise string, env []string, log io.Writer) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	binary := filepath.Join(filepath.Dir(executable), promise)
+	if info, err := os.Stat(binary); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("this baleen has no pipeline for the Promise %q: put a binary of that name beside baleen", promise)
+	}
+	cmd := exec.CommandContext(ctx, binary)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
+	cmd.WaitDelay = 5 * time.Second // for what outlives a stage that was interrupted
+	return cmd.Run()
 }

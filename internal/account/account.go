@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path"
 	"slices"
 	"strconv"
@@ -111,15 +112,23 @@ func Get(ctx context.Context, client platform.Client, name string) (*unstructure
 	return object, a, err
 }
 
+// Opener is what opening a NatsAccount needs.
+type Opener struct {
+	Client platform.Client
+	// Transport carries requests to control planes, nil for the network of this process.
+	Transport http.RoundTripper
+	Now       time.Time
+}
+
 // Open reads the secrets of a NatsAccount and returns it with its issuer.
-func Open(ctx context.Context, client platform.Client, object *unstructured.Unstructured, a *v1alpha1.NatsAccount, now time.Time) (*Account, error) {
+func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
 	status := LastStatus(object)
 	opened := &Account{NatsAccount: a}
 	var err error
 	if a.Spec.Synadia != nil {
-		err = opened.openSynadia(ctx, client, status, now)
+		err = opened.openSynadia(ctx, o, status)
 	} else {
-		err = opened.openJWT(ctx, client, status)
+		err = opened.openJWT(ctx, o.Client, status)
 	}
 	if err != nil {
 		return nil, err
@@ -173,9 +182,9 @@ func (a *Account) openJWT(ctx context.Context, client platform.Client, status v1
 	return nil
 }
 
-func (a *Account) openSynadia(ctx context.Context, client platform.Client, status v1alpha1.NatsAccountStatus, now time.Time) error {
+func (a *Account) openSynadia(ctx context.Context, o Opener, status v1alpha1.NatsAccountStatus) error {
 	spec := a.Spec.Synadia
-	token, err := Secret(ctx, client, v1alpha1.SecretRef(spec.TokenSecretRef))
+	token, err := Secret(ctx, o.Client, v1alpha1.SecretRef(spec.TokenSecretRef))
 	if err != nil {
 		return err
 	}
@@ -183,7 +192,8 @@ func (a *Account) openSynadia(ctx context.Context, client platform.Client, statu
 		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, is empty, or has characters in it that no token has: put in the token alone",
 			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
 	}
-	made := &synadia.Issuer{Cloud: synadia.Open(spec.BaseURL, string(spec.CACertificates), string(token), spec.Budget.Value()), MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: now}
+	cloud := synadia.Open(o.Transport, spec.BaseURL, string(spec.CACertificates), string(token), spec.Budget.Value())
+	made := &synadia.Issuer{Cloud: cloud, MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: o.Now}
 	a.Issuer, a.Unseen = made, status.Account == nil || status.Account.Source != a.Source() || status.Account.ProviderID == ""
 	if !a.Unseen {
 		a.Found(status.Account.ID, status.Account.ProviderID, status.Account.SigningKey, status.Account.Scoped)

@@ -506,7 +506,7 @@ func TestRefuted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Open(t.Context(), newPlatform(t, secret(t, "signing", "seed", seed)), o, a, now)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", seed)), Now: now}.Open(t.Context(), o, a)
 			if err != nil || opened.SigningKey != key || opened.ID != accountID || opened.Scoped || opened.Issuer == nil {
 				t.Fatalf("it is %+v, %v", opened, err)
 			}
@@ -566,7 +566,7 @@ func TestOpenJWT(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.Spec.JWT.SigningKey.Scoped = test.scoped
-			opened, err := Open(t.Context(), newPlatform(t, secret(t, "signing", "seed", test.seed)), o, a, now)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Now: now}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err == nil && (opened.SigningKey != key || opened.Unseen != test.unseen || opened.Scoped != test.scoped || opened.KeptIn != "") {
 				t.Errorf("it is %+v", opened)
@@ -609,7 +609,7 @@ func TestOpenSynadia(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Open(t.Context(), newPlatform(t, secret(t, "token", "token", []byte(test.token))), o, a, now)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "token", "token", []byte(test.token))), Now: now}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err != nil {
 				if opened != nil || strings.Contains(err.Error(), "uat") {

@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	Dial = func(servers string, options ...nats.Option) (*nats.Conn, error) {
+	dial = func(servers string, options ...nats.Option) (*nats.Conn, error) {
 		return nats.Connect(servers, append(options, nats.SetCustomDialer(dialer{}))...)
 	}
 }

@@ -18,14 +18,19 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
 )
 
-// Dial connects to servers; tests put a server of the same process in its place.
-var Dial = nats.Connect
+// Dial connects to servers, with their addresses in one text, with commas between.
+type Dial func(servers string, options ...nats.Option) (*nats.Conn, error)
+
+// dial is how a connection is made if nobody says otherwise.
+var dial Dial = nats.Connect
 
 // Servers are where a system is reached.
 type Servers struct {
 	URLs []string
 	// CA is a PEM bundle, empty for the public authorities.
 	CA string
+	// Dial connects to them, nil for the network of this process.
+	Dial Dial
 }
 
 // How long one step may take.
@@ -57,7 +62,11 @@ func (s Servers) connect(creds []byte) (*nats.Conn, error) {
 			return nil
 		})
 	}
-	conn, err := Dial(strings.Join(s.URLs, ","), options...)
+	connect := dial
+	if s.Dial != nil {
+		connect = s.Dial
+	}
+	conn, err := connect(strings.Join(s.URLs, ","), options...)
 	switch {
 	case err == nil:
 		return conn, nil

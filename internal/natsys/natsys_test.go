@@ -24,12 +24,12 @@ import (
 var servers sync.Map
 
 func TestMain(m *testing.M) {
-	dial := Dial
-	Dial = func(urls string, options ...nats.Option) (*nats.Conn, error) {
+	network := dial
+	dial = func(urls string, options ...nats.Option) (*nats.Conn, error) {
 		if s, ok := servers.Load(urls); ok {
 			return nats.Connect("", append(options, nats.InProcessServer(s.(*server.Server)))...)
 		}
-		return dial(urls, options...)
+		return network(urls, options...)
 	}
 	os.Exit(m.Run())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -54,11 +53,11 @@ func InCluster() (*Cluster, error) {
 
 const folderVariable = "BALEEN_PLATFORM_DIR"
 
-// Open returns the platform of this process: the folder that the environment
-// names in BALEEN_PLATFORM_DIR, or else the cluster it runs in, with retries.
+// Open returns the platform of a run: the folder that its environment names in
+// BALEEN_PLATFORM_DIR, or else the cluster that this process runs in, with retries.
 // Timestamps in a folder come from now.
-func Open(now func() time.Time) (Client, error) {
-	if dir := os.Getenv(folderVariable); dir != "" {
+func Open(getenv func(string) string, now func() time.Time) (Client, error) {
+	if dir := getenv(folderVariable); dir != "" {
 		folder, err := OpenFolder(dir, now)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", folderVariable, err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -94,16 +95,16 @@ func TestClusterRequests(t *testing.T) {
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("BALEEN_PLATFORM_DIR", dir)
-	if client, err := platform.Open(now); err != nil || reflect.TypeOf(client) != reflect.TypeFor[*platform.Folder]() {
+	if client, err := platform.Open(os.Getenv, now); err != nil || reflect.TypeOf(client) != reflect.TypeFor[*platform.Folder]() {
 		t.Errorf("opened %T (%v)", client, err)
 	}
 	t.Setenv("BALEEN_PLATFORM_DIR", dir+"/none")
-	if client, err := platform.Open(now); client != nil || err == nil || !strings.Contains(err.Error(), "make it or name another") {
+	if client, err := platform.Open(os.Getenv, now); client != nil || err == nil || !strings.Contains(err.Error(), "make it or name another") {
 		t.Errorf("opened %v (%v)", client, err)
 	}
 	t.Setenv("BALEEN_PLATFORM_DIR", "")
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	if client, err := platform.Open(now); client != nil || err == nil || !strings.Contains(err.Error(), "set BALEEN_PLATFORM_DIR") {
+	if client, err := platform.Open(os.Getenv, now); client != nil || err == nil || !strings.Contains(err.Error(), "set BALEEN_PLATFORM_DIR") {
 		t.Errorf("opened %v (%v)", client, err)
 	}
 }

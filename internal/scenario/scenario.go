@@ -5,7 +5,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -20,13 +19,15 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
 )
 
 // Scenario is a platform and a clock.
 type Scenario struct {
-	t      testing.TB
-	stages map[string]func() int
+	t testing.TB
+	// Pipelines are those of the Promises.
+	Pipelines []workflow.Pipeline
 	// Dir is the platform's folder, Out the folder of the last run.
 	Dir, Out string
 	Client   *platform.Folder
@@ -35,13 +36,15 @@ type Scenario struct {
 	Version kratix.Version
 	// DryRun has the next runs change nothing.
 	DryRun bool
+	// Open is how a run with such variables reaches the platform, nil for its folder.
+	Open func(getenv func(string) string, now func() time.Time) (platform.Client, error)
 }
 
-// New copies a platform folder. Stages are the pipelines by name of their Promise.
-func New(t testing.TB, platformDir string, stages map[string]func() int) *Scenario {
+// New copies a platform folder, for requests of the Promises that have these pipelines.
+func New(t testing.TB, platformDir string, pipelines ...workflow.Pipeline) *Scenario {
 	t.Helper()
 	dir := tempDir(t)
-	s := &Scenario{t: t, stages: stages, Dir: filepath.Join(dir, "platform"), Out: filepath.Join(dir, "out"),
+	s := &Scenario{t: t, Pipelines: pipelines, Dir: filepath.Join(dir, "platform"), Out: filepath.Join(dir, "out"),
 		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: kratix.H}
 	s.must(os.CopyFS(s.Dir, os.DirFS(platformDir)))
 	var err error
@@ -239,28 +242,20 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 
 // stage runs a pipeline with the environment that its container would have.
 func (s *Scenario) stage(promise string, env []string) (code int, said string) {
+	variables := map[string]string{}
 	for _, pair := range append(env, "BALEEN_PLATFORM_DIR="+s.Dir, "BALEEN_KRATIX_DIR="+s.Out, "BALEEN_NOW="+s.Now.Format(time.RFC3339)) {
 		key, value, _ := strings.Cut(pair, "=")
-		was, had := os.LookupEnv(key)
-		s.must(os.Setenv(key, value))
-		defer func() { // not at the test's end: a later run may have other variables
-			if had {
-				s.must(os.Setenv(key, was))
-			} else {
-				s.must(os.Unsetenv(key))
-			}
-		}()
+		variables[key] = value
 	}
-	file, err := os.CreateTemp(s.t.TempDir(), "stderr")
-	s.must(err)
-	defer file.Close()
-	was := os.Stderr
-	os.Stderr = file
-	code = s.stages[promise]()
-	os.Stderr = was
-	_, err = file.Seek(0, io.SeekStart)
-	s.must(err)
-	data, err := io.ReadAll(file)
-	s.must(err)
-	return code, string(data)
+	var stderr strings.Builder
+	e := workflow.Environment{Getenv: func(key string) string { return variables[key] }, Stderr: &stderr}
+	if s.Open != nil {
+		e.Open = func(now func() time.Time) (platform.Client, error) { return s.Open(e.Getenv, now) }
+	}
+	i := slices.IndexFunc(s.Pipelines, func(p workflow.Pipeline) bool { return p.Promise == promise })
+	if i < 0 {
+		s.t.Fatalf("the scenario has no pipeline of the Promise %s", promise)
+	}
+	code = e.Run(s.t.Context(), s.Pipelines[i])
+	return code, stderr.String()
 }

@@ -14,8 +14,8 @@ import (
 )
 
 func init() {
-	Open = func(now func() time.Time) (platform.Client, error) {
-		client, err := platform.Open(now)
+	open = func(getenv func(string) string, now func() time.Time) (platform.Client, error) {
+		client, err := platform.Open(getenv, now)
 		return platform.Fatal(client), err
 	}
 }

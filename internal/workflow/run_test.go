@@ -309,7 +309,7 @@ func TestExitCode(t *testing.T) {
 			}
 			b.configure(test.configure)
 			var log bytes.Buffer
-			if code := (Environment{os.Getenv, &log, Open}).Run(t.Context(), b.pipeline); code != test.code || !strings.Contains(log.String(), test.says) {
+			if code := b.environment(&log).Run(t.Context(), b.pipeline); code != test.code || !strings.Contains(log.String(), test.says) {
 				t.Errorf("it ends with %d and says %s", code, log.String())
 			}
 		})
@@ -345,7 +345,7 @@ func TestSurroundings(t *testing.T) {
 		says    string
 	}{
 		{"the platform cannot be reached", func(b *bench) {
-			Open = func(func() time.Time) (platform.Client, error) { return nil, errors.New("there is no platform") }
+			b.opened = func(func() time.Time) (platform.Client, error) { return nil, errors.New("there is no platform") }
 		}, "there is no platform", "", ""},
 		{"its output is no folder", noFolder, "what an earlier run left in ", "", ""},
 		{"its output is no folder any more, and it could not finish", func(b *bench) {
@@ -375,7 +375,7 @@ func TestSurroundings(t *testing.T) {
 			}
 			test.prepare(b)
 			if test.stops != "" {
-				err := (Environment{os.Getenv, io.Discard, Open}).run(t.Context(), b.pipeline)
+				err := b.environment(io.Discard).run(t.Context(), b.pipeline)
 				if err == nil || !strings.HasPrefix(err.Error(), test.stops) {
 					t.Errorf("it says %v, want %q", err, test.stops)
 				}

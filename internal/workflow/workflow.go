@@ -122,17 +122,18 @@ func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error
 func Main(p Pipeline) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	return Environment{os.Getenv, os.Stderr, Open}.Run(ctx, p)
+	return Environment{Getenv: os.Getenv, Stderr: os.Stderr}.Run(ctx, p)
 }
 
-// Open is how a run reaches the platform; tests put another way in its place.
-var Open = platform.Open
+// open is how a run reaches the platform if nobody says otherwise.
+var open = platform.Open
 
 // Environment is what a run finds around it.
 type Environment struct {
 	Getenv func(string) string
 	Stderr io.Writer
-	// Open reaches the platform; timestamps in a folder come from now.
+	// Open reaches the platform, nil for the one that the variables name; timestamps
+	// in a folder come from now.
 	Open func(now func() time.Time) (platform.Client, error)
 }
 
@@ -161,7 +162,7 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 	if e.Getenv("KRATIX_PROMISE_NAME") == "" {
 		return errors.New("KRATIX_PROMISE_NAME is not set: without it the last output cannot be found")
 	}
-	client, err := e.Open(func() time.Time { return now })
+	client, err := e.open(func() time.Time { return now })
 	if err != nil {
 		return err
 	}
@@ -190,6 +191,13 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		return p.Delete(ctx, r)
 	}
 	return nil
+}
+
+func (e Environment) open(now func() time.Time) (platform.Client, error) {
+	if e.Open != nil {
+		return e.Open(now)
+	}
+	return open(e.Getenv, now)
 }
 
 // gather reads the request as it is now, the last output and the configuration.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -66,6 +67,8 @@ type bench struct {
 	platform *platform.Folder
 	pipeline Pipeline
 	dir      string
+	// opened is how a run reaches the platform.
+	opened func(now func() time.Time) (platform.Client, error)
 }
 
 func now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
@@ -77,8 +80,6 @@ func newBench(t *testing.T) *bench {
 	if b.platform, err = platform.OpenFolder(t.TempDir(), now); err != nil {
 		t.Fatal(err)
 	}
-	was := Open
-	t.Cleanup(func() { Open = was })
 	b.open(b.platform)
 	t.Setenv("BALEEN_KRATIX_DIR", b.dir)
 	t.Setenv("BALEEN_NOW", now().Format(time.RFC3339))
@@ -94,7 +95,12 @@ func newBench(t *testing.T) *bench {
 
 // open has runs reach the platform by this client.
 func (b *bench) open(client platform.Client) {
-	Open = func(func() time.Time) (platform.Client, error) { return client, nil }
+	b.opened = func(func() time.Time) (platform.Client, error) { return client, nil }
+}
+
+// environment is what a run finds around it.
+func (b *bench) environment(stderr io.Writer) Environment {
+	return Environment{Getenv: os.Getenv, Stderr: stderr, Open: b.opened}
 }
 
 func object(t *testing.T, text string) *unstructured.Unstructured {
@@ -144,7 +150,7 @@ func (b *bench) apply(request string) (documents map[string]string, failure erro
 func (b *bench) run() error {
 	b.Helper()
 	var log bytes.Buffer
-	err := Environment{os.Getenv, &log, Open}.run(b.Context(), b.pipeline)
+	err := b.environment(&log).run(b.Context(), b.pipeline)
 	if err == nil {
 		return nil
 	}
@@ -368,7 +374,7 @@ func TestStopped(t *testing.T) {
 		cancel()
 		return widgets.Configure(ctx, r)
 	}
-	if err := (Environment{os.Getenv, &bytes.Buffer{}, Open}).run(ctx, stopped); err == nil || !strings.Contains(err.Error(), "the run was stopped before it was done") || len(b.written()) > 0 {
+	if err := b.environment(io.Discard).run(ctx, stopped); err == nil || !strings.Contains(err.Error(), "the run was stopped before it was done") || len(b.written()) > 0 {
 		t.Errorf("the run says %v and leaves %v", err, b.written())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -25,16 +26,21 @@ import (
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
-// Pipeline is the Promise's pipeline.
-var Pipeline = workflow.Pipeline{
-	Promise:   "nats-account",
-	Kind:      platform.NatsAccount,
-	Configure: configure,
-	Delete:    remove,
+// Network is how the pipeline reaches providers; what is nil is the network of this
+// process.
+type Network struct {
+	// Dial connects to servers, and Transport carries requests to control planes.
+	Dial      natsys.Dial
+	Transport http.RoundTripper
+}
+
+// New returns the Promise's pipeline.
+func New(n Network) workflow.Pipeline {
+	return workflow.Pipeline{Promise: "nats-account", Kind: platform.NatsAccount, Configure: n.configure, Delete: n.remove}
 }
 
 // Main runs the pipeline and returns the exit code.
-func Main() int { return workflow.Main(Pipeline) }
+func Main() int { return workflow.Main(New(Network{})) }
 
 // world is all that a run depends on.
 type world struct {
@@ -68,8 +74,8 @@ type natsUser struct {
 	retain bool
 }
 
-func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := gather(ctx, run)
+func (n Network) configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
+	w, err := n.gather(ctx, run)
 	if err != nil {
 		return workflow.Result{}, err
 	}
@@ -94,8 +100,8 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 
 // remove revokes what is still queued, for which there is nobody afterwards, and
 // has the requests say that their account is gone.
-func remove(ctx context.Context, run *workflow.Run) error {
-	w, err := gather(ctx, run)
+func (n Network) remove(ctx context.Context, run *workflow.Run) error {
+	w, err := n.gather(ctx, run)
 	var failure *workflow.Failure
 	switch {
 	case errors.As(err, &failure):
@@ -124,7 +130,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	return nil
 }
 
-func gather(ctx context.Context, run *workflow.Run) (world, error) {
+func (n Network) gather(ctx context.Context, run *workflow.Run) (world, error) {
 	var w world
 	if run.Identity.Namespace != account.Namespace {
 		return w, workflow.Fail("WrongNamespace", fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
@@ -136,12 +142,13 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
 		return w, workflow.Fail("RenewalWindowTooShort", err)
 	}
-	if w.account, err = account.Open(ctx, run.Platform, run.Request, spec, run.Now); err != nil {
+	opener := account.Opener{Client: run.Platform, Transport: n.Transport, Now: run.Now}
+	if w.account, err = opener.Open(ctx, run.Request, spec); err != nil {
 		return w, secretFailed(err)
 	}
 	w.openSynadia(run)
 	if j := spec.Spec.JWT; j != nil {
-		w.servers = natsys.Servers{URLs: j.Servers, CA: string(j.CACertificates)}
+		w.servers = natsys.Servers{URLs: j.Servers, CA: string(j.CACertificates), Dial: n.Dial}
 		if j.Operator != nil {
 			if err := w.openOperator(ctx, run, j.Operator); err != nil {
 				return w, secretFailed(err)

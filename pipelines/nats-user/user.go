@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -28,16 +29,16 @@ import (
 
 const promise = "nats-user"
 
-// Pipeline is the Promise's pipeline.
-var Pipeline = workflow.Pipeline{
-	Promise:   promise,
-	Kind:      platform.NatsUser,
-	Configure: configure,
-	Delete:    remove,
+// New returns the Promise's pipeline. A transport carries requests to the control
+// planes of providers, nil for the network of this process.
+func New(transport http.RoundTripper) workflow.Pipeline {
+	return workflow.Pipeline{Promise: promise, Kind: platform.NatsUser, Configure: pipeline{transport}.configure, Delete: remove}
 }
 
 // Main runs the pipeline and returns the exit code.
-func Main() int { return workflow.Main(Pipeline) }
+func Main() int { return workflow.Main(New(nil)) }
+
+type pipeline struct{ transport http.RoundTripper }
 
 // world is all that a run depends on.
 type world struct {
@@ -70,8 +71,8 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 	return c.verdicts[secretOf(c.want.Destination, d)].Held
 }
 
-func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := gather(ctx, run)
+func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
+	w, err := p.gather(ctx, run)
 	if err != nil {
 		return workflow.Result{Status: w.seen}, remember(ctx, run, w, err)
 	}
@@ -86,7 +87,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	return report(run, w, l, clusters, output), nil
 }
 
-func gather(ctx context.Context, run *workflow.Run) (world, error) {
+func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
 	w := world{seen: map[string]any{termsKey: ""}}
 	var err error
 	if w.user, err = v1alpha1.Read(run.Request); err != nil {
@@ -95,7 +96,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
 		return w, workflow.Fail("NamespaceNotMapped", err)
 	}
-	if w.account, err = readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
+	if w.account, err = p.readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
 		return w, err
 	}
 	w.seen[termsKey] = w.account.Terms()
@@ -120,7 +121,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 }
 
 // readAccount opens the account, and makes sure that what it signs would connect.
-func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
+func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
 	object, spec, err := account.Get(ctx, run.Platform, name)
 	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
 		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
@@ -139,7 +140,7 @@ func readAccount(ctx context.Context, run *workflow.Run, name string) (*account.
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
 		return nil, workflow.Fail("AccountInvalid", err)
 	}
-	opened, err := account.Open(ctx, run.Platform, object, spec, run.Now)
+	opened, err := account.Opener{Client: run.Platform, Transport: p.transport, Now: run.Now}.Open(ctx, object, spec)
 	switch {
 	case platform.IsTransient(err):
 		return nil, err

@@ -132,7 +132,7 @@ func inProcess(client platform.Client) func(env []string) error {
 				return ""
 			},
 		}
-		if e.Run(context.Background(), natsuser.Pipeline) != 0 {
+		if e.Run(context.Background(), natsuser.New(nil)) != 0 {
 			return errors.New(stderr.String())
 		}
 		return nil

@@ -153,7 +153,7 @@ func TestSealedSecretsController(t *testing.T) {
 	for _, retain := range []string{"Ciphertext", "Nothing"} {
 		t.Run(retain, func(t *testing.T) {
 			c := newCluster(t)
-			s := scenario.New(t, "../../testdata/platform", map[string]func() int{"nats-user": natsuser.Main})
+			s := scenario.New(t, "../../testdata/platform", natsuser.New(nil))
 			s.Write(txtar.File{Name: "baleen-system/ConfigMap.core/sealing-certificates.yaml", Data: []byte(
 				"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sealing-certificates, namespace: baleen-system}\ndata:\n  eu-1: |\n    " +
 					strings.ReplaceAll(strings.TrimSpace(c.pem), "\n", "\n    ") + "\n")})

@@ -99,7 +99,7 @@ func (a *asker) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func ask(ctx context.Context, c config) (answers []answer, err error) {
-	found, err := synadia.Open(c.url, "", c.token, time.Minute).Look(ctx, synadia.Named{AccountID: c.account, Group: c.group})
+	found, err := synadia.Open(nil, c.url, "", c.token, time.Minute).Look(ctx, synadia.Named{AccountID: c.account, Group: c.group})
 	if err != nil {
 		return nil, fmt.Errorf("%w (here these are SYNADIA_URL, SYNADIA_TOKEN, SYNADIA_ACCOUNT, which is an id, and SYNADIA_GROUP)", err)
 	}

@@ -90,7 +90,7 @@ func (w *world) apply(request string) {
 // create makes a platform that has no requests yet.
 func create(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, Scenario: scenario.New(t, t.TempDir(), stages)}
+	w := &world{t: t, Scenario: scenario.New(t, t.TempDir())}
 	w.Version = kratix.H
 	var err error
 	w.nats, err = natslocal.New(t.TempDir())

@@ -11,24 +11,21 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/natslocal"
-	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
@@ -42,11 +39,6 @@ const (
 	// overlap is the one of the credential that is being rotated.
 	overlap = 96 * time.Hour
 )
-
-var stages = map[string]func() int{
-	"api-aggregator": apiaggregator.Main, "api-aggregator-target": apiaggregatortarget.Main,
-	"nats-account": natsaccount.Main, "nats-user": natsuser.Main,
-}
 
 // world is a platform folder with what its requests need outside of it. It lives in
 // a bubble of testing/synctest, whose clock begins with the year 2000.
@@ -66,11 +58,13 @@ func savedIn(dir string) saved {
 	return saved{in("platform"), in("nats"), in("cloud.json"), in("now"), in("next.txtar")}
 }
 
-// serve has the pipelines of this process reach the world's servers.
+// serve has the pipelines reach the world's servers.
 func (w *world) serve() {
-	dial, transport := natsys.Dial, synadia.Transport
-	natsys.Dial, synadia.Transport = natslocal.InProcess, only(fakecloud.Transport(w.cloud))
-	w.t.Cleanup(func() { natsys.Dial, synadia.Transport = dial, transport })
+	cloud := only(fakecloud.Transport(w.cloud))
+	w.Pipelines = []workflow.Pipeline{
+		apiaggregator.Pipeline, apiaggregatortarget.Pipeline,
+		natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: cloud}), natsuser.New(cloud),
+	}
 }
 
 // only lets requests to the one cloud through.
@@ -86,13 +80,6 @@ func only(next http.RoundTripper) http.RoundTripper {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// TestMain has the runtime's goroutine for signals begin outside of a bubble: each
-// pipeline listens for signals.
-func TestMain(m *testing.M) {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
-	os.Exit(m.Run())
-}
 
 // kinds are in the order in which their requests run.
 var kinds = []platform.Kind{platform.NatsAccount, platform.ApiAggregator, platform.NatsUser, platform.ApiAggregatorTarget}
@@ -166,7 +153,7 @@ func open(t *testing.T, dir string, version kratix.Version) *world {
 	now, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
 	must(t, err)
 	time.Sleep(time.Until(now))
-	w := &world{t: t, Scenario: scenario.New(t, from.platform, stages)}
+	w := &world{t: t, Scenario: scenario.New(t, from.platform)}
 	w.Version = version
 	systemDir := t.TempDir()
 	must(t, os.CopyFS(systemDir, os.DirFS(from.nats)))

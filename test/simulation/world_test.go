@@ -38,7 +38,10 @@ import (
 	"github.com/baleen-platform/baleen/promises"
 )
 
-var pipelines = map[platform.Kind]workflow.Pipeline{platform.NatsUser: natsuser.Pipeline, platform.NatsAccount: natsaccount.Pipeline}
+var pipelines = map[platform.Kind]workflow.Pipeline{
+	platform.NatsUser:    natsuser.New(clouds),
+	platform.NatsAccount: natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: clouds}),
+}
 
 // world is a platform cluster with Kratix on it, a state store, workload clusters
 // and a NATS system.

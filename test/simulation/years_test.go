@@ -14,10 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
-	"github.com/baleen-platform/baleen/internal/natsys"
 )
 
 var (
@@ -39,7 +37,6 @@ var (
 //
 // When everything is calm again, every request is ready.
 func TestYears(t *testing.T) {
-	natsys.Dial = natslocal.InProcess
 	years(t, *seeds, false)
 }
 
@@ -48,7 +45,6 @@ var totals struct{ events, runs, generations, connections atomic.Int64 }
 // The same with the users of an account in Synadia Cloud: its stand-in makes them,
 // and every request to it may go wrong too.
 func TestYearsInCloud(t *testing.T) {
-	synadia.Transport = clouds
 	years(t, (*seeds*4+4)/5, true)
 }
 

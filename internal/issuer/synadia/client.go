@@ -20,9 +20,9 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
 )
 
-// Transport carries the requests. It goes by HTTPS_PROXY and NO_PROXY, and trusts
-// the authorities in SSL_CERT_FILE in place of the usual ones.
-var Transport = http.DefaultTransport
+// network carries the requests if nobody says otherwise. It goes by HTTPS_PROXY and
+// NO_PROXY, and trusts the authorities in SSL_CERT_FILE in place of the usual ones.
+var network = http.DefaultTransport
 
 const (
 	// perCall bounds one request with its answer.
@@ -44,13 +44,17 @@ type Cloud struct {
 	deadline time.Time
 }
 
-// Open returns the control plane at a base URL. It makes no request. The control
-// plane's certificate is checked with those of authorities in PEM form, with those
-// that [Transport] trusts if there are none. All requests together have to end
-// within the budget, which begins with the first.
-func Open(base, authorities, token string, budget time.Duration) *Cloud {
-	transport := Transport
-	if authorities != "" {
+// Open returns the control plane at a base URL. It makes no request. Requests go by a
+// transport, or by the network of this process if it is nil. There the control plane's
+// certificate is checked with those of authorities in PEM form, with those that the
+// process trusts if there are none. All requests together have to end within the
+// budget, which begins with the first.
+func Open(transport http.RoundTripper, base, authorities, token string, budget time.Duration) *Cloud {
+	switch {
+	case transport != nil:
+	case authorities == "":
+		transport = network
+	default:
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM([]byte(authorities))
 		trusting := http.DefaultTransport.(*http.Transport).Clone()

@@ -11,7 +11,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/fatal"
 )
 
-func init() { Transport = mortal{Transport} }
+func init() { network = mortal{network} }
 
 // mortal makes points before and after each request: what has been answered has
 // had its effect.

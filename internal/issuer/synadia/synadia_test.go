@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -49,11 +48,6 @@ var (
 	count   atomic.Int64
 )
 
-func TestMain(m *testing.M) {
-	synadia.Transport = &network
-	os.Exit(m.Run())
-}
-
 // world is a control plane, judged by Synadia's document, and an issuer of it.
 type world struct {
 	*testing.T
@@ -92,7 +86,7 @@ func (w *world) must(err error) {
 
 // run begins another run: with a budget of its own, and nothing asked yet.
 func (w *world) run() {
-	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open("http://"+w.host, "", token, budget), time.Now(), issuertest.MaxBytes
+	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open(&network, "http://"+w.host, "", token, budget), time.Now(), issuertest.MaxBytes
 	w.began = time.Now()
 	w.ForgetRequests()
 }
@@ -197,13 +191,11 @@ func TestAuthorities(t *testing.T) {
 	defer server.Close()
 	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	named := synadia.Named{System: "NGS", Account: "commerce"}
-	found, err := synadia.Open(server.URL, authority, token, budget).Look(t.Context(), named)
+	found, err := synadia.Open(nil, server.URL, authority, token, budget).Look(t.Context(), named)
 	if err != nil || found.ID != w.Account {
 		t.Errorf("with its authority: %+v, %v", found, err)
 	}
-	synadia.Transport = http.DefaultTransport
-	defer func() { synadia.Transport = &network }()
-	if _, err := synadia.Open(server.URL, "", token, time.Second).Look(t.Context(), named); err == nil ||
+	if _, err := synadia.Open(nil, server.URL, "", token, time.Second).Look(t.Context(), named); err == nil ||
 		!strings.Contains(err.Error(), "x509: ") || !strings.Contains(err.Error(), "spec.synadia.caCertificates") {
 		t.Errorf("without: %v", err)
 	}
