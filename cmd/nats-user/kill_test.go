@@ -203,6 +203,7 @@ func (a act) kill(t *testing.T) {
 			k.look()
 		}
 		a.run(k)
+		k.within = true
 		if a.after != nil {
 			a.after(k)
 		}

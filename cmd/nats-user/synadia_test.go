@@ -209,6 +209,7 @@ func (a cloudAct) kill(t *testing.T) {
 			}
 		}
 		a.run(w)
+		w.within = true
 		a.after(w)
 		a.check(w)
 		if w.leave(); t.Failed() {
