@@ -35,8 +35,10 @@ type live struct {
 	account string
 }
 
+// newLive makes the test one that runs beside others, since servers let it wait.
 func newLive(t *testing.T) *live {
 	t.Helper()
+	t.Parallel()
 	system := natstest.Start(t)
 	l := &live{T: t, Scenario: scenario.New(t, platformDir, stages...), system: system}
 	l.Now = time.Now().UTC().Truncate(time.Second) // servers have a clock of their own

@@ -30,6 +30,7 @@ type cloudy struct {
 
 func newCloudy(t *testing.T) *cloudy {
 	t.Helper()
+	t.Parallel()
 	system := natstest.Start(t)
 	c := &cloudy{live: live{T: t, Scenario: scenario.New(t, platformDir, stages...), system: system}}
 	c.Now = time.Now().UTC().Truncate(time.Second) // the cloud has a clock of its own
