@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 3, "how many schedules of one year to try")
+	seeds = flag.Int("seeds", 2, "how many schedules of one year to try")
 	seed  = flag.Uint64("seed", 0, "the one schedule to replay; 0 tries -seeds of them")
 	from  = flag.Uint64("from", 1, "the first of the schedules to try")
 )
