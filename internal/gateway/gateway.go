@@ -4,9 +4,6 @@ package gateway
 
 import (
 	"cmp"
-	"fmt"
-	"regexp"
-	"strings"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
@@ -128,93 +125,4 @@ func dnsAnnotation(key, value string) map[string]string {
 		"external-dns.alpha.kubernetes.io/" + key: value,
 		"external-dns.kubernetes.io/" + key:       value,
 	}
-}
-
-// HonoursTimeout tells whether an implementation honours a route's timeouts.
-// From conformance reports and from the wire: Traefik accepts and ignores them,
-// NGINX Gateway Fabric does not have them. Of Standard nothing is known, and
-// what the standard channel offers is emitted.
-func HonoursTimeout(i v1alpha1.Implementation) bool {
-	return i == v1alpha1.EnvoyGateway || i == v1alpha1.Standard
-}
-
-// HonoursHeader returns an error for the owner if an implementation does not set
-// a header to a value as it is. Envoy expands % in values, and takes nothing new
-// for any route any more while one value is malformed, which Envoy Gateway passes
-// on; of Standard it is not known whether it is made of Envoy. What is refused
-// for NGINX Gateway Fabric it refuses itself, and then does not serve the route.
-func HonoursHeader(i v1alpha1.Implementation, name, value string) error {
-	fail := func(what string) error {
-		return fmt.Errorf("spec.requestHeaders: %s cannot have %s %s: leave it out", i, what, field.Quote(name))
-	}
-	envoy := i == v1alpha1.EnvoyGateway || i == v1alpha1.Standard
-	nginx := i == v1alpha1.NGINXGatewayFabric
-	switch lower := strings.ToLower(name); {
-	case (envoy || nginx) && lower == "host", nginx && (lower == "connection" || lower == "upgrade"):
-		return fail("a change of the header")
-	case nginx && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
-		return fail("characters other than A-Z, a-z, 0-9 and - in the name of the header")
-	case envoy && strings.Contains(value, "%"):
-		return fail("% in the value of the header")
-	case i == v1alpha1.EnvoyGateway && twoBlanks.MatchString(value):
-		return fail("two blanks in a row in the value of the header")
-	case nginx && strings.ContainsAny(value, `"$\`):
-		return fail(`", $ or \ in the value of the header`)
-	}
-	return nil
-}
-
-var twoBlanks = regexp.MustCompile(`[\t ]{2}`)
-
-// HonoursPath returns an error for the owner if an implementation does not serve
-// a path or a rewrite because of its characters.
-func HonoursPath(i v1alpha1.Implementation, path, rewrite string) error {
-	switch {
-	case i != v1alpha1.NGINXGatewayFabric:
-	case strings.Contains(path+rewrite, ";"):
-		return fmt.Errorf("%s has no paths with a semicolon: leave it out", i)
-	case strings.Contains(rewrite, "$"):
-		return fmt.Errorf("%s cannot rewrite to a path with $: leave it out", i)
-	}
-	return nil
-}
-
-// nginxDefault is NGINX Gateway Fabric's own limit. It is always emitted, so that
-// what holds can be read and does not change with an upgrade.
-const nginxDefault field.Size = "1Mi"
-
-// BodyLimit returns the limit to emit for a path in the form that the
-// implementation's object has it: bytes for Traefik, a quantity for Envoy
-// Gateway, a size of nginx for NGINX Gateway Fabric. It is empty where none is
-// to be emitted. The error is for the path's owner.
-func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
-	switch {
-	case i == v1alpha1.NGINXGatewayFabric:
-		return nginxSize(cmp.Or(limit, nginxDefault))
-	case limit == "":
-		return "", nil // Traefik and Envoy Gateway buffer whole bodies: only when asked for
-	case i == v1alpha1.Traefik:
-		return fmt.Sprint(limit.Bytes()), nil
-	case i == v1alpha1.EnvoyGateway && limit.Bytes() >= 4<<30: // it counts in 32 bits
-		return "", fmt.Errorf("body limits of Envoy Gateway are below 4Gi: ask for less than %s", limit)
-	case i == v1alpha1.EnvoyGateway:
-		return string(limit), nil
-	}
-	return "", fmt.Errorf("the implementation %s has no limit for request bodies: leave out maxRequestBodySize", i)
-}
-
-// nginxSize writes a size as nginx does, in at most four digits of bytes or of
-// binary k, m or g.
-func nginxSize(s field.Size) (string, error) {
-	n, suffix := s.Bytes(), ""
-	for _, unit := range []string{"k", "m", "g"} {
-		if n%1024 != 0 {
-			break
-		}
-		n, suffix = n/1024, unit
-	}
-	if n > 9999 {
-		return "", fmt.Errorf("NGINX Gateway Fabric cannot express the body limit %s exactly: use a whole number of Ki, Mi or Gi up to 9999", s)
-	}
-	return fmt.Sprint(n) + suffix, nil
 }

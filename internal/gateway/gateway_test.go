@@ -126,6 +126,28 @@ func TestHonoursTimeout(t *testing.T) {
 	}
 }
 
+// An implementation that nobody has described honours nothing, and each that a spec
+// may name is described.
+func TestUnknownImplementation(t *testing.T) {
+	const other = v1alpha1.Implementation("Other")
+	_, limit := BodyLimit(other, "1Mi")
+	for what, err := range map[string]error{
+		"a header": HonoursHeader(other, "X-Team", "a"), "a path": HonoursPath(other, "/a", ""), "a body limit": limit,
+	} {
+		t.Run(what, func(t *testing.T) {
+			wantRefusal(t, err, `nothing is known of the implementation "Other": ask the platform team to set spec.gateway.implementation`)
+		})
+	}
+	if limit, err := BodyLimit(other, ""); limit != "" || err != nil || HonoursTimeout(other) {
+		t.Errorf("it has the limit %q (%v), and honours timeouts: %t", limit, err, HonoursTimeout(other))
+	}
+	for _, i := range []v1alpha1.Implementation{v1alpha1.Traefik, v1alpha1.NGINXGatewayFabric, v1alpha1.EnvoyGateway, v1alpha1.Standard} {
+		if _, ok := implementations[i]; !ok {
+			t.Errorf("nothing is known of %s", i)
+		}
+	}
+}
+
 // What an aggregator says holds for targets, and what it leaves out has a default.
 func TestTermsFor(t *testing.T) {
 	yes, no := true, false
