@@ -18,6 +18,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/scenario"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	"github.com/baleen-platform/baleen/promises"
@@ -114,6 +115,13 @@ func (c *container) command(name string, args ...string) *exec.Cmd {
 func (c *container) run() (code int, said string) {
 	c.Helper()
 	return c.wait(c.command(stage))
+}
+
+// within is the same in this process, which is quicker.
+func (c *container) within() (code int, said string) {
+	var stderr strings.Builder
+	e := workflow.Environment{Getenv: func(name string) string { return c.env[name] }, Stderr: &stderr}
+	return e.Run(c.Context(), apiaggregatortarget.Pipeline), stderr.String()
 }
 
 func (c *container) wait(cmd *exec.Cmd) (code int, said string) {
@@ -320,7 +328,7 @@ func TestKilled(t *testing.T) {
 					t.Fatalf("at %s it was not killed: %v", point, err)
 				}
 				delete(c.env, "BALEEN_FATAL")
-				if code, said := c.run(); code != 0 {
+				if code, said := c.within(); code != 0 {
 					t.Fatalf("after a death at %s: %s", point, said)
 				}
 				if got := files(t, c.dir, "output", "metadata"); !maps.Equal(got, want) {
