@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -25,36 +25,12 @@ import (
 const goodUser = `{accountRef: {name: commerce}, secret: {name: orders-nats},
 	permissions: {publish: {allow: ["orders.>"]}}, placement: {matchLabels: {environment: prod}}}`
 
-// stored reads the objects of testdata/platform, once.
-var stored = sync.OnceValue(func() map[platform.Kind][]unstructured.Unstructured {
-	folder, err := platform.OpenFolder("../../testdata/platform", func() time.Time { return now })
-	if err != nil {
-		panic(err)
-	}
-	all := map[platform.Kind][]unstructured.Unstructured{}
-	for _, kind := range []platform.Kind{platform.Destination, platform.NatsAccount, platform.Secret, platform.ConfigMap} {
-		objects, err := folder.List(context.Background(), kind, "", nil)
-		if err != nil {
-			panic(err)
-		}
-		all[kind] = objects
-	}
-	return all
-})
+const platformDir = "../../testdata/platform"
 
 // onPlatform is a run for team-a/orders with a spec, on a copy of testdata/platform.
 func onPlatform(t *testing.T, spec string) *workflow.Run {
 	t.Helper()
-	memory := platform.NewMemory(func() time.Time { return now })
-	for kind, objects := range stored() {
-		for _, o := range objects {
-			o := o.DeepCopy()
-			o.SetResourceVersion("")
-			if _, err := memory.Create(t.Context(), kind, o); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	memory := platformtest.Load(t, platformDir, now)
 	var content map[string]any
 	if err := yaml.Unmarshal([]byte(spec), &content); err != nil {
 		t.Fatal(err)
@@ -68,7 +44,7 @@ func onPlatform(t *testing.T, spec string) *workflow.Run {
 	return run
 }
 
-// change changes an object of the platform.
+// mend changes an object of the platform.
 func mend(t *testing.T, client platform.Client, kind platform.Kind, namespace, name string, edit func(content map[string]any)) {
 	t.Helper()
 	o, err := client.Get(t.Context(), kind, namespace, name)
@@ -95,13 +71,15 @@ var templates = sync.OnceValue(func() render.Templates {
 
 // bundle is the public certificate of eu-1, as testdata/platform has it.
 var bundle = sync.OnceValue(func() string {
-	for _, o := range stored()[platform.ConfigMap] {
-		if o.GetName() == seal.BundlesName {
-			text, _, _ := unstructured.NestedString(o.Object, "data", "eu-1")
-			return text
-		}
+	folder, err := platform.OpenFolder(platformDir, time.Now)
+	if err != nil {
+		panic(err)
 	}
-	panic("there is none")
+	all, err := config.Data(context.Background(), folder, seal.BundlesName)
+	if err != nil {
+		panic(err)
+	}
+	return all["eu-1"]
 })
 
 // stub is an issuer whose users are called by their names. What it issued can connect.
