@@ -110,49 +110,16 @@ func populate(t *testing.T, run *workflow.Run) {
 	}
 }
 
-var everything = []platform.Kind{platform.ConfigMap, platform.ApiAggregator, platform.ApiAggregatorTarget}
-
-// interrupt does something on a platform that goes wrong at each call in turn, and then
-// again on one that does not, and wants it to come to the same end as undisturbed.
-func interrupt(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
+// interrupted does something with a run whose calls go wrong, each in turn.
+func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
 	t.Helper()
-	run := prepare(t)
-	memory := run.Platform
-	counted := platformtest.At(memory, 0, platformtest.Refused)
-	run.Platform = counted
-	if err := do(t.Context(), run); err != nil {
-		t.Fatal(err)
-	}
-	check(t, memory)
-	again := func(t *testing.T, run *workflow.Run, memory platform.Client) {
-		t.Helper()
-		run.Platform = memory
-		for range 2 { // a claim that is free is forgotten by the next run
-			if err := do(t.Context(), run); err != nil {
-				t.Fatal(err)
-			}
+	platformtest.Interrupted(t, func(t *testing.T) (platform.Client, func(platform.Client) error) {
+		run := prepare(t)
+		return run.Platform, func(client platform.Client) error {
+			run.Platform = client
+			return do(t.Context(), run)
 		}
-	}
-	again(t, run, memory)
-	undisturbed := platformtest.Contents(t, memory, everything...)
-	for _, how := range []platformtest.Fault{platformtest.Refused, platformtest.Lost, platformtest.Overtaken} {
-		for at := range counted.Calls {
-			t.Run(fmt.Sprintf("%s at call %d", how, at+1), func(t *testing.T) {
-				run := prepare(t)
-				memory := run.Platform
-				faulty := platformtest.At(memory, at+1, how)
-				run.Platform = faulty
-				err := do(t.Context(), run)
-				if fails := faulty.Hit && how != platformtest.Overtaken; platform.IsTransient(err) != fails || !fails && err != nil {
-					t.Errorf("it says %v", err)
-				}
-				again(t, run, memory)
-				if diff := cmp.Diff(undisturbed, platformtest.Contents(t, memory, everything...)); diff != "" {
-					t.Errorf("it comes to another end: %s", diff)
-				}
-			})
-		}
-	}
+	}, check, platform.ConfigMap, platform.ApiAggregator, platform.ApiAggregatorTarget)
 }
 
 // A run holds the host, frees what belongs to nobody any more, and asks those that this
@@ -171,7 +138,7 @@ func TestConfigure(t *testing.T) {
 		}
 		return err
 	}
-	interrupt(t, prepare, run, func(t *testing.T, memory platform.Client) {
+	interrupted(t, prepare, run, func(t *testing.T, memory platform.Client) {
 		if got, want := asked(t, memory, platform.ApiAggregatorTarget), "platform/shop, team-a/shop, team-c/shop"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
@@ -191,7 +158,7 @@ func TestRemove(t *testing.T) {
 		}
 		return run
 	}
-	interrupt(t, prepare, remove, func(t *testing.T, memory platform.Client) {
+	interrupted(t, prepare, remove, func(t *testing.T, memory platform.Client) {
 		for kind, want := range map[platform.Kind]string{
 			platform.ApiAggregatorTarget: "platform/shop, team-a/shop, team-b/shop, team-c/shop", platform.ApiAggregator: "team-x/waiter",
 		} {
