@@ -90,6 +90,11 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		return
 	}
 	defer system.Close()
+	f.look(ctx, run, w, system)
+}
+
+// look does so once it is connected.
+func (f *finding) look(ctx context.Context, run *workflow.Run, w world, system accounts) {
 	trusted, theirs, err := system.TrustedKeys(ctx)
 	if err != nil {
 		f.fail("ServersUnreachable", err)
@@ -211,6 +216,7 @@ func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system
 
 // accounts are what the servers have, which [natsys.System] looks up and updates.
 type accounts interface {
+	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
 	Lookup(ctx context.Context, account string) (*natsjwt.AccountClaims, error)
 	Update(ctx context.Context, account, token string) error
 	MaxPayload() int64
