@@ -474,9 +474,27 @@ func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(c
 	}, check, platform.ConfigMap, platform.NatsUser)
 }
 
-// An account that is deleted has all that draw from it say so.
+// What is in an account's JWT nobody can tell without its operator's key.
+func TestRevocationsWithoutAnOperator(t *testing.T) {
+	run := onPlatform(t)
+	row := active("U1")
+	row.State, row.Revoked = ledger.Retired, now
+	if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row}}); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
+		t.Errorf("its status has %v revocations: %v", result.Status["revocations"], err)
+	}
+}
+
+// An account that is deleted has all that draw from it say so. One that cannot revoke
+// has nothing else to do.
 func TestRemove(t *testing.T) {
 	interrupted(t, populated, remove, func(t *testing.T, memory platform.Client) {
+		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
+		if err != nil || l.Count(ledger.Retiring) != 1 {
+			t.Errorf("the ledger has %+v: %v", l.Rows, err)
+		}
 		if got, want := asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}

@@ -394,6 +394,14 @@ func TestRead(t *testing.T) {
 	if f.reading.keptIn != c.Account || f.reading.accountID != c.PublicKey(c.Account) || f.reading.account != "commerce" {
 		t.Errorf("it is of %+v", f.reading)
 	}
+	if at := expiry(synadia.User{}, now); !at.Equal(now.AddDate(10, 0, 0)) {
+		t.Errorf("one that never expires is taken to on %s", at)
+	}
+	for id, is := range map[string]bool{loaded.ID: false, unloaded.ID: true} {
+		if got, err := w.isNobodys(t.Context(), synadia.User{ID: id}, now); got != is || err != nil {
+			t.Errorf("one that never expires is nobody's: %t, want %t: %v", got, is, err)
+		}
+	}
 	for _, r := range f.reading.users {
 		if at := expiry(r, now); r.Expires > 0 && at.Unix() != r.Expires || r.Expires == 0 && !at.Equal(now.AddDate(10, 0, 0)) {
 			t.Errorf("%s expires on %s", r.Name, at)
@@ -500,6 +508,32 @@ func TestRevocationsAreCounted(t *testing.T) {
 	}}}}
 	if n := revocations(w, now); n != 2 {
 		t.Errorf("%d are counted, want 2", n)
+	}
+}
+
+// What somebody has revoked at the control plane is written down, and no user is read
+// for a deletion of the account, which does not come back.
+func TestCloudTellsWhatOthersRevoked(t *testing.T) {
+	c := newCloud(t)
+	c.apply()
+	theirs, mine := c.make(orders, 1, time.Hour), c.make(orders, 2, time.Hour)
+	c.save(orders, theirs, mine)
+	w := c.world()
+	if _, err := w.synadia.Retire(t.Context(), issuer.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
+		t.Fatal(err)
+	}
+	c.apply()
+	l, err := ledger.Book{Client: c.run.Platform}.Get(t.Context(), orders)
+	if err != nil || !l.Rows[0].Revoked.Equal(now) || !l.Rows[1].Revoked.IsZero() {
+		t.Errorf("the ledger has %+v: %v", l.Rows, err)
+	}
+	c.run.Now = now.Add(48 * time.Hour)
+	c.ForgetRequests()
+	if err := remove(t.Context(), c.run); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(c.asked(), "GET /accounts/…/nats-users 200") {
+		t.Error("a deletion reads all users")
 	}
 }
 
@@ -649,7 +683,9 @@ func TestInterruptedInCloud(t *testing.T) {
 		memory := c.run.Platform
 		counted := platformtest.At(memory, 0, platformtest.Refused)
 		c.run.Platform = counted
-		c.apply()
+		if result := c.apply(); result.Status["revocations"] != 1 {
+			t.Errorf("undisturbed its status has %v revocations", result.Status["revocations"])
+		}
 		requests, calls = len(c.Requests()), counted.Calls
 		c.run.Platform = memory
 		c.often()

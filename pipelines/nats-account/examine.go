@@ -119,10 +119,9 @@ func (f *finding) look(ctx context.Context, run *workflow.Run, w world, system a
 		f.fail(reason, err)
 		return
 	}
-	if scope, ok := claims.SigningKeys.GetScope(w.account.SigningKey); ok && scope != nil {
-		if s, isUser := scope.(*natsjwt.UserScope); isUser {
-			f.scope = s.Role
-		}
+	scope, _ := claims.SigningKeys.GetScope(w.account.SigningKey)
+	if s, isUser := scope.(*natsjwt.UserScope); isUser {
+		f.scope = s.Role
 	}
 	before := maps.Clone(claims.Revocations)
 	f.refused = func(r ledger.Row) bool { return revokedIn(before, claims.Subject, r) }
@@ -172,8 +171,8 @@ func needsTags(scope *natsjwt.UserScope, required []string, field string) error 
 // revokedIn tells whether an account's revocations are of an identity too.
 func revokedIn(revocations natsjwt.RevocationList, accountID string, r ledger.Row) bool {
 	until, alone := revocations[r.User]
-	all, has := revocations[natsjwt.All]
-	return r.Basis.AccountID == accountID && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
+	all := revocations[natsjwt.All]
+	return r.Basis.AccountID == accountID && (alone && until >= r.Issued.Unix() || !r.Issued.IsZero() && all >= r.Issued.Unix())
 }
 
 // revise has the servers revoke what is queued, and all that was revoked before,
@@ -250,7 +249,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts,
 	}
 	// Somebody may have pushed at the same time, and servers take a moment.
 	for range 10 {
-		if claims, err = system.Lookup(ctx, id); err == nil && claims != nil && jwt.Revoked(claims, users, run.Now) {
+		if claims, _ = system.Lookup(ctx, id); claims != nil && jwt.Revoked(claims, users, run.Now) {
 			return revoked, nil
 		}
 		select {

@@ -23,6 +23,7 @@ type servers struct {
 	pushed          func(*natsjwt.AccountClaims)
 	limit           int64
 	lookups, pushes int
+	largest         int64 // update so far
 	// trusted and at are what they say of themselves; fails are errors by what is asked.
 	trusted []string
 	at      time.Time
@@ -48,6 +49,7 @@ func (s *servers) Update(_ context.Context, _, token string) error {
 		return err
 	}
 	s.pushes++
+	s.largest = max(s.largest, int64(len(token)))
 	claims, err := natsjwt.DecodeAccountClaims(token)
 	if err != nil {
 		s.Error(err)

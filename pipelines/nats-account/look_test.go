@@ -268,6 +268,32 @@ func (s several) Update(ctx context.Context, id, token string) error {
 
 func (s several) MaxPayload() int64 { return 1 << 20 }
 
+// An account may be as large as the servers' largest message, and no larger.
+func TestReviseAsLargeAsMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		account := *s.account
+		revise := func() error {
+			copied := account
+			copied.Revocations = nil
+			s.account = &copied
+			_, err := reviseOne(t.Context(), &workflow.Run{Now: now}, s.world(), s, s.trusted, s.id, map[string]time.Time{"U1": now.AddDate(0, 0, 1)})
+			return err
+		}
+		if err := revise(); err != nil {
+			t.Fatal(err)
+		}
+		s.limit = s.largest
+		if err := revise(); err != nil {
+			t.Error(err)
+		}
+		s.limit--
+		if err := revise(); err == nil || !strings.Contains(err.Error(), "raise max_payload") {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
+
 // The look after an update ends with the run that made it.
 func TestReviseEndsWithTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
