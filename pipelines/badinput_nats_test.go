@@ -157,6 +157,7 @@ var (
 		{spec: jwt("caCertificates: " + text(strings.ReplaceAll(authority, "CERTIFICATE", "PUBLIC KEY"))), want: "something that is no certificate"},
 		{spec: jwt("caCertificates: " + text(privateKey)), want: "holds a private key"},
 		{spec: jwt("caCertificates: " + text(authority+privateKey)), want: "holds a private key"},
+		{spec: jwt("caCertificates: " + text(authority+x("#", 65536-len(authority))))},
 		{spec: jwt("caCertificates: " + text(authority+x("#", 65536))), want: "longer than 64 KiB"},
 
 		{spec: jwt("servers: ['nats://a'], operator: {signingKeySecretRef: {name: a}, systemCredentialsSecretRef: {name: b}}")},
@@ -668,6 +669,10 @@ var (
 		{spec: ""},
 		{spec: "'nats://a', 'tls://nats.example.com:4222', 'nats://192.0.2.1:4222', 'nats://[2001:db8::1]:4222', 'nats://NATS.example.com'"},
 		{spec: "'wss://a', 'ws://a:80'"},
+		{spec: "'wss://a', 'nats://a'", want: " are to be all WebSocket (ws and wss) or none"},
+		{spec: "'nats://a', 'nats://b', 'ws://a'", want: " are to be all WebSocket (ws and wss) or none"},
+		{spec: "'nats://a', 'ws://a', 'nats://b'", want: " are to be all WebSocket (ws and wss) or none"},
+		{spec: "'nats://a:1', 'nats://a:65535'"},
 		{spec: "'nats://a', 'wss://a'", want: " are to be all WebSocket (ws and wss) or none"},
 		{spec: "nats.example.com", want: `: "nats.example.com" is not the URL of a NATS server`},
 		{spec: "'nats://'", want: ": "},
@@ -717,6 +722,7 @@ var (
 		{spec: "'http://localhost.example.com'", want: ` "http://localhost.example.com" is not https`},
 		{spec: "'http://localhosts'", want: ` "http://localhosts" is not https`},
 		{spec: "'http://[2001:db8::1]'", want: ` "http://[2001:db8::1]" is not https`},
+		{spec: "'http://[0:0:0:0:0:0:0:1]'", want: ` "http://[0:0:0:0:0:0:0:1]" is not https`},
 		{spec: "'http://[::1:2]'", want: ` "http://[::1:2]" is not https`},
 		{spec: "cloud.synadia.com", want: ` "cloud.synadia.com" is not the address of a control plane`},
 		{spec: "'https://cloud.synadia.com/'", want: ` "https://cloud.synadia.com/" is not the address of a control plane such as https://cloud.synadia.com, without a path`},
@@ -778,6 +784,9 @@ var (
 		{spec: "'{a}'", want: ": the subject"},
 		{spec: "'{{namespace}}.*{{name}}'", want: ": the subject"},
 		{spec: "'{{namespace}}..a'", want: ": the subject"},
+		{spec: "'" + x("a", 247) + ".{{name}}'"},
+		{spec: "'" + x("a", 248) + ".{{name}}'", want: `: the subject "` + x("a", 61) + `"… has more than 256 characters`},
+		{spec: "'" + x("a", 257) + ".{{name}}'", want: `: the subject "` + x("a", 61) + `"… is 262 bytes long: at most 256 are allowed`},
 	}
 
 	connectionRows = []row{

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -104,6 +105,7 @@ var (
 		{spec: "backends: [{service: " + x("s", 63) + ", port: 80}]"},
 		{spec: "backends: [{service: " + x("s", 64) + ", port: 80}]", want: "spec.backends.service"},
 		{spec: "backends: [{service: s, port: 0}]", want: "spec.backends.port 0"},
+		{spec: "backends: [{service: s, port: 1}]"},
 		{spec: "backends: [{service: s, port: 65535}]"},
 		{spec: "backends: [{service: s, port: 65536}]", want: "spec.backends.port 65536"},
 		{spec: "backends: [{service: s, port: 99999999999}]", want: "spec.backends[0].port 99999999999 is far out of range"},
@@ -378,6 +380,7 @@ var (
 
 		{spec: "requestBody: {}"},
 		{spec: "requestBody: {default: 1Mi, max: 1048576k}"},
+		{spec: "requestBody: {default: 1Mi}"},
 		{spec: "requestBody: {default: 1Mi, max: 1Mi}"},
 		{spec: "requestBody: {default: 1Mi, max: 1M}", want: "is above spec.requestBody.max"},
 		{spec: "requestBody: {default: 1Gi, max: 100Mi}", want: "is above spec.requestBody.max"},
@@ -696,19 +699,85 @@ func TestAgreement(t *testing.T) {
 // change to a check breaks is seen at once.
 func TestValidation(t *testing.T) {
 	for _, kind := range kinds {
-		for _, r := range kind.rows {
-			t.Run(kind.name+"/"+short(r.spec), func(t *testing.T) {
+		t.Run(kind.name, func(t *testing.T) { // and not each row, of which there are more than a thousand
+			for _, r := range kind.rows {
 				_, err := kind.read(request(t, kind.name, "b", "a", kind.good, r.spec))
 				switch good := r.want == "" || strings.HasPrefix(r.only, "CRD"); {
 				case good && err != nil:
-					t.Error(err)
+					t.Errorf("%s: %v", short(r.spec), err)
 				case !good && err == nil:
-					t.Errorf("it is taken, and %s should be refused", r.want)
+					t.Errorf("%s: it is taken, and %s should be refused", short(r.spec), r.want)
 				case !good:
 					wantSentence(t, err.Error(), r.want)
+					if !strings.HasPrefix(err.Error(), kind.name+" b/a is not valid: ") {
+						t.Errorf("%s: it does not say of what: %v", short(r.spec), err)
+					}
 				}
-			})
+			}
+		})
+	}
+}
+
+// One mistake is one problem: what follows from it is not said besides.
+func TestOneMistakeIsOneProblem(t *testing.T) {
+	for _, test := range []struct{ kind, spec, says string }{
+		{"ApiAggregatorTarget", "backends: []", "spec.backends has 0 entries: 1 to 16 are allowed"},
+		{"ApiAggregatorTarget", "backends: [{service: s, port: 80, weight: 0}]", "spec.backends has no weight above zero: give one to the service that is to answer"},
+		{"ApiAggregatorTarget", "paths: [{path: a/}]", `spec.paths: the path "a/" must begin with /`},
+		{"ApiAggregator", "tls: null", "spec.tls is missing: set clusterIssuer or secretName"},
+		{"NatsAccount", "provider: ngs", `spec.provider "ngs" is not jwt or synadia`},
+		{"NatsUser", "times: {ranges: [{start: '08:00:00', end: '08:00'}]}", `spec.times.ranges: "08:00:00" to "08:00" is not a part of a day such as 08:00:00 to 18:00:00`},
+		{"NatsUser", "secret: {name: s, format: Env, key: a}", "spec.secret.key goes with format: Creds only; the other formats have keys of their own"},
+	} {
+		kind := kinds[slices.IndexFunc(kinds, func(k kindOf) bool { return k.name == test.kind })]
+		_, err := kind.read(request(t, kind.name, "b", "a", kind.good, test.spec))
+		if want := kind.name + " b/a is not valid: " + test.says; err == nil || err.Error() != want {
+			t.Errorf("%s: it says\n%v, want\n%s", test.spec, err, want)
 		}
+	}
+}
+
+// What depends on fields that may be left out, by each of them.
+func TestWhatFollowsFromSpecs(t *testing.T) {
+	for _, test := range []struct {
+		ttl, before string
+		window      time.Duration
+	}{{"30d", "", 240 * time.Hour}, {"30d", "5d", 120 * time.Hour}, {"100s", "", 33 * time.Second}} {
+		c := user.Credentials{TTL: field.Duration(test.ttl), RenewBefore: field.Duration(test.before)}
+		if got := c.RenewalWindow(); got != test.window {
+			t.Errorf("of %+v the window is %s, want %s", c, got, test.window)
+		}
+	}
+	j := account.NatsAccountSpec{JWT: &account.JWT{Servers: []string{"nats://a"}}}
+	j.JWT.SigningKey.RequiredTags = []string{"a"}
+	y := account.NatsAccountSpec{Synadia: &account.Synadia{Servers: []string{"tls://b"}, RequiredTags: []string{"b"}}}
+	if got := fmt.Sprint(j.Servers(), j.RequiredTags(), y.Servers(), y.RequiredTags()); got != "[nats://a] [a] [tls://b] [b]" {
+		t.Errorf("servers and tags are %s", got)
+	}
+	for _, annotation := range []string{user.RotateAnnotation, user.RotateAnnotationPrefix + "eu-1", "example.com/other"} {
+		o := request(t, "NatsUser", "b", "a", goodUser, "{}")
+		o.SetAnnotations(map[string]string{annotation: "two words"})
+		u, err := user.Read(o)
+		if refused := annotation != "example.com/other"; (err != nil) != refused || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("the annotation %q is not a word of at most 64 printable characters", annotation)) {
+			t.Errorf("%s: it says %v", annotation, err)
+		} else if !refused && u.Annotations[annotation] != "two words" {
+			t.Errorf("the annotations are %v", u.Annotations)
+		}
+	}
+	var a aggregator.ApiAggregatorSpec
+	a.DNS, a.Gateway.AllowedRoutes = &aggregator.DNS{}, &aggregator.AllowedRoutes{}
+	a.Default()
+	if a.HTTPRedirect == nil || !*a.HTTPRedirect || a.DNS.Enabled == nil || !*a.DNS.Enabled || a.Gateway.AllowedRoutes.From != "All" || a.Gateway.Implementation != aggregator.Standard {
+		t.Errorf("the defaults of an aggregator are %+v", a)
+	}
+	y.Default()
+	if s := y.Synadia; s.VerifyInterval != "24h" || s.Budget != "60s" || s.BaseURL != "https://cloud.synadia.com" || s.DriftPolicy != account.DriftReport || s.TokenSecretRef.Key != "token" {
+		t.Errorf("the defaults of an account at Synadia are %+v", s)
+	}
+	var u user.NatsUserSpec
+	u.Default()
+	if c := u.Credentials; c.TTL != "720h" || c.Overlap != "24h" || c.RevokePrevious != user.AfterOverlap || u.Retain != user.Ciphertext || u.DeletionPolicy != user.Revoke || u.Secret.Key != "nats.creds" {
+		t.Errorf("the defaults of a user are %+v", u)
 	}
 }
 

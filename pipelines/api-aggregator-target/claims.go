@@ -127,10 +127,10 @@ type ancestry struct {
 // namespace: it may below /, where the prefix's owner allows it, and where the
 // aggregator has delegated it.
 func (a ancestry) refuse(ctx context.Context, key string, w world) (string, error) {
-	delegated, ok := w.terms.Delegated(key)
-	for above := parent(key); above != "/" && above != ""; above = parent(above) {
+	delegated, _ := w.terms.Delegated(key) // to others it would not be asked for
+	for above := parent(key); above != "/"; above = parent(above) {
 		// A delegation of something wider says nothing about what lies in it.
-		if ok && delegated != "" && httppath.Covers(above, delegated) {
+		if httppath.Covers(above, delegated) {
 			continue
 		}
 		c, looked := a.seen[above]
@@ -141,7 +141,8 @@ func (a ancestry) refuse(ctx context.Context, key string, w world) (string, erro
 			}
 			a.seen[above] = c
 		}
-		if c == nil || c.State == claim.Free || c.Owner.Namespace == w.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
+		// One that is free says nothing of its path.
+		if c == nil || c.Owner.Namespace == w.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
 			continue
 		}
 		return fmt.Sprintf("it lies below %s, which belongs to %s: ask its owner for allowNested, or the aggregator's owner for a delegation", above, c.Owner), nil

@@ -47,7 +47,7 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 			return err
 		}
 	}
-	if c.Owner != owner || c.State != claim.Held {
+	if c.Owner != owner {
 		return workflow.Fail("HostConflict", fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
 	}
 	return nil

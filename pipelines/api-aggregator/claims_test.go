@@ -12,6 +12,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -74,6 +75,9 @@ func TestSweep(t *testing.T) {
 				}
 				w.targets = []target{{Peer: peer, aggregator: "platform/public-api"}}
 			}
+			for _, other := range []workflow.Peer{{Namespace: "team-0", Name: "shop"}, {Namespace: "team-a", Name: "cart"}} { // have nothing to do with it
+				w.targets = slices.Insert(w.targets, 0, target{Peer: other, aggregator: "platform/public-api"})
+			}
 			if test.work {
 				create(t, memory, platform.Work, "team-a", "shop", map[string]string{
 					kratix.LabelPromise: "api-aggregator-target", kratix.LabelResource: "shop",
@@ -96,9 +100,14 @@ func TestSweep(t *testing.T) {
 				}
 			}
 
+			counted := platformtest.At(memory, 0, platformtest.Refused)
+			run.Platform = counted
 			left, err := sweep(t.Context(), run, w)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if known := test.listed && !test.former && test.deleting < 10*time.Minute; (counted.Calls == 1) != known { // all claims are listed at once
+				t.Errorf("it makes %d requests", counted.Calls)
 			}
 			if kept := slices.ContainsFunc(left, func(c claim.Claim) bool { return c.Thing == path }); kept == test.freed {
 				t.Errorf("the path is freed: %t, want %t", !kept, test.freed)
@@ -120,10 +129,12 @@ func TestHoldHost(t *testing.T) {
 		// this aggregator, which may have been deleted, or by this one.
 		had                      string
 		foreign, former, deleted bool
+		leaving                  bool // it was letting go of it
 		reason                   string
 	}{
 		{name: "nobody has it"},
 		{name: "it has it", had: host},
+		{name: "it was letting go of it", had: host, leaving: true},
 		{name: "it had it before a restore", had: host, former: true},
 		{name: "it was deleted, and made again", had: host, former: true, deleted: true},
 		{name: "another has it", had: host, foreign: true, reason: "HostConflict"},
@@ -147,14 +158,19 @@ func TestHoldHost(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if test.deleted {
-				if _, err := book(run).Release(t.Context(), claim.Host(test.had), owner, true); err != nil {
+			if test.deleted || test.leaving {
+				if _, err := book(run).Release(t.Context(), claim.Host(test.had), owner, test.deleted); err != nil {
 					t.Fatal(err)
 				}
 			}
 			a := &v1alpha1.ApiAggregator{}
 			a.Spec.Hostname = host
+			counted := platformtest.At(memory, 0, platformtest.Refused)
+			run.Platform = counted
 			err := holdHost(t.Context(), run, a)
+			if test.name == "it has it" && counted.Calls > 1 { // as in all runs but the first
+				t.Errorf("it makes %d requests", counted.Calls)
+			}
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason {
 				t.Errorf("it says %v, want the reason %q", err, test.reason)

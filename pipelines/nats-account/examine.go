@@ -90,6 +90,11 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		return
 	}
 	defer system.Close()
+	f.look(ctx, run, w, system)
+}
+
+// look does so once it is connected.
+func (f *finding) look(ctx context.Context, run *workflow.Run, w world, system accounts) {
 	trusted, theirs, err := system.TrustedKeys(ctx)
 	if err != nil {
 		f.fail("ServersUnreachable", err)
@@ -114,10 +119,9 @@ func (f *finding) attend(ctx context.Context, run *workflow.Run, w world) {
 		f.fail(reason, err)
 		return
 	}
-	if scope, ok := claims.SigningKeys.GetScope(w.account.SigningKey); ok && scope != nil {
-		if s, isUser := scope.(*natsjwt.UserScope); isUser {
-			f.scope = s.Role
-		}
+	scope, _ := claims.SigningKeys.GetScope(w.account.SigningKey)
+	if s, isUser := scope.(*natsjwt.UserScope); isUser {
+		f.scope = s.Role
 	}
 	before := maps.Clone(claims.Revocations)
 	f.refused = func(r ledger.Row) bool { return revokedIn(before, claims.Subject, r) }
@@ -167,8 +171,8 @@ func needsTags(scope *natsjwt.UserScope, required []string, field string) error 
 // revokedIn tells whether an account's revocations are of an identity too.
 func revokedIn(revocations natsjwt.RevocationList, accountID string, r ledger.Row) bool {
 	until, alone := revocations[r.User]
-	all, has := revocations[natsjwt.All]
-	return r.Basis.AccountID == accountID && (alone && until >= r.Issued.Unix() || has && !r.Issued.IsZero() && all >= r.Issued.Unix())
+	all := revocations[natsjwt.All]
+	return r.Basis.AccountID == accountID && (alone && until >= r.Issued.Unix() || !r.Issued.IsZero() && all >= r.Issued.Unix())
 }
 
 // revise has the servers revoke what is queued, and all that was revoked before,
@@ -211,6 +215,7 @@ func (f *finding) revise(ctx context.Context, run *workflow.Run, w world, system
 
 // accounts are what the servers have, which [natsys.System] looks up and updates.
 type accounts interface {
+	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
 	Lookup(ctx context.Context, account string) (*natsjwt.AccountClaims, error)
 	Update(ctx context.Context, account, token string) error
 	MaxPayload() int64
@@ -244,7 +249,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts,
 	}
 	// Somebody may have pushed at the same time, and servers take a moment.
 	for range 10 {
-		if claims, err = system.Lookup(ctx, id); err == nil && claims != nil && jwt.Revoked(claims, users, run.Now) {
+		if claims, _ = system.Lookup(ctx, id); claims != nil && jwt.Revoked(claims, users, run.Now) {
 			return revoked, nil
 		}
 		select {

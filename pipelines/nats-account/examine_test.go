@@ -2,6 +2,7 @@ package natsaccount
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"testing"
@@ -22,11 +23,20 @@ type servers struct {
 	pushed          func(*natsjwt.AccountClaims)
 	limit           int64
 	lookups, pushes int
+	largest         int64 // update so far
+	// trusted and at are what they say of themselves; fails are errors by what is asked.
+	trusted []string
+	at      time.Time
+	fails   map[string]error
+}
+
+func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
+	return s.trusted, s.at, s.fails["trusted"]
 }
 
 func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
-	if s.lookups++; s.account == nil {
-		return nil, nil
+	if s.lookups++; s.account == nil || s.fails["lookup"] != nil {
+		return nil, s.fails["lookup"]
 	}
 	copied := *s.account
 	copied.Revocations = natsjwt.RevocationList{}
@@ -35,7 +45,11 @@ func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error
 }
 
 func (s *servers) Update(_ context.Context, _, token string) error {
+	if err := s.fails["update"]; err != nil {
+		return err
+	}
 	s.pushes++
+	s.largest = max(s.largest, int64(len(token)))
 	claims, err := natsjwt.DecodeAccountClaims(token)
 	if err != nil {
 		s.Error(err)
@@ -83,6 +97,8 @@ func TestReviseOne(t *testing.T) {
 		{"a stranger has signed the account", func(s *servers, _ *workflow.Run) { s.account.Issuer = "OSTRANGER" }, pending, 0, "which the servers do not trust"},
 		{"the account would be too large", func(s *servers, _ *workflow.Run) { s.limit = 10 }, pending, 0, "the servers take messages of 10"},
 		{"a dry run", func(_ *servers, run *workflow.Run) { run.DryRun = true }, pending, 0, ""},
+		{"the account cannot be looked up", func(s *servers, _ *workflow.Run) { s.fails = map[string]error{"lookup": errors.New("nobody answers")} }, pending, 0, "nobody answers"},
+		{"the account cannot be updated", func(s *servers, _ *workflow.Run) { s.fails = map[string]error{"update": errors.New("nobody takes it")} }, pending, 0, "nobody takes it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			operator, issuer := newKey(t, nkeys.CreateOperator)

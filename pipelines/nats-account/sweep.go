@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/identity"
@@ -34,9 +33,6 @@ func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
 			l.MissingSince = time.Time{}
 		default:
 			bury(l, s, !u.retain, run.Now)
-		}
-		if l.Tombstone != nil && !account.Revocable(w.account.NatsAccount) {
-			l.Expire([]string{w.account.Name})
 		}
 		err := w.book.Save(ctx, l)
 		if errors.Is(err, ledger.ErrConflict) { // its own run is at work: what was decided here does not count
@@ -179,9 +175,6 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 			}
 			update(l, run, w.account.Name, found)
 			err := w.book.Save(ctx, l)
-			if err == nil {
-				break
-			}
 			if !errors.Is(err, ledger.ErrConflict) {
 				if err := w.tolerate(err); err != nil {
 					return err

@@ -1,15 +1,24 @@
 package natsaccount
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -136,6 +145,7 @@ func TestForget(t *testing.T) {
 		freed, kept bool
 	}{
 		{"ended a day ago", gone, day, nil, false, true, false},
+		{"ended a day ago, and has come since", gone, day, nil, false, false, false},
 		{"ended just now", gone, day - time.Second, nil, false, true, true},
 		{"something is to be revoked", gone, day, []ledger.Row{{State: ledger.Retiring}}, false, false, true},
 		{"something is remembered", gone, day, []ledger.Row{{State: ledger.Retired}}, false, true, true},
@@ -167,6 +177,9 @@ func TestForget(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if strings.Contains(test.name, "stuck") || strings.Contains(test.name, "since") {
+				put(t, memory, platform.NatsUser, "team-a", "orders", "spec: {}", "")
 			}
 			w := world{all: test.users, book: book, ledgers: []*ledger.Ledger{l}}
 			if err := forget(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w); err != nil {
@@ -205,6 +218,8 @@ func TestSettleRow(t *testing.T) {
 		{name: "not yet", user: known, became: pending, state: ledger.Retiring},
 		{name: "revoked", user: known, became: revoked, state: ledger.Retired, revoked: true},
 		{name: "left to expire", user: known, became: leftToExpire, state: ledger.Retired},
+		{name: "left, and expired", user: known, became: leftToExpire, expired: true, state: ledger.Retired},
+		{name: "kept: revoked, and its user was gone", keptIn: "cloud", user: known, became: revoked, state: ledger.Retired, revoked: true},
 		{name: "kept: not yet", keptIn: "cloud", user: known, became: pending, state: ledger.Retiring},
 		{name: "kept: revoked", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
 		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, expired: true, state: ledger.Retired, removed: true},
@@ -240,6 +255,231 @@ func TestSettleRow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A ledger has the request of its namespace and name.
+func TestFate(t *testing.T) {
+	peer := func(namespace, name string, deleting time.Duration) natsUser {
+		u := natsUser{Peer: workflow.Peer{Namespace: namespace, Name: name}}
+		if deleting > 0 {
+			u.Deleting = now.Add(-deleting)
+		}
+		return u
+	}
+	for name, test := range map[string]struct {
+		users []natsUser
+		state state
+		is    int
+	}{
+		"nobody":            {nil, missing, -1},
+		"its namesake":      {[]natsUser{peer("team-b", "orders", 0), peer("team-a", "shop", 0)}, missing, -1},
+		"it is there":       {[]natsUser{peer("team-b", "orders", time.Hour), peer("team-a", "shop", time.Hour), peer("team-a", "orders", 0)}, alive, 2},
+		"it goes":           {[]natsUser{peer("team-a", "orders", time.Minute)}, alive, 0},
+		"its end is stuck":  {[]natsUser{peer("team-b", "orders", 0), peer("team-a", "orders", time.Hour)}, stuck, 1},
+		"another's is, too": {[]natsUser{peer("team-b", "orders", time.Hour)}, missing, -1},
+	} {
+		s, u := fate(&ledger.Ledger{Request: orders}, test.users, now)
+		if s != test.state || test.is >= 0 && u.Namespace != "team-a" || test.is < 0 && u.Name != "" {
+			t.Errorf("%s: it is %d, %+v, want %d", name, s, u.Peer, test.state)
+		}
+	}
+}
+
+// A tombstone that is there counts, and what came after it goes too. A request whose
+// deletion is stuck has no day to come back.
+func TestBuryAgain(t *testing.T) {
+	before := &ledger.Tombstone{UID: "1", At: now.Add(-time.Hour)}
+	l := &ledger.Ledger{Request: orders, UID: "1", Tombstone: before, Rows: []ledger.Row{active("U1")}}
+	bury(l, missing, true, now)
+	if l.Tombstone != before || !l.MissingSince.IsZero() || l.Rows[0].State != ledger.Retiring {
+		t.Errorf("it has the tombstone %v, is missing since %s and has %+v", l.Tombstone, l.MissingSince, l.Rows)
+	}
+	l = &ledger.Ledger{Request: orders, UID: "1", MissingSince: now.Add(-time.Hour), Rows: []ledger.Row{active("U1")}}
+	bury(l, stuck, true, now)
+	if l.Tombstone == nil || l.Tombstone.UID != "1" || !l.Tombstone.At.Equal(now) || l.Rows[0].State != ledger.Retiring {
+		t.Errorf("stuck it has the tombstone %v, and %+v", l.Tombstone, l.Rows)
+	}
+}
+
+// meddling is a cluster on which something happens before the first update, or on which
+// updates fail for good.
+type meddling struct {
+	platform.Client
+	first   func()
+	fails   error
+	updates int
+}
+
+func (m *meddling) Update(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if m.updates++; m.updates == 1 && m.first != nil {
+		m.first()
+	}
+	if m.fails != nil {
+		return nil, m.fails
+	}
+	return m.Client.Update(ctx, kind, o)
+}
+
+// swept is a world with one ledger of a credential that is delivered, and the platform
+// that it is stored on.
+func swept(t *testing.T, change func(*ledger.Ledger)) (*meddling, *workflow.Run, *world) {
+	t.Helper()
+	memory := platform.NewMemory(func() time.Time { return now })
+	l := &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}
+	change(l)
+	if err := (ledger.Book{Client: memory}).Save(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	m := &meddling{Client: memory}
+	book := ledger.Book{Client: m}
+	ledgers, err := book.Of(t.Context(), "commerce")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &world{account: &account.Account{NatsAccount: operated()}, book: book, ledgers: ledgers}
+}
+
+// meanwhile changes the ledger as another run does.
+func meanwhile(t *testing.T, m *meddling, change func(*ledger.Ledger)) func() {
+	return func() {
+		book := ledger.Book{Client: m.Client}
+		l, err := book.Get(t.Context(), orders)
+		if err == nil {
+			change(l)
+			err = book.Save(t.Context(), l)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Where a request's own run is at work, what the account decided of it does not count,
+// and it goes on with what that has written.
+func TestRetireGoneIsOvertaken(t *testing.T) {
+	m, run, w := swept(t, func(*ledger.Ledger) {})
+	m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" })
+	if err := retireGone(t.Context(), run, w); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.ledgers) != 1 || w.ledgers[0].UID != "2" || !w.ledgers[0].MissingSince.IsZero() {
+		t.Errorf("it goes on with %+v", w.ledgers)
+	}
+	m, run, w = swept(t, func(*ledger.Ledger) {})
+	m.fails = apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "ledger", errors.New("no"))
+	if err := retireGone(t.Context(), run, w); err != nil || len(w.ledgers) > 0 || len(w.damaged.Errs) != 1 {
+		t.Errorf("where it cannot be written it goes on with %d, and notes %v: %v", len(w.ledgers), w.damaged, err)
+	}
+}
+
+// The Secrets of a ledger that could not be written stay, and so does the ledger.
+func TestForgetIsOvertaken(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *meddling){
+		"somebody was faster":  func(t *testing.T, m *meddling) { m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" }) },
+		"it cannot be written": func(_ *testing.T, m *meddling) { m.fails = apierrors.NewBadRequest("no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, run, w := swept(t, func(l *ledger.Ledger) {
+				l.Tombstone = &ledger.Tombstone{UID: "1", At: now.AddDate(0, 0, -2)}
+				l.Rows[0].State = ledger.Retired
+			})
+			secret := claim.Secret("eu-1", "team-a", "orders-nats")
+			if _, err := (claim.Book{Client: m.Client}).Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil); err != nil {
+				t.Fatal(err)
+			}
+			change(t, m)
+			if err := forget(t.Context(), run, w); err != nil {
+				t.Fatal(err)
+			}
+			c, err := claim.Book{Client: m.Client}.Get(t.Context(), secret)
+			if err != nil || c == nil || c.State != claim.Held || len(w.ledgers) > 0 || (w.damaged != nil) != (m.fails != nil) {
+				t.Errorf("the claim is %+v, it goes on with %d ledgers, and notes %v: %v", c, len(w.ledgers), w.damaged, err)
+			}
+		})
+	}
+}
+
+// What became of identities is written down, whoever else writes at the same time: once
+// more if somebody was faster, and not where the ledger was forgotten meanwhile or
+// cannot be written.
+func TestSettleIsOvertaken(t *testing.T) {
+	retired := finding{settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked }, refused: func(ledger.Row) bool { return false }}
+	queue := func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retiring }
+	t.Run("somebody was faster", func(t *testing.T) {
+		m, run, w := swept(t, queue)
+		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" })
+		if err := settle(t.Context(), run, w, retired); err != nil || m.updates != 2 {
+			t.Fatalf("after %d updates it says %v", m.updates, err)
+		}
+		l, err := w.book.Get(t.Context(), orders)
+		if err != nil || l.UID != "2" || l.Rows[0].Revoked.IsZero() || w.ledgers[0].UID != "2" {
+			t.Errorf("the ledger is %+v, and it goes on with %+v: %v", l, w.ledgers[0], err)
+		}
+	})
+	t.Run("the ledger was forgotten", func(t *testing.T) {
+		m, run, w := swept(t, queue)
+		m.first = func() {
+			if err := (ledger.Book{Client: m.Client}).Remove(t.Context(), w.ledgers[0]); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := settle(t.Context(), run, w, retired); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := w.book.Get(t.Context(), orders); err != nil || l.Exists() || w.ledgers[0].Exists() {
+			t.Errorf("it is made again: %v", err)
+		}
+	})
+	t.Run("it cannot be written", func(t *testing.T) {
+		m, run, w := swept(t, queue)
+		m.fails = apierrors.NewBadRequest("no")
+		if err := settle(t.Context(), run, w, retired); err != nil || m.updates != 1 || w.damaged == nil {
+			t.Errorf("after %d updates it says %v, and notes %v", m.updates, err, w.damaged)
+		}
+	})
+	t.Run("somebody was faster with the news", func(t *testing.T) {
+		drift := func(l *ledger.Ledger) {
+			l.Rows[0].ID, l.Rows[0].Settings, l.Rows[0].Basis.KeptIn = "id", "made", "cloud"
+		}
+		m, run, w := swept(t, drift)
+		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.Rows[0].Drifted = now })
+		found := finding{refused: func(ledger.Row) bool { return false }, reading: &reading{keptIn: "cloud", users: map[string]synadia.User{"id": {ID: "id", Settings: "other"}}}}
+		if err := settle(t.Context(), run, w, found); err != nil || !w.news[orders] {
+			t.Errorf("it is news: %t: %v", w.news[orders], err)
+		}
+		if err := settle(t.Context(), run, w, found); err != nil || w.news[orders] {
+			t.Errorf("it is news again: %t: %v", w.news[orders], err)
+		}
+	})
+}
+
+// What others have revoked is written down of what is delivered, once; of one that was
+// let go of and has no user yet, all that there turn out to be are.
+func TestUpdateWritesDown(t *testing.T) {
+	earlier := now.Add(-time.Hour)
+	row := func(generation int64, change func(*ledger.Row)) ledger.Row {
+		r := active(fmt.Sprintf("U%d", generation))
+		r.Generation = generation
+		change(&r)
+		return r
+	}
+	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
+		row(1, func(*ledger.Row) {}), row(2, func(r *ledger.Row) { r.Revoked = earlier }), row(3, func(r *ledger.Row) { r.State = ledger.Retired }),
+		row(4, func(r *ledger.Row) { r.Basis.Account = "payments" }),
+		row(5, func(r *ledger.Row) { r.State, r.User, r.Basis.KeptIn = ledger.Retiring, "", "cloud" }),
+	}}
+	update(l, &workflow.Run{Now: now.Add(time.Millisecond)}, "commerce", finding{
+		settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked }, refused: func(ledger.Row) bool { return true },
+		retired: map[place][]issuer.Identity{{orders, "eu-1", 5}: {{User: "U5", ID: "id-5"}, {User: "U6", ID: "id-6"}}},
+	})
+	got := map[int64]string{}
+	for _, r := range l.Rows {
+		got[r.Generation] = strings.TrimSpace(fmt.Sprintf("%s %s %s", r.User, r.State, map[time.Time]string{now: "now", earlier: "earlier"}[r.Revoked]))
+	}
+	want := map[int64]string{1: "U1 Active now", 2: "U2 Active earlier", 3: "U3 Retired", 4: "U4 Active", 5: "U5 Retired now", 6: "U6 Retired now"}
+	if !maps.Equal(got, want) {
+		t.Errorf("the ledger has %v, want %v", got, want)
 	}
 }
 

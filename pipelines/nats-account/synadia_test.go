@@ -33,6 +33,7 @@ func TestDepartures(t *testing.T) {
 		row("revoked and undone", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
 		row("revoked and undone, but expired", func(r *ledger.Row) { r.State, r.Revoked, r.Expires = ledger.Retired, now, now }),
 		row("revoked in a former account", func(r *ledger.Row) { r.State, r.Revoked, r.Basis.AccountID = ledger.Retired, now, "FORMER" }),
+		row("delivered again, after somebody has undone it", func(r *ledger.Row) { r.State, r.Revoked = ledger.Active, now }),
 		row("left to expire", func(r *ledger.Row) { r.State = ledger.Retired }),
 	}
 	w := world{account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: rows}}}
@@ -108,6 +109,8 @@ func TestCompare(t *testing.T) {
 			func(l *ledger.Ledger) bool { return l.Rows[0].Lost.IsZero() }},
 		{"it is to be revoked", delivered(func(r *ledger.Row) { r.State = ledger.Retiring }), nil, true, false,
 			func(l *ledger.Ledger) bool { return l.Rows[0].Lost.IsZero() }},
+		{"another id is known of its key", delivered(func(r *ledger.Row) { r.ID = "former" }), []seen{{user("id-1", "U1", "made"), "eu-1", 1, false}}, false, false,
+			func(l *ledger.Ledger) bool { return l.Rows[0].ID == "former" }},
 		{"only its key is known", delivered(func(r *ledger.Row) { r.ID = "" }), []seen{{user("id-1", "U1", "made"), "eu-1", 1, false}}, false, false,
 			func(l *ledger.Ledger) bool { return l.Rows[0].ID == "id-1" }},
 		{"one that nobody has written down", delivered(same), []seen{{user("id-2", "U2", "made"), "eu-1", 1, true}}, false, true,
@@ -118,7 +121,7 @@ func TestCompare(t *testing.T) {
 		{"one that may be in use", delivered(same), []seen{{user("id-2", "U2", "made"), "eu-1", 1, false}}, false, false,
 			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 }},
 		{"one that a run is about to write down", delivered(func(r *ledger.Row) { r.ID, r.User, r.State = "", "", ledger.Intended }), []seen{{user("id-2", "U2", "made"), "eu-1", 1, true}}, false, false,
-			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 }},
+			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 && l.Rows[0].ID == "" }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &reading{keptIn: "cloud", accountID: "ACCOUNT", account: "commerce", gone: map[string]bool{"id-1": test.gone}, users: map[string]synadia.User{}}

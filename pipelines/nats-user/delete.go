@@ -99,12 +99,11 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	if err != nil {
 		return nil, err
 	}
-	names := retiringAt(l)
-	if run.DryRun || len(names) == 0 {
+	if run.DryRun {
 		return l, nil
 	}
 	var lasting, waiting, lost []string
-	for _, name := range names {
+	for _, name := range retiringAt(l) {
 		_, a, err := account.Get(ctx, run.Platform, name)
 		var gone *account.NotFoundError
 		switch {

@@ -108,7 +108,7 @@ func (s *NatsUserSpec) Validate() error {
 	account.ConnectionTypesProblems(&p, "spec.connectionTypes", s.ConnectionTypes, 0)
 	p.Set("spec.sourceCIDRs", s.SourceCIDRs, 64)
 	for _, cidr := range s.SourceCIDRs {
-		if _, _, err := net.ParseCIDR(cidr); err != nil || len(cidr) > 64 || !network.MatchString(cidr) {
+		if _, _, err := net.ParseCIDR(cidr); err != nil || !network.MatchString(cidr) {
 			p.Addf("spec.sourceCIDRs: %s is not a network such as 10.0.0.0/8", field.Quote(cidr))
 		}
 	}

@@ -1,0 +1,598 @@
+package natsaccount
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+)
+
+const platformDir = "../../testdata/platform"
+
+// onPlatform is a run for the account commerce of a copy of testdata/platform, which has
+// neither servers nor an operator's key.
+func onPlatform(t *testing.T) *workflow.Run {
+	t.Helper()
+	memory := platformtest.Load(t, platformDir, now)
+	run := &workflow.Run{
+		Promise: "nats-account", Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler),
+		Identity: identity.Request{Kind: platform.NatsAccount.Kind, Namespace: account.Namespace, Name: "commerce"},
+	}
+	var err error
+	if run.Request, err = memory.Get(t.Context(), platform.NatsAccount, account.Namespace, "commerce"); err == nil {
+		run.Config, err = config.Load(t.Context(), memory)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// put stores an object; status is a YAML map.
+func put(t *testing.T, client platform.Client, kind platform.Kind, namespace, name, spec, status string) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	if err := yaml.Unmarshal([]byte(spec), &o.Object); err != nil {
+		t.Fatal(err)
+	}
+	o.SetGroupVersionKind(kind.GroupVersionKind)
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	created, err := client.Create(t.Context(), kind, o)
+	if err == nil && status != "" {
+		var content map[string]any
+		if err := yaml.Unmarshal([]byte(status), &content); err != nil {
+			t.Fatal(err)
+		}
+		created.Object["status"] = content
+		created, err = client.UpdateStatus(t.Context(), kind, created)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// putSecret stores a Secret in baleen-system.
+func putSecret(t *testing.T, client platform.Client, name string, data map[string]string) {
+	t.Helper()
+	encoded := map[string]string{}
+	for key, value := range data {
+		encoded[key] = base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	text, err := yaml.Marshal(map[string]any{"data": encoded})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, platform.Secret, account.Namespace, name, string(text), "")
+}
+
+func asked(t *testing.T, client platform.Client, kind platform.Kind) string {
+	t.Helper()
+	objects, err := client.List(t.Context(), kind, "", map[string]string{kratix.LabelManualReconciliation: "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.GetNamespace()+"/"+o.GetName())
+	}
+	return strings.Join(names, ", ")
+}
+
+// seedOf is the seed of a new key.
+func seedOf(t *testing.T, create func() (nkeys.KeyPair, error)) string {
+	t.Helper()
+	pair, _ := newKey(t, create)
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(seed)
+}
+
+// creds is a .creds file of a new user.
+func creds(t *testing.T) string {
+	t.Helper()
+	signer, err := jwt.New("AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27", []byte(seedOf(t, nkeys.CreateAccount)), 3500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := signer.Sample("system", issuer.Grant{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(c.File)
+}
+
+// What keeps an account from being examined, by what is wrong with it and its Secrets.
+func TestGather(t *testing.T) {
+	spec := func(change func(spec map[string]any)) func(*testing.T, *workflow.Run) {
+		return func(_ *testing.T, run *workflow.Run) { change(run.Request.Object["spec"].(map[string]any)) }
+	}
+	operatedBy := func(secrets map[string]map[string]string) func(*testing.T, *workflow.Run) {
+		return func(t *testing.T, run *workflow.Run) {
+			j := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
+			j["servers"] = []any{"nats://nats.example.com"}
+			j["operator"] = map[string]any{"signingKeySecretRef": map[string]any{"name": "operator"}, "systemCredentialsSecretRef": map[string]any{"name": "system"}}
+			for name, data := range secrets {
+				putSecret(t, run.Platform, name, data)
+			}
+		}
+	}
+	operator, system := seedOf(t, nkeys.CreateOperator), creds(t)
+	for _, test := range []struct {
+		name         string
+		change       func(*testing.T, *workflow.Run)
+		reason, says string
+		operator     bool
+		urls         string
+	}{
+		{name: "all is well", change: func(*testing.T, *workflow.Run) {}},
+		{name: "it is in another namespace", change: func(_ *testing.T, run *workflow.Run) { run.Identity.Namespace = "team-a" }, reason: "WrongNamespace",
+			says: "a NatsAccount counts in the namespace baleen-system only, where the platform team declares it: make it there"},
+		{name: "its spec is wrong", change: spec(func(s map[string]any) { s["provider"] = "other" }), reason: "InvalidSpec", says: "NatsAccount baleen-system/commerce is not valid"},
+		{name: "credentials would expire", change: func(_ *testing.T, run *workflow.Run) { run.Config.ReconcileInterval = 48 * time.Hour }, reason: "RenewalWindowTooShort", says: "Kratix reconciles every 48h"},
+		{name: "its key is missing", change: func(t *testing.T, run *workflow.Run) {
+			if err := run.Platform.Delete(t.Context(), platform.Secret, account.Namespace, "commerce-signing", platform.Preconditions{}); err != nil {
+				t.Fatal(err)
+			}
+		}, reason: "SecretInvalid", says: "there is no Secret baleen-system/commerce-signing"},
+		{name: "it has an operator's key", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": system}}), operator: true, urls: "nats://nats.example.com"},
+		{name: "the operator's key is missing", change: operatedBy(map[string]map[string]string{"system": {"creds": system}}), reason: "SecretInvalid", says: "there is no Secret baleen-system/operator"},
+		{name: "the operator's key is an account's", change: operatedBy(map[string]map[string]string{"operator": {"seed": seedOf(t, nkeys.CreateAccount)}, "system": {"creds": system}}), reason: "SecretInvalid",
+			says: "the operator's signing key, the key seed of the Secret operator, cannot be used: it is the seed of an account"},
+		{name: "the system's credentials are missing", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}}), reason: "SecretInvalid", says: "there is no Secret baleen-system/system"},
+		{name: "the system's credentials are none", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": "none"}}), reason: "SecretInvalid",
+			says: "the credentials of the system account, the key creds of the Secret system, are not a .creds file: put in what `nsc generate creds` writes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := onPlatform(t)
+			test.change(t, run)
+			w, err := gather(t.Context(), run)
+			var failure *workflow.Failure
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
+			}
+			if got := strings.Join(w.servers.URLs, ","); err == nil && (got != test.urls || (w.operator != nil) != test.operator || (w.operatorKey != "") != test.operator || (len(w.system) > 0) != test.operator) {
+				t.Errorf("it has an operator: %t, of the key %q, and the servers %s", w.operator != nil, w.operatorKey, got)
+			}
+			if result, failed := configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
+				t.Errorf("in the end it says %v", failed)
+			}
+		})
+	}
+}
+
+// Where the certificates of the servers are said, they are those that count.
+func TestGatherCertificates(t *testing.T) {
+	run := onPlatform(t)
+	put(t, run.Platform, platform.NatsUser, "team-a", "mine", "spec: {accountRef: {name: commerce}}", "")
+	put(t, run.Platform, platform.NatsUser, "team-a", "theirs", "spec: {accountRef: {name: payments}}", "")
+	w, err := gather(t.Context(), run)
+	if err != nil || len(w.users) != 1 || w.users[0].Name != "mine" || len(w.all) != 2 {
+		t.Errorf("it has %d users of %d: %v", len(w.users), len(w.all), err)
+	}
+	if w.lastRead != (time.Time{}) || w.synadia != nil {
+		t.Error("it is taken for an account of Synadia's")
+	}
+}
+
+// What the account knows of requests stands in their specs and statuses.
+func TestListUsers(t *testing.T) {
+	memory := platform.NewMemory(func() time.Time { return now })
+	put(t, memory, platform.NatsUser, "team-a", "orders", "spec: {accountRef: {name: commerce}, deletionPolicy: Retain}", "{accountTerms: terms, conditions: [{type: Ready, status: 'True', reason: Delivered}]}")
+	put(t, memory, platform.NatsUser, "team-b", "orders", "spec: {accountRef: {name: payments}, deletionPolicy: Revoke}", "")
+	put(t, memory, platform.NatsUser, "team-c", "orders", "spec: none", "")
+	got, err := listUsers(t.Context(), memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []natsUser{
+		{workflow.Peer{Namespace: "team-a", Name: "orders", Terms: "terms", Ready: true, Reason: "Delivered"}, "commerce", true},
+		{workflow.Peer{Namespace: "team-b", Name: "orders"}, "payments", false}, {workflow.Peer{Namespace: "team-c", Name: "orders"}, "", false},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(natsUser{})); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := listUsers(t.Context(), platformtest.At(memory, 1, platformtest.Refused)); !platform.IsTransient(err) {
+		t.Errorf("while the platform is away it says %v", err)
+	}
+}
+
+// Which requests are asked to run again: those that have not seen what the account
+// offers now, and those that may have something to do; none where they would find the
+// account wanting, and each but once.
+func TestAsk(t *testing.T) {
+	a := &account.Account{NatsAccount: operated(), SigningKey: "S"}
+	terms := a.Terms()
+	peer := func(name string, change func(*workflow.Peer)) natsUser {
+		p := workflow.Peer{Namespace: "team-a", Name: name, Terms: terms, Ready: true, Reason: "Delivered"}
+		change(&p)
+		return natsUser{Peer: p, account: "commerce"}
+	}
+	users := []natsUser{
+		peer("content", func(*workflow.Peer) {}),
+		peer("other-terms", func(p *workflow.Peer) { p.Terms = "other" }),
+		peer("failed", func(p *workflow.Peer) { p.Failed = true }),
+		peer("refuted", func(p *workflow.Peer) { p.Reason = "AccountRefuted" }),
+		peer("forgotten", func(p *workflow.Peer) { p.Begun = now.Add(-time.Hour) }),
+		peer("changed", func(*workflow.Peer) {}), // at the provider
+		peer("waits", func(*workflow.Peer) {}),
+		peer("refused", func(p *workflow.Peer) { p.Refused, p.Terms = true, "other" }),
+	}
+	lost := active("U1")
+	lost.Revoked = now
+	ledgerOf := func(namespace, name string, rows ...ledger.Row) *ledger.Ledger {
+		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Rows: rows}
+	}
+	for _, test := range []struct {
+		name   string
+		found  finding
+		change func(*world)
+		asks   string
+	}{
+		{"all is well", finding{}, func(*world) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"the servers are away", finding{reason: "ServersUnreachable", err: errors.New("away")}, func(*world) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
+		{"the account does not work", finding{reason: "UserRefused", err: errors.New("no")}, func(*world) {}, ""},
+		{"nobody has seen the account at Synadia", finding{}, func(w *world) { w.synadia = &synadia.Issuer{} }, ""},
+		{"the account at Synadia was seen", finding{}, func(w *world) { w.synadia, w.account.KeptIn = &synadia.Issuer{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			memory := platform.NewMemory(func() time.Time { return now })
+			for _, u := range users {
+				put(t, memory, platform.NatsUser, "team-a", u.Name, "spec: {}", "")
+			}
+			opened := *a
+			w := world{account: &opened, users: users, news: map[identity.Request]bool{ledgerOf("team-a", "changed").Request: true, ledgerOf("team-b", "content").Request: true},
+				ledgers: []*ledger.Ledger{ledgerOf("team-b", "content", lost), ledgerOf("team-a", "waits", lost)}}
+			test.change(&w)
+			run := &workflow.Run{Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler)}
+			if err := ask(t.Context(), run, w, test.found); err != nil {
+				t.Fatal(err)
+			}
+			if got := asked(t, memory, platform.NatsUser); got != test.asks {
+				t.Errorf("it asks %s, want %s", got, test.asks)
+			}
+		})
+	}
+}
+
+// A request waits for what its own ledger says: not that of its namesake in another
+// namespace, nor that of another request of its namespace.
+func TestWaitsForItsOwnLedger(t *testing.T) {
+	lost := active("U1")
+	lost.Lost = now
+	of := func(namespace, name string, rows ...ledger.Row) *ledger.Ledger {
+		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Rows: rows}
+	}
+	u := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders"}}
+	for name, test := range map[string]struct {
+		ledgers []*ledger.Ledger
+		waits   bool
+	}{
+		"it has none":     {nil, false},
+		"its own":         {[]*ledger.Ledger{of("team-b", "orders"), of("team-a", "shop"), of("team-a", "orders", lost)}, true},
+		"its namesake's":  {[]*ledger.Ledger{of("team-b", "orders", lost), of("team-a", "orders")}, false},
+		"its neighbour's": {[]*ledger.Ledger{of("team-a", "shop", lost), of("team-a", "orders")}, false},
+	} {
+		if got := waits(world{ledgers: test.ledgers}, u); got != test.waits {
+			t.Errorf("%s: it waits: %t, want %t", name, got, test.waits)
+		}
+	}
+}
+
+// The whole status, by what was found and who draws from the account.
+func TestReport(t *testing.T) {
+	ready := func(name string) natsUser {
+		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Ready: true, Reason: "Delivered"}}
+	}
+	failing := func(name, reason string) natsUser {
+		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason}}
+	}
+	var many []natsUser
+	var names []string
+	for i := range 21 {
+		many, names = append(many, failing(fmt.Sprintf("u%02d", i), "NotAdmitted")), append(names, fmt.Sprintf("team-a/u%02d NotAdmitted", i))
+	}
+	queuedRow := func(change func(*ledger.Row)) ledger.Row {
+		r := active("U1")
+		r.State = ledger.Retiring
+		change(&r)
+		return r
+	}
+	for _, test := range []struct {
+		name            string
+		users           []natsUser
+		rows            []ledger.Row
+		found           finding
+		damaged         error
+		ready           bool
+		reason, message string
+		attention       []string
+		needs           int
+	}{
+		{name: "nobody", ready: true, reason: "Verified", message: "verified; 0 users, of which 0 need attention", attention: []string{}},
+		{name: "one user", users: []natsUser{ready("a")}, ready: true, reason: "Verified", message: "verified; 1 user, of which 0 need attention", attention: []string{}},
+		{name: "some need attention", users: []natsUser{ready("a"), failing("b", "NotAdmitted"), failing("c", "")}, ready: true, reason: "Verified", message: "verified; 3 users, of which 2 need attention",
+			attention: []string{"team-a/b NotAdmitted", "team-a/c"}, needs: 2},
+		{name: "as many as are shown", users: many[:20], ready: true, reason: "Verified", message: "verified; 20 users, of which 20 need attention", attention: names[:20], needs: 20},
+		{name: "more than are shown", users: many, ready: true, reason: "Verified", message: "verified; 21 users, of which 21 need attention", attention: names[:20], needs: 21},
+		{name: "some are unknown", found: finding{unknown: 2}, ready: true, reason: "Verified", attention: []string{},
+			message: "verified; 0 users, of which 0 need attention; 2 users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform"},
+		{name: "a ledger is damaged", damaged: errors.New("it cannot be read"), reason: "LedgerDamaged", message: "verified; 0 users, of which 0 need attention; it cannot be read", attention: []string{}},
+		{name: "it does not work", found: finding{reason: "UserRefused", err: errors.New("no user connects")}, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
+		{name: "something is queued", found: finding{reason: "ServersUnreachable", err: errors.New("away")}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
+			rows: []ledger.Row{
+				queuedRow(func(*ledger.Row) {}), queuedRow(func(r *ledger.Row) { r.State = ledger.Active }), queuedRow(func(r *ledger.Row) { r.User = "" }), queuedRow(func(r *ledger.Row) { r.Basis.Account = "payments" }),
+			}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := world{account: &account.Account{NatsAccount: operated(), ID: "ACCOUNT", SigningKey: "SIGNING"}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Rows: test.rows}}}
+			if test.damaged != nil {
+				w.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
+			}
+			test.found.verified, test.found.revocation, test.found.name, test.found.scope, test.found.revocations = "verified", "possible", "name", "scope", 7
+			want := workflow.Result{
+				Ready: test.ready, Reason: test.reason, Message: test.message,
+				Status: map[string]any{
+					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible"},
+					"policy":  w.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
+				},
+			}
+			if diff := cmp.Diff(want, report(w, test.found), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// populated is an account with requests in all states, none of which an operator's key
+// could end: one that is missing, for the first time and for long; one whose deletion is
+// stuck, and has a Secret that another one waits for; one that waits for its deletion.
+func populated(t *testing.T) *workflow.Run {
+	t.Helper()
+	run := onPlatform(t)
+	ledgers := ledger.Book{Client: run.Platform}
+	save := func(namespace, name string, change func(*ledger.Ledger)) {
+		l := &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, UID: "1", Rows: []ledger.Row{active("U." + namespace + "." + name)}}
+		change(l)
+		if err := ledgers.Save(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user := func(namespace, name string, deleting bool) *unstructured.Unstructured {
+		o := put(t, run.Platform, platform.NatsUser, namespace, name, "spec: {accountRef: {name: commerce}}", "{accountTerms: other, conditions: [{type: Ready, status: 'True', reason: Delivered}]}")
+		if deleting {
+			o.SetFinalizers([]string{"kratix.io/workflows"})
+			if _, err := run.Platform.Update(t.Context(), platform.NatsUser, o); err != nil {
+				t.Fatal(err)
+			}
+			if err := run.Platform.Delete(t.Context(), platform.NatsUser, namespace, name, platform.Preconditions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return o
+	}
+	save("team-a", "missing", func(*ledger.Ledger) {})
+	save("team-a", "gone", func(l *ledger.Ledger) { l.MissingSince = now.Add(-24 * time.Hour) })
+	save("team-a", "back", func(l *ledger.Ledger) { l.MissingSince = now.Add(-time.Hour) })
+	save("team-a", "stuck", func(*ledger.Ledger) {})
+	save("team-a", "waits", func(l *ledger.Ledger) {
+		l.Tombstone = &ledger.Tombstone{UID: "1", At: now}
+		l.Rows[0].State, l.Rows[0].Ciphertext = ledger.Retiring, nil
+	})
+	user("team-a", "back", false)
+	user("team-a", "waits", true)
+	stuck := user("team-a", "stuck", true)
+	waiter := user("team-b", "stuck", false)
+	secret := claim.Secret("eu-1", "team-a", "orders-nats")
+	b := claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
+	for _, o := range []*unstructured.Unstructured{stuck, waiter} {
+		if _, err := b.Acquire(t.Context(), secret, claim.OwnerOf(o), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run.Now = now.Add(10 * time.Minute) // since the deletions began
+	return run
+}
+
+// What a run of the account makes of all requests, and whom it asks. Wherever it is
+// interrupted, it comes to that when it is run again.
+func TestConfigure(t *testing.T) {
+	interrupted(t, populated, func(ctx context.Context, run *workflow.Run) error {
+		result, err := configure(ctx, run)
+		if err == nil && !result.Ready {
+			return errors.New(result.Message)
+		}
+		return err
+	}, func(t *testing.T, memory platform.Client) {
+		all, err := ledger.Book{Client: memory}.All(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, l := range all {
+			words := []string{}
+			if l.Tombstone != nil {
+				words = append(words, fmt.Sprintf("ended: %t", l.Tombstone.Done))
+			}
+			if !l.MissingSince.IsZero() {
+				words = append(words, "missing")
+			}
+			for _, r := range l.Rows {
+				words = append(words, string(r.State))
+			}
+			got[l.Request.String()] = strings.Join(words, ", ")
+		}
+		want := map[string]string{
+			"team-a/missing": "missing, Active", "team-a/gone": "ended: true, missing, Retired", "team-a/back": "Active", "team-a/stuck": "ended: true, Retired", "team-a/waits": "ended: true, Retired",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the ledgers: %s", diff)
+		}
+		if got, want := asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+			t.Errorf("it asks %s, want %s", got, want)
+		}
+	})
+}
+
+// interrupted does something with a run whose calls go wrong, each in turn.
+func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
+	t.Helper()
+	platformtest.Interrupted(t, func(t *testing.T) (platform.Client, func(platform.Client) error) {
+		run := prepare(t)
+		return run.Platform, func(client platform.Client) error {
+			run.Platform = client
+			return do(t.Context(), run)
+		}
+	}, check, platform.ConfigMap, platform.NatsUser)
+}
+
+// What is in an account's JWT nobody can tell without its operator's key.
+func TestRevocationsWithoutAnOperator(t *testing.T) {
+	run := onPlatform(t)
+	row := active("U1")
+	row.State, row.Revoked = ledger.Retired, now
+	if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row}}); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
+		t.Errorf("its status has %v revocations: %v", result.Status["revocations"], err)
+	}
+}
+
+// An account that is deleted has all that draw from it say so. One that cannot revoke
+// has nothing else to do.
+func TestRemove(t *testing.T) {
+	interrupted(t, populated, remove, func(t *testing.T, memory platform.Client) {
+		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
+		if err != nil || l.Count(ledger.Retiring) != 1 {
+			t.Errorf("the ledger has %+v: %v", l.Rows, err)
+		}
+		if got, want := asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+			t.Errorf("it asks %s, want %s", got, want)
+		}
+	})
+}
+
+// A deletion of an account that can revoke is held up by what is queued, and by nothing
+// else: not where nothing can be revoked any more, and not for what another account is
+// to revoke.
+func TestRemoveRevokesFirst(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*testing.T, *workflow.Run)
+		rows   func(*ledger.Row)
+		dry    bool
+		says   string
+		dials  int
+	}{
+		{name: "something is queued", rows: func(*ledger.Row) {}, says: "1 credentials that are to be revoked are not: none of the servers", dials: 1},
+		{name: "nothing is queued", rows: func(r *ledger.Row) { r.State = ledger.Active }, dials: 1},
+		{name: "it is queued for another", rows: func(r *ledger.Row) { r.Basis.Account = "payments" }, dials: 1},
+		{name: "its keys are gone", rows: func(*ledger.Row) {}, change: func(t *testing.T, run *workflow.Run) {
+			if err := run.Platform.Delete(t.Context(), platform.Secret, account.Namespace, "operator", platform.Preconditions{}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "a dry run", rows: func(*ledger.Row) {}, dry: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := dialing(t, nats.ErrNoServers)
+			run := onPlatform(t)
+			j := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
+			j["servers"] = []any{"nats://nats.example.com"}
+			j["operator"] = map[string]any{"signingKeySecretRef": map[string]any{"name": "operator"}, "systemCredentialsSecretRef": map[string]any{"name": "operator"}}
+			putSecret(t, run.Platform, "operator", map[string]string{"seed": seedOf(t, nkeys.CreateOperator), "creds": creds(t)})
+			put(t, run.Platform, platform.NatsUser, "team-a", "orders", "spec: {accountRef: {name: commerce}}", "")
+			put(t, run.Platform, platform.NatsUser, "team-a", "other", "spec: {accountRef: {name: payments}}", "")
+			row := active("U1")
+			row.State = ledger.Retiring
+			test.rows(&row)
+			other := active("U2")
+			other.Generation = 2 // by which the ledger is the account's too
+			if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row, other}}); err != nil {
+				t.Fatal(err)
+			}
+			if test.change != nil {
+				test.change(t, run)
+			}
+			memory := run.Platform
+			if test.dry {
+				run.DryRun, run.Platform = true, platform.ReadOnly(memory)
+			}
+			err := remove(t.Context(), run)
+			if said := fmt.Sprint(err); (err != nil) != (test.says != "") || !strings.HasPrefix(said, test.says) && err != nil {
+				t.Errorf("it says %v, want %s", err, test.says)
+			}
+			if *n != test.dials {
+				t.Errorf("it connects %d times, want %d", *n, test.dials)
+			}
+			want := map[bool]string{true: "team-a/orders"}[err == nil && !test.dry]
+			if got := asked(t, memory, platform.NatsUser); got != want {
+				t.Errorf("it asks %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// A ledger that cannot be read is said, and holds up no other.
+func TestDamagedLedger(t *testing.T) {
+	run := populated(t)
+	damaged := identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "back"}
+	if _, err := run.Platform.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+damaged.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
+		t.Fatal(err)
+	}
+	result, err := configure(t.Context(), run)
+	if err != nil || result.Ready || result.Reason != "LedgerDamaged" || !strings.Contains(result.Message, "is not a ledger") {
+		t.Errorf("it says %s: %s: %v", result.Reason, result.Message, err)
+	}
+	l, err := ledger.Book{Client: run.Platform}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "gone"})
+	if err != nil || l.Tombstone == nil || l.Count(ledger.Retired) != 1 {
+		t.Errorf("another has %+v: %v", l, err)
+	}
+}
+
+// Which errors one ledger's are, and which end the run.
+func TestTolerate(t *testing.T) {
+	var w world
+	for name, err := range map[string]error{"none": nil, "stopped": context.Canceled, "away": apierrors.NewServiceUnavailable("away")} {
+		if got := w.tolerate(err); got != err || w.damaged != nil {
+			t.Errorf("%s: it ends with %v", name, got)
+		}
+	}
+	for range 2 {
+		if err := w.tolerate(errors.New("damaged")); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(w.damaged.Errs) != 2 {
+		t.Errorf("it notes %v", w.damaged)
+	}
+}

@@ -1,0 +1,187 @@
+package natsuser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// The whole status, by what the ledger has and what keeps clusters from what was asked
+// for.
+func TestReport(t *testing.T) {
+	const delivered = "the Secret team-a/orders-nats has a credential on "
+	on := func(cluster string, r ledger.Row) ledger.Row { r.Destination = cluster; return r }
+	days := func(n int) func(*ledger.Row) { return func(r *ledger.Row) { r.Expires = now.AddDate(0, 0, n) } }
+	drifts := func(r *ledger.Row) { r.Drifted = now }
+	credential := func(cluster string, generation int64, user, expires string, change ...func(*v1alpha1.CredentialStatus)) v1alpha1.CredentialStatus {
+		c := v1alpha1.CredentialStatus{
+			Destination: cluster, Generation: generation, User: user, Issued: "2026-01-01T12:00:00Z", Expires: expires, Renews: "0001-01-01T00:00:00Z", Reason: "FirstIssue",
+		}
+		for _, do := range change {
+			do(&c)
+		}
+		return c
+	}
+	eu, us := issued(1, "U1", "commerce"), on("us-1", issued(1, "U2", "commerce", days(20)))
+	for _, test := range []struct {
+		name         string
+		rows         []ledger.Row
+		placed       []string
+		unregistered []string
+		refused      []string
+		problems     map[string]string // by cluster
+		emitted      []string
+
+		ready           bool
+		reason, message string
+		expires         string
+		credentials     []v1alpha1.CredentialStatus
+	}{
+		{
+			name: "two clusters have one", rows: []ledger.Row{eu, us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
+			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-21T12:00:00Z",
+			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), credential("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
+		},
+		{
+			name: "the first expires first", rows: []ledger.Row{issued(1, "U1", "commerce", days(10)), us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
+			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-11T12:00:00Z",
+			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-11T12:00:00Z"), credential("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
+		},
+		{
+			name: "none has", placed: []string{"eu-1"},
+			ready: true, reason: "Delivered", message: delivered + "0 clusters", credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
+		},
+		{
+			name: "one has a problem", rows: []ledger.Row{eu}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1"}, problems: map[string]string{"us-1": "the key is missing"},
+			reason: "CertificateUnusable", message: delivered + "1 cluster; the key is missing", expires: "2026-01-31T12:00:00Z",
+			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), {Destination: "us-1", Problem: "the key is missing"}},
+		},
+		{
+			name: "two have", placed: []string{"eu-1", "us-1"}, problems: map[string]string{"us-1": "the key is missing", "eu-1": "the key is cut off"},
+			reason: "CertificateUnusable", message: delivered + "0 clusters; the key is cut off; clusters with problems besides: 1, see status.credentials",
+			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1", Problem: "the key is cut off"}, {Destination: "us-1", Problem: "the key is missing"}},
+		},
+		{
+			name: "some are not allowed", rows: []ledger.Row{eu}, placed: []string{"eu-1"}, emitted: []string{"eu-1"}, refused: []string{"dev-1", "dev-2"},
+			reason: "DestinationNotAllowed", message: delivered + "1 cluster; the account does not allow dev-1, dev-2: change spec.placement, or ask the platform team",
+			expires: "2026-01-31T12:00:00Z", credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z")},
+		},
+		{
+			name: "there are no clusters", reason: "NoDestination", credentials: []v1alpha1.CredentialStatus{},
+			message: delivered + "0 clusters; no Destination matches spec.placement, so no cluster is served: change it, or label a Destination",
+		},
+		{
+			name: "there are none because they are not allowed", refused: []string{"dev-1"}, reason: "DestinationNotAllowed", credentials: []v1alpha1.CredentialStatus{},
+			message: delivered + "0 clusters; the account does not allow dev-1: change spec.placement, or ask the platform team",
+		},
+		{
+			name: "one is not allowed, one not registered", refused: []string{"dev-1"}, unregistered: []string{"ap-1"}, reason: "DestinationNotRegistered", credentials: []v1alpha1.CredentialStatus{},
+			message: delivered + "0 clusters; the account does not allow dev-1: change spec.placement, or ask the platform team; nothing new can be sent to ap-1: register it with `baleen clusters trust ap-1`",
+		},
+		{
+			name: "former ones can connect", placed: []string{"eu-1"}, emitted: []string{"eu-1"},
+			rows: []ledger.Row{
+				issued(1, "U1", "commerce", retired), issued(2, "U2", "commerce", retired, expired), issued(3, "U3", "commerce", days(40), retired),
+				issued(4, "U4", "commerce", retired, func(r *ledger.Row) { r.Revoked = now }), issued(5, "U5", "commerce", retiring), issued(6, "U6", "commerce"), issued(7, "U7", "commerce"),
+				issued(8, "U8", "commerce", intended), on("us-1", issued(1, "U9", "commerce", days(35), retired)),
+			},
+			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
+			message: delivered + "1 cluster; former credentials that nobody can revoke: 3, the last expires on 2026-02-10T12:00:00Z; waiting for NatsAccount commerce to revoke 1 former credentials",
+			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 7, "U7", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
+				c.Earlier = []v1alpha1.EarlierStatus{
+					{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Unrevoked"}, {Generation: 3, User: "U3", Expires: "2026-02-10T12:00:00Z", State: "Unrevoked"},
+					{Generation: 5, User: "U5", Expires: "2026-01-31T12:00:00Z", State: "Retiring"}, {Generation: 6, User: "U6", Expires: "2026-01-31T12:00:00Z", State: "Active"},
+				}
+			})},
+		},
+		{
+			name: "accounts are to revoke", placed: []string{"eu-1"},
+			rows:  []ledger.Row{issued(1, "U1", "payments", retiring), issued(2, "U2", "commerce", retiring), issued(3, "", "gone", retiring)},
+			ready: true, reason: "Delivered", message: delivered + "0 clusters; waiting for NatsAccount commerce, gone, payments to revoke 2 former credentials",
+			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
+		},
+		{
+			name: "what was never made is waited for by nobody", placed: []string{"eu-1"}, rows: []ledger.Row{issued(1, "", "commerce", retiring)},
+			ready: true, reason: "Delivered", message: delivered + "0 clusters", credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
+		},
+		{
+			name: "users were changed", placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
+			rows:  []ledger.Row{issued(1, "U1", "commerce", drifts), issued(2, "U3", "commerce"), on("us-1", issued(1, "U2", "commerce", drifts))},
+			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
+			message: delivered + "2 clusters; the user was changed at the provider, which what is delivered does not show: us-1",
+			credentials: []v1alpha1.CredentialStatus{
+				credential("eu-1", 2, "U3", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
+					c.Earlier = []v1alpha1.EarlierStatus{{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Active"}}
+				}), credential("us-1", 1, "U2", "2026-01-31T12:00:00Z"),
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run, w := newRun(t), delivering()
+			w.account.ID, w.refused = "ACCOUNT", test.refused
+			w.placement = destination.Placement{Placed: test.placed, Unregistered: test.unregistered}
+			clusters, output := map[string]*cluster{}, destination.Output{}
+			for _, name := range test.placed {
+				clusters[name] = &cluster{}
+				if text := test.problems[name]; text != "" {
+					clusters[name].problemReason, clusters[name].problem = "CertificateUnusable", text
+				}
+			}
+			for _, name := range test.emitted {
+				output[name] = map[string][]byte{"secret.yaml": nil}
+			}
+			want := workflow.Result{
+				Placement: w.placement, Output: output, Ready: test.ready, Reason: test.reason, Message: test.message,
+				Status: map[string]any{
+					"account": "ACCOUNT", "secret": "team-a/orders-nats", "expires": test.expires, "credentials": test.credentials, "accountTerms": w.account.Terms(),
+				},
+			}
+			if test.expires == "" {
+				delete(want.Status, "expires")
+			}
+			got := report(run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, clusters, output)
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A Secret that another request has is said to be that request's, and to come by itself
+// where that lets go of it.
+func TestSurveyConflict(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		releasing bool
+		says      string
+	}{
+		{"another has it", false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{"another lets go of it", true, "team-b/shop is letting go of the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			verdict := holder("team-b", "shop")
+			verdict.Releasing = test.releasing
+			if got := conflict(active(1, "U1", "FirstIssue").Basis.Delivery, "eu-1", verdict); got != test.says {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// Words of the status are those of one, or of several.
+func TestCount(t *testing.T) {
+	var got []string
+	for n := range 3 {
+		got = append(got, count(n))
+	}
+	if want := "0 clusters, 1 cluster, 2 clusters"; strings.Join(got, ", ") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
