@@ -127,10 +127,10 @@ type ancestry struct {
 // namespace: it may below /, where the prefix's owner allows it, and where the
 // aggregator has delegated it.
 func (a ancestry) refuse(ctx context.Context, key string, w world) (string, error) {
-	delegated, _ := w.terms.Delegated(key) // to others it would not be asked for
+	delegated, ok := w.terms.Delegated(key)
 	for above := parent(key); above != "/"; above = parent(above) {
 		// A delegation of something wider says nothing about what lies in it.
-		if httppath.Covers(above, delegated) {
+		if ok && httppath.Covers(above, delegated) {
 			continue
 		}
 		c, looked := a.seen[above]

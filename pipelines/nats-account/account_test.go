@@ -174,7 +174,7 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t)
 			test.change(t, run)
-			w, err := gather(t.Context(), run)
+			w, err := Network{}.gather(t.Context(), run)
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
@@ -182,7 +182,7 @@ func TestGather(t *testing.T) {
 			if got := strings.Join(w.servers.URLs, ","); err == nil && (got != test.urls || (w.operator != nil) != test.operator || (w.operatorKey != "") != test.operator || (len(w.system) > 0) != test.operator) {
 				t.Errorf("it has an operator: %t, of the key %q, and the servers %s", w.operator != nil, w.operatorKey, got)
 			}
-			if result, failed := configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
+			if result, failed := (Network{}).configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
 				t.Errorf("in the end it says %v", failed)
 			}
 		})
@@ -194,7 +194,7 @@ func TestGatherCertificates(t *testing.T) {
 	run := onPlatform(t)
 	put(t, run.Platform, platform.NatsUser, "team-a", "mine", "spec: {accountRef: {name: commerce}}", "")
 	put(t, run.Platform, platform.NatsUser, "team-a", "theirs", "spec: {accountRef: {name: payments}}", "")
-	w, err := gather(t.Context(), run)
+	w, err := Network{}.gather(t.Context(), run)
 	if err != nil || len(w.users) != 1 || w.users[0].Name != "mine" || len(w.all) != 2 {
 		t.Errorf("it has %d users of %d: %v", len(w.users), len(w.all), err)
 	}
@@ -426,7 +426,7 @@ func populated(t *testing.T) *workflow.Run {
 // interrupted, it comes to that when it is run again.
 func TestConfigure(t *testing.T) {
 	interrupted(t, populated, func(ctx context.Context, run *workflow.Run) error {
-		result, err := configure(ctx, run)
+		result, err := Network{}.configure(ctx, run)
 		if err == nil && !result.Ready {
 			return errors.New(result.Message)
 		}
@@ -482,7 +482,7 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 	if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row}}); err != nil {
 		t.Fatal(err)
 	}
-	if result, err := configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
+	if result, err := (Network{}).configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
 		t.Errorf("its status has %v revocations: %v", result.Status["revocations"], err)
 	}
 }
@@ -490,7 +490,7 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 // An account that is deleted has all that draw from it say so. One that cannot revoke
 // has nothing else to do.
 func TestRemove(t *testing.T) {
-	interrupted(t, populated, remove, func(t *testing.T, memory platform.Client) {
+	interrupted(t, populated, Network{}.remove, func(t *testing.T, memory platform.Client) {
 		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
 		if err != nil || l.Count(ledger.Retiring) != 1 {
 			t.Errorf("the ledger has %+v: %v", l.Rows, err)
@@ -524,7 +524,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 		{name: "a dry run", rows: func(*ledger.Row) {}, dry: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := dialing(t, nats.ErrNoServers)
+			dial, n := dialing(nats.ErrNoServers)
 			run := onPlatform(t)
 			j := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
 			j["servers"] = []any{"nats://nats.example.com"}
@@ -547,7 +547,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 			if test.dry {
 				run.DryRun, run.Platform = true, platform.ReadOnly(memory)
 			}
-			err := remove(t.Context(), run)
+			err := Network{Dial: dial}.remove(t.Context(), run)
 			if said := fmt.Sprint(err); (err != nil) != (test.says != "") || !strings.HasPrefix(said, test.says) && err != nil {
 				t.Errorf("it says %v, want %s", err, test.says)
 			}
@@ -569,7 +569,7 @@ func TestDamagedLedger(t *testing.T) {
 	if _, err := run.Platform.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+damaged.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := configure(t.Context(), run)
+	result, err := Network{}.configure(t.Context(), run)
 	if err != nil || result.Ready || result.Reason != "LedgerDamaged" || !strings.Contains(result.Message, "is not a ledger") {
 		t.Errorf("it says %s: %s: %v", result.Reason, result.Message, err)
 	}

@@ -59,9 +59,6 @@ func newCloud(t *testing.T) *cloudy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := synadia.Transport
-	synadia.Transport = c
-	t.Cleanup(func() { synadia.Transport = was })
 	putSecret(t, memory, "synadia", map[string]string{"token": "token"})
 	c.run.Request = put(t, memory, platform.NatsAccount, account.Namespace, "commerce", `spec:
   provider: synadia
@@ -69,6 +66,8 @@ func newCloud(t *testing.T) *cloudy {
   policy: {namespaces: ["team-*"]}`, "")
 	return c
 }
+
+func (c *cloudy) network() Network { return Network{Transport: c} }
 
 // spec changes what the account says of Synadia.
 func (c *cloudy) spec(change func(spec map[string]any)) {
@@ -78,7 +77,7 @@ func (c *cloudy) spec(change func(spec map[string]any)) {
 // apply runs the account, and keeps what its status says.
 func (c *cloudy) apply() workflow.Result {
 	c.Helper()
-	result, err := configure(c.Context(), c.run)
+	result, err := c.network().configure(c.Context(), c.run)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -98,7 +97,7 @@ func (c *cloudy) keep(result workflow.Result) {
 // world is that of another run of the account, which has been seen.
 func (c *cloudy) world() world {
 	c.Helper()
-	w, err := gather(c.Context(), c.run)
+	w, err := c.network().gather(c.Context(), c.run)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -529,7 +528,7 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 	}
 	c.run.Now = now.Add(48 * time.Hour)
 	c.ForgetRequests()
-	if err := remove(t.Context(), c.run); err != nil {
+	if err := c.network().remove(t.Context(), c.run); err != nil {
 		t.Fatal(err)
 	}
 	if slices.Contains(c.asked(), "GET /accounts/…/nats-users 200") {
@@ -726,7 +725,7 @@ func TestInterruptedInCloud(t *testing.T) {
 					c := inCloud(t)
 					memory := c.run.Platform
 					c.run.Platform = platformtest.At(memory, at+1, how)
-					if result, err := configure(t.Context(), c.run); err == nil {
+					if result, err := c.network().configure(t.Context(), c.run); err == nil {
 						c.keep(result)
 					} else if !platform.IsTransient(err) {
 						t.Errorf("it says %v", err)

@@ -309,16 +309,13 @@ func TestReviseEndsWithTheRun(t *testing.T) {
 }
 
 // dialing has connections answer so, and returns how many were tried.
-func dialing(t *testing.T, errs ...error) *int {
-	t.Helper()
-	was, n := natsys.Dial, 0
-	natsys.Dial = func(string, ...nats.Option) (*nats.Conn, error) {
+func dialing(errs ...error) (natsys.Dial, *int) {
+	n := 0
+	return func(string, ...nats.Option) (*nats.Conn, error) {
 		err := errs[min(n, len(errs)-1)]
 		n++
 		return nil, err
-	}
-	t.Cleanup(func() { natsys.Dial = was })
-	return &n
+	}, &n
 }
 
 // refusing is an issuer that has made up a user, or has not.
@@ -362,11 +359,11 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				dialing(t, test.connects)
 				var grant issuer.Grant
 				var lives time.Duration
 				test.issuer.grant, test.issuer.lives = &grant, &lives
 				w := newSystem(t).world()
+				w.servers.Dial, _ = dialing(test.connects)
 				w.account.Issuer, w.account.Scoped, w.account.SigningKey = test.issuer, test.scoped, "SIGNING"
 				w.account.Spec.JWT.SigningKey.RequiredTags = []string{"stage"}
 				f := finding{verified: verified}
@@ -406,13 +403,13 @@ func TestExamine(t *testing.T) {
 		{name: "an operator's key, and the system's user is refused", operator: true, servers: []string{"nats://a"}, connects: []error{nats.ErrAuthorization}, dials: 1, reason: "SystemUserRefused", verified: "the signing key is of the right kind", revoke: "possible", became: pending},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := dialing(t, append(test.connects, errors.New("not asked"))...)
+			dial, n := dialing(append(test.connects, errors.New("not asked"))...)
 			w := newSystem(t).world()
 			w.account.Issuer = refusing{}
 			if !test.operator {
 				w.operator = nil
 			}
-			w.servers = natsys.Servers{URLs: test.servers}
+			w.servers = natsys.Servers{URLs: test.servers, Dial: dial}
 			f := examine(t.Context(), &workflow.Run{Now: now}, w)
 			if f.reason != test.reason || *n != test.dials || f.verified != test.verified || f.revocation != test.revoke {
 				t.Errorf("after %d connections it says %s: %v; it is verified: %s; revocation: %s", *n, f.reason, f.err, f.verified, f.revocation)

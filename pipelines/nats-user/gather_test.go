@@ -103,7 +103,7 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t, test.spec)
 			test.change(t, run)
-			w, err := gather(t.Context(), run)
+			w, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
 			if errors.As(err, &failure); failure != nil && failure.Reason != test.reason || failure == nil && test.reason != "" {
 				t.Errorf("the reason is %v, want %s", failure, test.reason)
@@ -147,14 +147,14 @@ func TestGatherWhileThePlatformIsAway(t *testing.T) {
 	counted := onPlatform(t, goodUser)
 	client := platformtest.At(counted.Platform, 0, platformtest.Refused)
 	counted.Platform = client
-	if _, err := gather(t.Context(), counted); err != nil || client.Calls < 5 {
+	if _, err := (pipeline{}).gather(t.Context(), counted); err != nil || client.Calls < 5 {
 		t.Fatalf("%d calls: %v", client.Calls, err)
 	}
 	for at := range client.Calls {
 		t.Run(fmt.Sprintf("at call %d", at+1), func(t *testing.T) {
 			run := onPlatform(t, goodUser)
 			run.Platform = platformtest.At(run.Platform, at+1, platformtest.Refused)
-			_, err := gather(t.Context(), run)
+			_, err := pipeline{}.gather(t.Context(), run)
 			if !platform.IsTransient(err) {
 				t.Errorf("it says %v", err)
 			}
@@ -313,14 +313,14 @@ func TestOverlap(t *testing.T) {
 // changes nothing, neither on the platform nor in what is emitted.
 func TestConfigure(t *testing.T) {
 	run := onPlatform(t, goodUser)
-	first, err := configure(t.Context(), run)
+	first, err := pipeline{}.configure(t.Context(), run)
 	if err != nil || !first.Ready {
 		t.Fatalf("it says %s: %v", first.Message, err)
 	}
 	kinds := []platform.Kind{platform.ConfigMap, platform.NatsUser, platform.NatsAccount}
 	before := platformtest.Contents(t, run.Platform, kinds...)
 	run.Last = first.Output
-	again, err := configure(t.Context(), run)
+	again, err := pipeline{}.configure(t.Context(), run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func TestConfigureSaysWhatItHasSeen(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t, goodUser)
 			test.change(t, run)
-			result, err := configure(t.Context(), run)
+			result, err := pipeline{}.configure(t.Context(), run)
 			if seen, _ := result.Status[termsKey].(string); (seen != "") != test.seen || !strings.Contains(words(err), test.says) {
 				t.Errorf("it says %v, want %q; the status has the terms %q, want some: %t", err, test.says, seen, test.seen)
 			}

@@ -219,8 +219,8 @@ func isAddress(s string) bool {
 // isLoopback tells whether a URL without TLS is of this machine, where nobody else
 // reads along.
 func isLoopback(s string) bool {
-	u, _ := url.Parse(s) // which [isAddress] could
-	return loopback.MatchString(s) && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+	u, err := url.Parse(s)
+	return err == nil && loopback.MatchString(s) && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
 // validate admits certificates and nothing else, because what is cut off or not
