@@ -384,7 +384,7 @@ func TestSettle(t *testing.T) {
 // under its own host.
 func TestSettleLetsGo(t *testing.T) {
 	document := func(host, path string) []byte {
-		return []byte(fmt.Sprintf("metadata: {annotations: {%s: %s, %s: %s}}\n", hostAnnotation, host, pathAnnotation, path))
+		return fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: %s}}\n", hostAnnotation, host, pathAnnotation, path)
 	}
 	for _, test := range []struct {
 		name string
@@ -542,11 +542,11 @@ func TestReport(t *testing.T) {
 // what is refused and not held goes.
 func TestEmitKeeps(t *testing.T) {
 	document := func(host, path string) []byte {
-		return []byte(fmt.Sprintf("metadata: {annotations: {%s: %s, %s: %s}}\n", hostAnnotation, host, pathAnnotation, path))
+		return fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: %s}}\n", hostAnnotation, host, pathAnnotation, path)
 	}
 	last := map[string][]byte{
 		"held.yaml": document(host, "/held"), "more.yaml": document(host, "/%68eld"), "lost.yaml": document(host, "/lost"), "other.yaml": document("www.example.com", "/held"),
-		"bad.yaml": []byte("metadata: ["), "mixed.yaml": []byte(fmt.Sprintf("metadata: {annotations: {%s: %s, %s: /held, list: [5]}}\n", hostAnnotation, host, pathAnnotation)), "none.yaml": []byte("kind: ConfigMap\n"), "wrong.yaml": document(host, "held"),
+		"bad.yaml": []byte("metadata: ["), "mixed.yaml": fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: /held, list: [5]}}\n", hostAnnotation, host, pathAnnotation), "none.yaml": []byte("kind: ConfigMap\n"), "wrong.yaml": document(host, "held"),
 	}
 	for _, test := range []struct {
 		name  string

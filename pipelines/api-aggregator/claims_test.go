@@ -76,7 +76,11 @@ func TestSweep(t *testing.T) {
 				w.targets = []target{{Peer: peer, aggregator: "platform/public-api"}}
 			}
 			for _, other := range []workflow.Peer{{Namespace: "team-0", Name: "shop"}, {Namespace: "team-a", Name: "cart"}} { // have nothing to do with it
-				w.targets = slices.Insert(w.targets, 0, target{Peer: other, aggregator: "platform/public-api"})
+				at := len(w.targets)
+				if test.deleting == 0 {
+					at = 0
+				}
+				w.targets = slices.Insert(w.targets, at, target{Peer: other, aggregator: "platform/public-api"})
 			}
 			if test.work {
 				create(t, memory, platform.Work, "team-a", "shop", map[string]string{

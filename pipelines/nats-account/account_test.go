@@ -583,7 +583,7 @@ func TestDamagedLedger(t *testing.T) {
 func TestTolerate(t *testing.T) {
 	var w world
 	for name, err := range map[string]error{"none": nil, "stopped": context.Canceled, "away": apierrors.NewServiceUnavailable("away")} {
-		if got := w.tolerate(err); got != err || w.damaged != nil {
+		if got := w.tolerate(err); !errors.Is(got, err) || w.damaged != nil {
 			t.Errorf("%s: it ends with %v", name, got)
 		}
 	}

@@ -443,7 +443,7 @@ func TestSettleIsOvertaken(t *testing.T) {
 			l.Rows[0].ID, l.Rows[0].Settings, l.Rows[0].Basis.KeptIn = "id", "made", "cloud"
 		}
 		m, run, w := swept(t, drift)
-		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.Rows[0].Drifted = now })
+		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID, l.Rows[0].Drifted = "2", now })
 		found := finding{refused: func(ledger.Row) bool { return false }, reading: &reading{keptIn: "cloud", users: map[string]synadia.User{"id": {ID: "id", Settings: "other"}}}}
 		if err := settle(t.Context(), run, w, found); err != nil || !w.news[orders] {
 			t.Errorf("it is news: %t: %v", w.news[orders], err)

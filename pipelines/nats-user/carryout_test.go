@@ -182,7 +182,7 @@ func TestSayCutOff(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			err := sayCutOff(&ledger.Ledger{Request: orders, Rows: test.rows}, test.refused)
 			var is *workflow.Failure
-			if words(err) != test.says || errors.As(err, &is) != (test.refused == failure) || is != nil && is.Reason != "NotAdmitted" {
+			if words(err) != test.says || errors.As(err, &is) != errors.Is(test.refused, failure) || is != nil && is.Reason != "NotAdmitted" {
 				t.Errorf("it says %v, want %s", err, test.says)
 			}
 		})

@@ -48,7 +48,7 @@ var errAway = apierrors.NewServiceUnavailable("the API server is away")
 
 // call makes a call, which goes wrong if it is its turn. One that changes an object
 // has its name.
-func call[T any](f *Faulty, ctx context.Context, kind platform.Kind, namespace, changes string, do func() (T, error)) (T, error) {
+func call[T any](ctx context.Context, f *Faulty, kind platform.Kind, namespace, changes string, do func() (T, error)) (T, error) {
 	f.Calls++
 	var nothing T
 	switch {
@@ -73,34 +73,34 @@ func call[T any](f *Faulty, ctx context.Context, kind platform.Kind, namespace, 
 
 // Get implements [platform.Client].
 func (f *Faulty) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
-	return call(f, ctx, kind, namespace, "", func() (*unstructured.Unstructured, error) { return f.Client.Get(ctx, kind, namespace, name) })
+	return call(ctx, f, kind, namespace, "", func() (*unstructured.Unstructured, error) { return f.Client.Get(ctx, kind, namespace, name) })
 }
 
 // List implements [platform.Client].
 func (f *Faulty) List(ctx context.Context, kind platform.Kind, namespace string, labels map[string]string) ([]unstructured.Unstructured, error) {
-	return call(f, ctx, kind, namespace, "", func() ([]unstructured.Unstructured, error) { return f.Client.List(ctx, kind, namespace, labels) })
+	return call(ctx, f, kind, namespace, "", func() ([]unstructured.Unstructured, error) { return f.Client.List(ctx, kind, namespace, labels) })
 }
 
 // Create implements [platform.Client].
 func (f *Faulty) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return call(f, ctx, kind, o.GetNamespace(), o.GetName(), func() (*unstructured.Unstructured, error) { return f.Client.Create(ctx, kind, o) })
+	return call(ctx, f, kind, o.GetNamespace(), o.GetName(), func() (*unstructured.Unstructured, error) { return f.Client.Create(ctx, kind, o) })
 }
 
 // Update implements [platform.Client].
 func (f *Faulty) Update(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return call(f, ctx, kind, o.GetNamespace(), o.GetName(), func() (*unstructured.Unstructured, error) { return f.Client.Update(ctx, kind, o) })
+	return call(ctx, f, kind, o.GetNamespace(), o.GetName(), func() (*unstructured.Unstructured, error) { return f.Client.Update(ctx, kind, o) })
 }
 
 // Patch implements [platform.Client].
 func (f *Faulty) Patch(ctx context.Context, kind platform.Kind, namespace, name string, patch map[string]any) (*unstructured.Unstructured, error) {
-	return call(f, ctx, kind, namespace, name, func() (*unstructured.Unstructured, error) {
+	return call(ctx, f, kind, namespace, name, func() (*unstructured.Unstructured, error) {
 		return f.Client.Patch(ctx, kind, namespace, name, patch)
 	})
 }
 
 // Delete implements [platform.Client].
 func (f *Faulty) Delete(ctx context.Context, kind platform.Kind, namespace, name string, p platform.Preconditions) error {
-	_, err := call(f, ctx, kind, namespace, name, func() (struct{}, error) {
+	_, err := call(ctx, f, kind, namespace, name, func() (struct{}, error) {
 		return struct{}{}, f.Client.Delete(ctx, kind, namespace, name, p)
 	})
 	return err
