@@ -99,7 +99,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	if err := f.check(args); err != nil {
 		return false, err
 	}
-	documents, err := readFiles(f.files, stdin)
+	documents, err := readFiles(ctx, f.files, stdin)
 	if err != nil {
 		return false, err
 	}

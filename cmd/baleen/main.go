@@ -73,6 +73,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // complain writes an error as one sentence that a terminal cannot take for more.
 func complain(w io.Writer, err error) {
+	if errors.Is(err, context.Canceled) { // by a signal, which whoever sent it knows
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(w, "baleen: "+strings.Join(strings.Fields(term.Clean(field.Hide(err.Error()))), " "))
 }
 

@@ -109,7 +109,7 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 		now := map[string]string{string(kratix.H): kratixLatest, string(kratix.M): kratix202508}[old]
 		warn(stderr, "--kratix %s is an old value: write --kratix %s", old, now)
 	}
-	data, err := f.read(stdin)
+	data, err := f.read(ctx, stdin)
 	if err != nil {
 		return err
 	}
@@ -153,9 +153,9 @@ func printDocuments(w io.Writer, destinations []kratix.Destination) error {
 }
 
 // read returns the content of the request's file, or of stdin.
-func (f runFlags) read(stdin io.Reader) ([]byte, error) {
+func (f runFlags) read(ctx context.Context, stdin io.Reader) ([]byte, error) {
 	if f.request == "-" {
-		data, err := io.ReadAll(stdin)
+		data, err := readAll(ctx, stdin)
 		if err != nil {
 			return nil, fmt.Errorf("the request cannot be read from stdin: %w", err)
 		}

@@ -18,6 +18,9 @@ import (
 
 // The test binary is baleen as well: it runs itself as the pipeline of widgets.
 func TestMain(m *testing.M) {
+	if os.Getenv(asBaleen) != "" {
+		main()
+	}
 	if len(os.Args) > 1 && os.Args[1] == "stage" {
 		stages["widget"] = widget
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))

@@ -50,7 +50,7 @@ The exit code is 1 if a document is refused.`,
 			if len(files) == 0 {
 				return errors.New("name what is to be checked: baleen validate -f FILE, or -f - for the standard input")
 			}
-			documents, err := readFiles(files, cmd.InOrStdin())
+			documents, err := readFiles(cmd.Context(), files, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
