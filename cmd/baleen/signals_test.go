@@ -49,6 +49,7 @@ func TestFirstSignal(t *testing.T) {
 		code int
 	}{
 		{"a platform that does not answer", []string{"credentials", "--kubeconfig", "KUBECONFIG"}, 1},
+		{"diff with a platform that does not answer", []string{"diff", "-f", "REQUEST", "--kubeconfig", "KUBECONFIG"}, exitDiffFailed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
@@ -19,6 +20,15 @@ var stages = map[string]func() int{
 	"api-aggregator-target": apiaggregatortarget.Main,
 	"nats-account":          natsaccount.Main,
 	"nats-user":             natsuser.Main,
+}
+
+// pipelines are the same for `baleen diff`, which runs them in its own process, with
+// a platform of its own, so that what they read is copied nowhere.
+var pipelines = map[string]workflow.Pipeline{
+	"api-aggregator":        apiaggregator.Pipeline,
+	"api-aggregator-target": apiaggregatortarget.Pipeline,
+	"nats-account":          natsaccount.Pipeline,
+	"nats-user":             natsuser.Pipeline,
 }
 
 // stageCommand is how baleen runs itself as a pipeline where no binary of the

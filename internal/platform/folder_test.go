@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,76 @@ func TestFolderConformance(t *testing.T) {
 
 func TestMemoryConformance(t *testing.T) {
 	platformtest.Run(t, func(t *testing.T) platform.Client { return platform.NewMemory(now) })
+}
+
+func TestOverlayConformance(t *testing.T) {
+	platformtest.Run(t, func(t *testing.T) platform.Client { return platform.NewOverlay(platform.NewMemory(now), now) })
+}
+
+// What is written to an overlay is seen there, and below it nothing changes.
+func TestOverlay(t *testing.T) {
+	ctx, below := t.Context(), platform.NewMemory(now)
+	for _, name := range []string{"changed", "gone", "kept"} {
+		if _, err := below.Create(ctx, platform.ConfigMap, configMap("team-a", name, "a", "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := below.List(ctx, platform.ConfigMap, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := platform.NewOverlay(below, now)
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want string // a part of the error
+	}{
+		{"patch", func() error {
+			_, err := overlay.Patch(ctx, platform.ConfigMap, "team-a", "changed", map[string]any{"data": map[string]any{"a": "2"}, "metadata": map[string]any{"labels": map[string]any{"x": "y"}}})
+			return err
+		}, ""},
+		{"delete", func() error {
+			return overlay.Delete(ctx, platform.ConfigMap, "team-a", "gone", platform.Preconditions{})
+		}, ""},
+		{"delete again", func() error {
+			return overlay.Delete(ctx, platform.ConfigMap, "team-a", "gone", platform.Preconditions{})
+		}, "not found"},
+		{"create", func() error {
+			_, err := overlay.Create(ctx, platform.ConfigMap, configMap("team-a", "new", "a", "1"))
+			return err
+		}, ""},
+		{"create what is below", func() error {
+			_, err := overlay.Create(ctx, platform.ConfigMap, configMap("team-a", "kept", "a", "2"))
+			return err
+		}, "already exists"},
+		{"update from an old reading", func() error { _, err := overlay.Update(ctx, platform.ConfigMap, &before[0]); return err }, "it has changed since it was read"},
+		{"update what is nowhere", func() error {
+			_, err := overlay.Update(ctx, platform.ConfigMap, configMap("team-a", "nowhere", "a", "1"))
+			return err
+		}, "not found"},
+	} {
+		if err := step.do(); step.want == "" && err != nil || step.want != "" && (err == nil || !strings.Contains(err.Error(), step.want)) {
+			t.Errorf("%s: %v, want %q", step.name, err, step.want)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		labels map[string]string
+		want   string
+	}{{"all", nil, "changed=2 kept=1 new=1"}, {"by a label that was given", map[string]string{"x": "y"}, "changed=2"}} {
+		listed, err := overlay.List(ctx, platform.ConfigMap, "", test.labels)
+		var got []string
+		for _, o := range listed {
+			value, _, _ := unstructured.NestedString(o.Object, "data", "a")
+			got = append(got, o.GetName()+"="+value)
+		}
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %v, %v", test.name, got, err)
+		}
+	}
+	if after, err := below.List(ctx, platform.ConfigMap, "", nil); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("below is %v, %v", after, err)
+	}
 }
 
 // What is no file is not waited for.
