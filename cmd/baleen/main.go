@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,10 +48,18 @@ func rootCommand() *cobra.Command {
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { warnOfOld(cmd) },
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetHelpFunc(help)
 	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
 		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), stageCommand(), versionCommand())
 	addCompletions(root)
 	return root
+}
+
+// help writes what a command says of itself, as wide as the terminal is.
+func help(cmd *cobra.Command, _ []string) {
+	w := cmd.OutOrStdout()
+	text := strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)) + "\n\n" + cmd.UsageString()
+	fmt.Fprint(w, term.Reflow(text, term.Width(w)))
 }
 
 // execute runs the command line. An error is one sentence on stderr.

@@ -51,7 +51,7 @@ func runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run REQUEST.yaml --platform DIR",
-		Short: "Run the pipeline of a request on a folder that stands for the platform cluster",
+		Short: "Run the pipeline of a request without a cluster",
 		Long: `Run does for one request what Kratix does on a platform cluster: it stores the
 request, runs its Promise's pipeline, and delivers the output to the Destinations
 that its selectors match.
