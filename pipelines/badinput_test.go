@@ -787,7 +787,7 @@ type rule struct{ path, what string }
 
 // refusals are how an API server words the breach of a keyword.
 var refusals = map[string]string{
-	"Required value": "required", "chars long": "minLength", "Too long": "maxLength", "should match": "pattern",
+	"Required value": "required", "chars long": "minLength", "Too long": "maxLength",
 	"Unsupported value": "enum", "greater than or equal": "minimum", "less than or equal": "maximum",
 	"at least 1 items": "minItems", "Too many": "maximum number", "Duplicate value": "uniqueness",
 }
@@ -815,7 +815,7 @@ func brokenRules(refusal error) []rule {
 func rulesIn(path string, schema map[string]any) []rule {
 	var rules []rule
 	add := func(path, what string) { rules = append(rules, rule{path, what}) }
-	for _, keyword := range []string{"minLength", "maxLength", "pattern", "enum", "minimum", "maximum", "minItems"} {
+	for _, keyword := range []string{"minLength", "maxLength", "enum", "minimum", "maximum", "minItems"} {
 		if schema[keyword] != nil {
 			add(path, keyword)
 		}
@@ -829,7 +829,8 @@ func rulesIn(path string, schema map[string]any) []rule {
 	validations, _ := schema["x-kubernetes-validations"].([]any)
 	for _, v := range validations {
 		if v := v.(map[string]any); !strings.Contains(v["rule"].(string), "oldSelf") {
-			add(path, v["message"].(string))
+			below, _ := v["fieldPath"].(string)
+			add(path+below, v["message"].(string))
 		}
 	}
 	required, _ := schema["required"].([]any)
@@ -850,8 +851,9 @@ func rulesIn(path string, schema map[string]any) []rule {
 
 func (r rule) brokenBy(broken []rule) bool {
 	return slices.ContainsFunc(broken, func(b rule) bool {
-		parent, isMap := strings.CutSuffix(r.path, "*")
-		return strings.Contains(b.what, r.what) && (b.path == r.path || isMap && strings.HasPrefix(b.path, parent))
+		parent, isMap := strings.CutSuffix(r.path, ".*")
+		inMap := isMap && (strings.HasPrefix(b.path, parent+".") || strings.HasPrefix(b.path, parent+"["))
+		return strings.Contains(b.what, r.what) && (b.path == r.path || inMap)
 	})
 }
 

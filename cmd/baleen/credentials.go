@@ -39,7 +39,7 @@ func credentialsCommand() *cobra.Command {
 	var f credentialsFlags
 	cmd := &cobra.Command{
 		Use:   "credentials",
-		Short: "Show every NATS credential with its times, those that need attention first",
+		Short: "Show every NATS credential, those that need attention first",
 		Example: `  baleen credentials
   baleen credentials --namespace team-a --cluster eu-1 --output wide
   baleen credentials --problems --exit-code`,

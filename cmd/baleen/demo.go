@@ -23,7 +23,7 @@ import (
 //go:embed demo
 var demoFiles embed.FS
 
-// The lines of the demo fit a terminal of this width.
+// The lines of the demo are at most so wide, and fit a narrower terminal as well.
 const demoWidth = 100
 
 const opening = `A platform team offers a host and a NATS account; teams use them on two clusters. A folder stands
@@ -55,7 +55,10 @@ Synadia's control plane.`,
 			}
 			defer os.RemoveAll(dir)
 			out := cmd.OutOrStdout()
-			s := &story{telling: t, out: out, w: out, stderr: cmd.ErrOrStderr(), colors: term.Colors(out)}
+			s := &story{telling: t, out: out, w: out, stderr: cmd.ErrOrStderr(), colors: term.Colors(out), width: demoWidth}
+			if width := term.Width(out); width > 0 {
+				s.width = max(40, min(width, demoWidth))
+			}
 			return s.tell(cmd.Context(), dir)
 		},
 	}
@@ -123,6 +126,7 @@ type story struct {
 	// out is where the story goes, and w what is written to now: out, or nowhere.
 	out, w, stderr io.Writer
 	colors         bool
+	width          int
 	told           int
 }
 
@@ -130,7 +134,7 @@ type story struct {
 func (s *story) tell(ctx context.Context, dir string) error {
 	apis, of := s.parts()
 	if s.chapter == "" {
-		fmt.Fprintln(s.w, opening)
+		fmt.Fprintln(s.w, s.frame(opening))
 	}
 	if apis {
 		d, err := s.begin(filepath.Join(dir, "apis"))
@@ -151,7 +155,7 @@ func (s *story) tell(ctx context.Context, dir string) error {
 		}
 	}
 	if s.chapter == "" {
-		fmt.Fprintf(s.w, "\n%s\n", closing)
+		fmt.Fprintf(s.w, "\n%s\n", s.frame(closing))
 	}
 	return nil
 }
@@ -168,7 +172,7 @@ func (s *story) show(ctx context.Context, chapters []chapter) error {
 			s.w = io.Discard
 		} else {
 			s.told++
-			fmt.Fprintf(s.w, "\n%s\n", s.paint(term.Bold, fmt.Sprintf("%d. %s", s.told, chapter.title)))
+			fmt.Fprintf(s.w, "\n%s\n", s.paint(term.Bold, term.Wrap(fmt.Sprintf("%d. %s", s.told, chapter.title), s.width, 3)))
 		}
 		if err := chapter.tell(ctx); err != nil {
 			return err
@@ -182,11 +186,19 @@ func (s *story) show(ctx context.Context, chapters []chapter) error {
 
 func (s *story) paint(style term.Style, text string) string { return term.Paint(s.colors, style, text) }
 
+// frame is the text before or after the chapters, as it is where there is room.
+func (s *story) frame(text string) string {
+	if s.width < demoWidth {
+		return term.Reflow(text, s.width)
+	}
+	return text
+}
+
 // say writes a sentence, on as many lines as it needs.
 func (s *story) say(style term.Style, sentence string) {
 	line := " "
 	for word := range strings.FieldsSeq(term.Clean(sentence)) {
-		if len([]rune(line))+1+len([]rune(word)) > demoWidth {
+		if len([]rune(line))+1+len([]rune(word)) > s.width {
 			fmt.Fprintln(s.w, s.paint(style, line))
 			line = "   "
 		}
@@ -210,8 +222,8 @@ func (s *story) yaml(data []byte, words ...string) {
 		if text == "" || strings.HasPrefix(text, "#") || begins("apiVersion:") || len(words) > 0 && !slices.ContainsFunc(words, begins) {
 			continue
 		}
-		if runes := []rune(line); len(runes) > demoWidth-10 {
-			line = string(runes[:demoWidth-10]) + "…"
+		if runes := []rune(line); len(runes) > s.width-10 {
+			line = string(runes[:s.width-10]) + "…"
 		}
 		fmt.Fprintln(s.w, s.paint(term.Dim, "    "+line))
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -146,4 +148,25 @@ func TestRoutes(t *testing.T) {
 	w.fails([]string{"routes", "--platform", w.platform, "--output", "xml"}, "neither table, wide, json, yaml nor name")
 	w.fails([]string{"routes", "--kubeconfig", filepath.Join(t.TempDir(), "none")}, "cannot be used")
 	w.fails([]string{"routes", "--platform", w.platform, "--kubeconfig", "x"}, "give one of them")
+}
+
+// On a terminal that is narrow the demo's lines are no wider.
+func TestDemoFitsTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	s := &story{out: &out, w: &out, width: 60}
+	s.good("%s", strings.Repeat("a sentence of some words, ", 8))
+	s.yaml([]byte("gateway: {" + strings.Repeat("name: value, ", 12) + "}\n"))
+	fmt.Fprintln(&out, s.frame(opening))
+	fmt.Fprintln(&out, s.frame(closing))
+	if err := s.show(t.Context(), []chapter{{name: "long", title: strings.Repeat("a long title ", 8), tell: func(context.Context) error { return nil }}}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 60 {
+			t.Errorf("%d characters: %s", n, line)
+		}
+	}
+	if out.Len() < 500 {
+		t.Errorf("it says\n%s", out.String())
+	}
 }

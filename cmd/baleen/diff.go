@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pmezard/go-difflib/difflib"
@@ -23,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // The exit codes of `baleen diff`, those of diff and kubectl diff.
@@ -41,21 +41,24 @@ type diffFlags struct {
 func diffCommand() *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
-		Use:   "diff -f FILE --platform DIR",
+		Use:   "diff -f FILE",
 		Short: "Show what a request would change on which cluster",
-		Long: `Diff runs the pipelines of requests on a copy of the folder that stands for the
-platform cluster, and shows as a unified diff what each Destination would get. The
-folder itself is not changed, and nothing is revoked or issued: for NatsAccounts and
-NatsUsers the pipeline makes a dry run, in which a credential that would be issued
-is one that has expired already. Of ciphertext only the beginning is shown. Several
-requests are applied in their order; what a dry run would do no later one sees.
+		Long: `Diff runs the pipelines of requests over the platform cluster, or over a folder that
+stands for it, and shows as a unified diff what each Destination would get. The
+platform is read and never written to, and nothing is revoked or issued: for
+NatsAccounts and NatsUsers the pipeline makes a dry run, in which a credential that
+would be issued is one that has expired already. Of ciphertext only the beginning is
+shown. Several requests are applied in their order; what a dry run would do no later
+one sees.
 
-A pipeline of a cluster runs in the cluster, with rights of its own, so that diff works
-on folders alone.
+The pipelines run here, with your rights and from your network. For requests of teams
+you must be allowed to read what the pipelines read, such as ConfigMaps in
+baleen-state, and for NatsAccounts and NatsUsers the Secrets in baleen-system as well.
 
 The exit code is 0 if nothing would change, 1 if something would, and 2 for an error.`,
-		Example: `  baleen diff -f orders.yaml --platform ./platform
-  kustomize build ./team-a | baleen diff -f - --platform ./platform`,
+		Example: `  baleen diff -f orders.yaml
+  baleen diff -f orders.yaml --platform ./platform
+  kustomize build ./team-a | baleen diff -f - --context platform`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			differs, err := f.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			switch {
@@ -87,11 +90,8 @@ func (f diffFlags) check(args []string) error {
 		return fmt.Errorf("%s is not taken by itself: write baleen diff -f %s", field.Quote(args[0]), args[0])
 	case len(f.files) == 0:
 		return errors.New("name the request: baleen diff -f FILE, or -f - for the standard input")
-	case f.from.kubeconfig != "" || f.from.folder == "":
-		return errors.New("diff works on a folder alone, because a cluster's pipelines run in the cluster: name the folder that stands for the platform cluster with --platform DIR")
 	}
-	_, err := clock(f.now)
-	return err
+	return nil
 }
 
 // run shows what would change, and reports whether anything would.
@@ -99,27 +99,27 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	if err := f.check(args); err != nil {
 		return false, err
 	}
-	documents, err := readFiles(f.files, stdin)
+	documents, err := readFiles(ctx, f.files, stdin)
 	if err != nil {
 		return false, err
 	}
 	if err := diffable(documents); err != nil {
 		return false, err
 	}
+	now, err := clock(f.now)
+	if err != nil {
+		return false, err
+	}
+	client, err := f.from.open()
+	if err != nil {
+		return false, err
+	}
+	over := platform.NewOverlay(client, now)
 	dir, err := os.MkdirTemp("", "baleen-diff-")
 	if err != nil {
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	if info, err := os.Stat(f.from.folder); err != nil || !info.IsDir() {
-		return false, fmt.Errorf("the platform folder %s cannot be read: give a folder with --platform", f.from.folder)
-	}
-	if err := withoutLinks(f.from.folder); err != nil {
-		return false, err
-	}
-	if err := os.CopyFS(filepath.Join(dir, "platform"), os.DirFS(f.from.folder)); err != nil {
-		return false, fmt.Errorf("the platform folder %s cannot be copied: %w", f.from.folder, err)
-	}
 	differs := false
 	for _, d := range documents {
 		object := &unstructured.Unstructured{Object: d.object}
@@ -127,7 +127,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", term.Clean(object.GetKind()+" "+object.GetName()))
 			continue
 		}
-		result, err := f.try(ctx, dir, object, stderr)
+		result, err := f.try(ctx, dir, over, object, stderr)
 		if err != nil {
 			return false, err
 		}
@@ -142,16 +142,6 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 		noteRefusal(stderr, object, result)
 	}
 	return differs, nil
-}
-
-// withoutLinks refuses a folder with symbolic links: what is copied is the folder alone.
-func withoutLinks(folder string) error {
-	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type()&fs.ModeSymlink != 0 {
-			return fmt.Errorf("%s is a symbolic link, which diff does not follow: put what it leads to in its place", path)
-		}
-		return err
-	})
 }
 
 // diffable returns what validate says of the first document that is refused.
@@ -169,21 +159,54 @@ func diffable(documents []document) error {
 	return nil
 }
 
-// try runs a request's pipeline on the copy in a folder. Pipelines for routes change
-// the platform alone, and so really run, for what comes after them; those for
-// credentials make a dry run.
-func (f diffFlags) try(ctx context.Context, dir string, object *unstructured.Unstructured, stderr io.Writer) (kratix.Result, error) {
-	data, err := object.MarshalJSON()
+// try runs a request's pipeline over the platform. Pipelines for routes change the
+// platform alone, and so really run, for what comes after them; those for credentials
+// make a dry run.
+func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, object *unstructured.Unstructured, stderr io.Writer) (kratix.Result, error) {
+	promise, err := runFlags{}.findPromise(object)
 	if err != nil {
 		return kratix.Result{}, err
 	}
-	run := runFlags{
-		request: object.GetKind() + " " + object.GetName(), platform: filepath.Join(dir, "platform"), out: filepath.Join(dir, "out"),
-		action: string(kratix.Configure), kratix: string(kratix.H), now: f.now,
-		dryRun: slices.Contains([]string{platform.NatsAccount.Kind, platform.NatsUser.Kind}, object.GetKind()),
+	now, err := clock(f.now)
+	if err != nil {
+		return kratix.Result{}, err
 	}
-	_, result, err := run.carryOut(ctx, data, stderr)
-	return result, err
+	return kratix.Run(ctx, kratix.Options{
+		Version: kratix.H,
+		Action:  kratix.Configure,
+		Promise: promise,
+		Request: object,
+		Client:  over,
+		Dir:     dir,
+		Stage: func(ctx context.Context, env []string) error {
+			pipeline, _ := stageOf(promise.Name) // Baleen's own, all of which it has
+			return f.stage(ctx, pipeline, append(env, "BALEEN_KRATIX_DIR="+dir), over, stderr)
+		},
+		DryRun: slices.Contains([]string{platform.NatsAccount.Kind, platform.NatsUser.Kind}, object.GetKind()),
+		Now:    now,
+	})
+}
+
+// stage runs a pipeline as its container would, but here. What it prints is shown
+// when it fails.
+func (f diffFlags) stage(ctx context.Context, p workflow.Pipeline, env []string, over *platform.Overlay, stderr io.Writer) error {
+	// Nobody else writes to what is above the platform, so there is nobody to wait for.
+	env = append(env, "BALEEN_PLATFORM_DIR=over the platform")
+	if f.now != "" {
+		env = append(env, "BALEEN_NOW="+f.now)
+	}
+	var log bytes.Buffer
+	err := runHere(ctx, p, env, workflow.Environment{
+		Stderr: &log,
+		Open:   func(func() time.Time) (platform.Client, error) { return over, nil },
+	})
+	if err == nil {
+		return nil
+	}
+	for line := range strings.Lines(log.String()) {
+		fmt.Fprintln(stderr, term.Clean(strings.TrimSuffix(line, "\n")))
+	}
+	return err
 }
 
 // noteRefusal says on stderr that a request would not be carried out as it is asked.

@@ -2,12 +2,21 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"maps"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 )
 
 // published is a platform on which the example of a target and of a user are.
@@ -101,9 +110,10 @@ func TestDiffRefuses(t *testing.T) {
 	}{
 		{"no file", []string{"diff", "--platform", w.platform}, "name the request: baleen diff -f FILE"},
 		{"a file without -f", []string{"diff", good}, "is not taken by itself: write baleen diff -f " + good},
-		{"no platform", []string{"diff", "-f", good}, "diff works on a folder alone, because a cluster's pipelines run in the cluster"},
-		{"a kubeconfig", []string{"diff", "-f", good, "--kubeconfig", "x"}, "diff works on a folder alone"},
-		{"a folder that is missing", []string{"diff", "-f", good, "--platform", w.platform + "-missing"}, "cannot be read: give a folder with --platform"},
+		{"no platform", []string{"diff", "-f", good}, "no kubeconfig leads to the platform cluster: name one with --kubeconfig, or a folder with --platform"},
+		{"a kubeconfig that is missing", []string{"diff", "-f", good, "--kubeconfig", "x"}, "the kubeconfig of the platform cluster cannot be used"},
+		{"a kubeconfig and a folder", []string{"diff", "-f", good, "--kubeconfig", "x", "--platform", w.platform}, "--platform and --kubeconfig both name the platform cluster"},
+		{"a folder that is missing", []string{"diff", "-f", good, "--platform", w.platform + "-missing"}, "-missing\" cannot be opened; make it or name another"},
 		{"a file that is missing", []string{"diff", "-f", "missing.yaml", "--platform", w.platform}, "missing.yaml cannot be read"},
 		{"a wrong time", []string{"diff", "-f", good, "--platform", w.platform, "--now", "noon"}, `--now "noon" is not a time`},
 		{"an unknown flag", []string{"diff", "--bogus"}, "unknown flag: --bogus"},
@@ -150,16 +160,109 @@ func TestDiffOf(t *testing.T) {
 	}
 }
 
-// A link leads out of the folder, which alone is copied.
-func TestDiffRefusesLinks(t *testing.T) {
-	w := newWorld(t)
-	link := filepath.Join(w.platform, "team-z")
-	if err := os.Symlink(t.TempDir(), link); err != nil {
+// A cluster is read as a folder is, and only read.
+func TestDiffOfACluster(t *testing.T) {
+	w := published(t)
+	folder, err := platform.OpenFolder(w.platform, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := platformtest.Serve(folder, platform.ConfigMap, platform.Secret, platform.Pod, platform.Job, platform.Work, platform.WorkPlacement, platform.Destination,
+		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
+	var mutex sync.Mutex
+	verbs := map[string]bool{}
+	server.Observe = func(verb string, _ platform.Kind, _, _, _ string) error {
+		mutex.Lock()
+		defer mutex.Unlock()
+		verbs[verb] = true
+		return nil
+	}
+	api := httptest.NewServer(server)
+	defer api.Close()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	w.write(kubeconfig, "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a}}]\nclusters: [{name: a, cluster: {server: '"+api.URL+"'}}]\n")
+	for _, test := range []struct{ name, request string }{
+		{"nothing", example(t, "nats-user")},
+		{"a port", example(t, "api-aggregator-target", "8080", "8081")},
+		{"the Secret of a user", example(t, "nats-user", "orders-nats", "other")},
+		{"a new aggregator and its target", strings.NewReplacer("public-api", "shop", "api.example.com", "shop.example.com").Replace(aggregatorRequest) +
+			"---\n" + strings.NewReplacer("public-api", "shop", "name: orders\n", "name: shop\n").Replace(targetRequest)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := w.with(t)
+			before := w.snapshot()
+			file := filepath.Join(t.TempDir(), "request.yaml")
+			w.write(file, test.request)
+			type said struct {
+				code           int
+				stdout, stderr string
+			}
+			var is, was said
+			is.code, is.stdout, is.stderr = w.baleen("diff", "-f", file, "--kubeconfig", kubeconfig, "--now", "2026-08-01T13:00:00Z")
+			was.code, was.stdout, was.stderr = w.baleen("diff", "-f", file, "--platform", w.platform, "--now", "2026-08-01T13:00:00Z")
+			for _, s := range []*said{&is, &was} { // no two runs make or seal the same credential
+				s.stdout = regexp.MustCompile(`Ag[\w+/]{14}…|U[A-Z2-7]{55}`).ReplaceAllString(s.stdout, "…")
+			}
+			if is.code == exitDiffFailed || is != was {
+				t.Errorf("of the cluster it says %+v, and of a folder %+v", is, was)
+			}
+			if w.snapshot() != before {
+				t.Error("the platform has changed")
+			}
+		})
+	}
+	if want := map[string]bool{"get": true, "list": true}; !maps.Equal(verbs, want) {
+		t.Errorf("the API server was asked to %v", verbs)
+	}
+}
+
+// A folder is read where something of a platform may be, and nothing else is touched:
+// not what lies beside it on the disk, and not where a link leads that leaves it.
+func TestDiffReadsThePlatformAlone(t *testing.T) {
+	w := published(t)
+	w.request = filepath.Join(t.TempDir(), "request.yaml") // the former is a file of the project
+	outside := filepath.Join(t.TempDir(), "outside.yaml")
+	w.write(outside, "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: team-a}\nstringData: {a: private}\n")
+	if err := errors.Join(
+		syscall.Mkfifo(filepath.Join(w.platform, "pipe"), 0o600), // to copy it would take forever
+		syscall.Mkfifo(filepath.Join(w.platform, "team-a", "pipe"), 0o600),
+		os.Symlink("/", filepath.Join(w.platform, "team-z")),
+		os.Symlink(outside, filepath.Join(w.platform, "link.yaml")),
+	); err != nil {
 		t.Fatal(err)
 	}
 	w.write(w.request, targetRequest)
 	code, stdout, stderr := w.baleen("diff", "-f", w.request, "--platform", w.platform)
-	if want := link + " is a symbolic link, which diff does not follow"; code != exitDiffFailed || stdout != "" || !strings.Contains(stderr, want) {
+	if code != exitDiffFailed || !strings.Contains(stderr, "link.yaml: path escapes from parent") || strings.Contains(stdout+stderr, "private") {
+		t.Errorf("with a link that leaves it: exit code %d: %s%s", code, stdout, stderr)
+	}
+	if err := os.Remove(filepath.Join(w.platform, "link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := w.baleen("diff", "-f", w.request, "--platform", w.platform); code == exitDiffFailed {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// What is in a Secret of the platform is never shown, wherever it stands.
+func TestDiffShowsNoSecrets(t *testing.T) {
+	w := published(t)
+	w.request = filepath.Join(t.TempDir(), "request.yaml") // the former is a file of the project
+	const value = "c2VjcmV0LW9mLXNvbWVib2R5"
+	for _, name := range []string{"commerce-signing", "orders-nats"} {
+		for _, namespace := range []string{"team-a", "baleen-system"} {
+			w.write(filepath.Join(w.platform, namespace, name+"-copy.yaml"), "apiVersion: v1\nkind: Secret\nmetadata: {name: "+name+"-copy, namespace: "+namespace+"}\ndata: {seed: "+value+"}\n")
+		}
+	}
+	for _, request := range []string{
+		example(t, "nats-user", "orders-nats", "other"),
+		strings.Replace(accountRequest, "commerce-signing", "commerce-signing-copy", 1),
+		example(t, "api-aggregator-target", "8080", "8081"),
+	} {
+		w.write(w.request, request)
+		_, stdout, stderr := w.baleen("diff", "-f", w.request, "--platform", w.platform)
+		if said := stdout + stderr; strings.Contains(said, value) || strings.Contains(said, "secret-of-somebody") || said == "" {
+			t.Errorf("it says %s", said)
+		}
 	}
 }

@@ -351,13 +351,15 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 
 // writeCheckups writes problems with their remedies, then what is well.
 func writeCheckups(w io.Writer, checkups []checkup) error {
-	colors := term.Colors(w)
+	colors, width := term.Colors(w), term.Width(w)
+	const indent = "         "
 	problems := 0
 	var text strings.Builder
 	for _, c := range checkups {
 		for _, f := range c.Findings {
 			problems++
-			fmt.Fprintf(&text, "%s  %s\n         %s\n", term.Paint(colors, term.Red, "PROBLEM"), term.Clean(f.Problem), term.Clean(f.Remedy))
+			fmt.Fprintln(&text, term.Wrap(term.Paint(colors, term.Red, "PROBLEM")+"  "+term.Clean(f.Problem), width, len(indent)))
+			fmt.Fprintln(&text, term.Wrap(indent+term.Clean(f.Remedy), width, len(indent)))
 		}
 	}
 	for _, c := range checkups {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +25,10 @@ type document struct {
 }
 
 // readFiles returns the documents of files; - is the standard input.
-func readFiles(names []string, stdin io.Reader) ([]document, error) {
+func readFiles(ctx context.Context, names []string, stdin io.Reader) ([]document, error) {
 	var all []document
 	for _, name := range names {
-		data, err := readFile(name, stdin)
+		data, err := readFile(ctx, name, stdin)
 		if name == "-" {
 			name = "stdin"
 		}
@@ -47,7 +48,7 @@ func readFiles(names []string, stdin io.Reader) ([]document, error) {
 // one of them.
 const largest = 16 << 20
 
-func readFile(name string, stdin io.Reader) ([]byte, error) {
+func readFile(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
@@ -56,7 +57,24 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 		defer file.Close()
 		stdin = file
 	}
-	data, err := io.ReadAll(io.LimitReader(stdin, largest+1))
+	return readAll(ctx, stdin)
+}
+
+// readAll reads to the end, or until the context ends: a reader that waits for what
+// somebody types cannot be stopped, and is left behind.
+func readAll(ctx context.Context, from io.Reader) ([]byte, error) {
+	var data []byte
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		data, err = io.ReadAll(io.LimitReader(from, largest+1))
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-done:
+	}
 	if err == nil && len(data) > largest {
 		err = errors.New("it has more than 16 MiB: give it in parts")
 	}

@@ -32,7 +32,7 @@ func fakecloudCommand() *cobra.Command {
 	var f cloudFlags
 	cmd := &cobra.Command{
 		Use:   "fakecloud",
-		Short: "Serve a stand-in for Synadia's control plane, to try NatsAccounts with provider synadia",
+		Short: "Serve a stand-in for Synadia's control plane",
 		Long: `Fakecloud serves, on the loopback interface, what Baleen asks of Synadia's control
 plane, with a NATS server beside it to which what is issued connects. It is a
 stand-in: when it ends, its account, users and revocations are gone. It shows each

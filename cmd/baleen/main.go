@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,10 +48,18 @@ func rootCommand() *cobra.Command {
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { warnOfOld(cmd) },
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetHelpFunc(help)
 	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
 		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), versionCommand())
 	addCompletions(root)
 	return root
+}
+
+// help writes what a command says of itself, as wide as the terminal is.
+func help(cmd *cobra.Command, _ []string) {
+	w := cmd.OutOrStdout()
+	text := strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)) + "\n\n" + cmd.UsageString()
+	fmt.Fprint(w, term.Reflow(text, term.Width(w)))
 }
 
 // execute runs the command line. An error is one sentence on stderr.
@@ -73,6 +82,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // complain writes an error as one sentence that a terminal cannot take for more.
 func complain(w io.Writer, err error) {
+	if errors.Is(err, context.Canceled) { // by a signal, which whoever sent it knows
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(w, "baleen: "+strings.Join(strings.Fields(term.Clean(field.Hide(err.Error()))), " "))
 }
 

@@ -38,7 +38,7 @@ func rotateCommand() *cobra.Command {
 	var f rotateFlags
 	cmd := &cobra.Command{
 		Use:   "rotate NAMESPACE/NAME | NAME --namespace NAMESPACE",
-		Short: "Ask for new credentials of a NatsUser, on all its clusters or on one",
+		Short: "Ask for new credentials of a NatsUser",
 		Long: `Rotate sets the annotation ` + v1alpha1.RotateAnnotation + ` of a NatsUser, or ` + v1alpha1.RotateAnnotationPrefix + `DESTINATION,
 to the current time, and has Kratix run its pipeline. That run issues a new generation
 on each cluster that is meant. What becomes of the former one is up to the request's

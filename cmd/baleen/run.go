@@ -49,7 +49,7 @@ func runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run REQUEST.yaml --platform DIR",
-		Short: "Run the pipeline of a request on a folder that stands for the platform cluster",
+		Short: "Run the pipeline of a request without a cluster",
 		Long: `Run does for one request what Kratix does on a platform cluster: it stores the
 request, runs its Promise's pipeline, and delivers the output to the Destinations
 that its selectors match.
@@ -107,7 +107,7 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 		now := map[string]string{string(kratix.H): kratixLatest, string(kratix.M): kratix202508}[old]
 		warn(stderr, "--kratix %s is an old value: write --kratix %s", old, now)
 	}
-	data, err := f.read(stdin)
+	data, err := f.read(ctx, stdin)
 	if err != nil {
 		return err
 	}
@@ -151,9 +151,9 @@ func printDocuments(w io.Writer, destinations []kratix.Destination) error {
 }
 
 // read returns the content of the request's file, or of stdin.
-func (f runFlags) read(stdin io.Reader) ([]byte, error) {
+func (f runFlags) read(ctx context.Context, stdin io.Reader) ([]byte, error) {
 	if f.request == "-" {
-		data, err := io.ReadAll(stdin)
+		data, err := readAll(ctx, stdin)
 		if err != nil {
 			return nil, fmt.Errorf("the request cannot be read from stdin: %w", err)
 		}

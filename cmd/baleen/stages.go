@@ -26,17 +26,30 @@ var stages = []workflow.Pipeline{
 // runStage runs the pipeline of a Promise with the environment of its container: one
 // of Baleen's in this process, another's binary where that lies beside baleen.
 func runStage(ctx context.Context, promise string, env []string, log io.Writer) error {
+	if p, ok := stageOf(promise); ok {
+		return runHere(ctx, p, env, workflow.Environment{Stderr: log})
+	}
+	return runBinary(ctx, promise, env, log)
+}
+
+// stageOf returns the pipeline of one of Baleen's Promises.
+func stageOf(promise string) (workflow.Pipeline, bool) {
 	i := slices.IndexFunc(stages, func(p workflow.Pipeline) bool { return p.Promise == promise })
 	if i < 0 {
-		return runBinary(ctx, promise, env, log)
+		return workflow.Pipeline{}, false
 	}
+	return stages[i], true
+}
+
+// runHere runs a pipeline in this process, with these variables and no others.
+func runHere(ctx context.Context, p workflow.Pipeline, env []string, e workflow.Environment) error {
 	variables := map[string]string{}
 	for _, pair := range env {
 		name, value, _ := strings.Cut(pair, "=")
 		variables[name] = value
 	}
-	code := workflow.Environment{Getenv: func(name string) string { return variables[name] }, Stderr: log}.Run(ctx, stages[i])
-	if code != 0 {
+	e.Getenv = func(name string) string { return variables[name] }
+	if code := e.Run(ctx, p); code != 0 {
 		return fmt.Errorf("exit status %d", code)
 	}
 	return nil

@@ -50,7 +50,7 @@ The exit code is 1 if a document is refused.`,
 			if len(files) == 0 {
 				return errors.New("name what is to be checked: baleen validate -f FILE, or -f - for the standard input")
 			}
-			documents, err := readFiles(files, cmd.InOrStdin())
+			documents, err := readFiles(cmd.Context(), files, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -160,7 +160,7 @@ func reportVerdicts(stdout, stderr io.Writer, output outputFlag, verdicts []verd
 }
 
 func writeVerdicts(w io.Writer, verdicts []verdict) error {
-	colors := term.Colors(w)
+	colors, width := term.Colors(w), term.Width(w)
 	var text strings.Builder
 	for _, v := range verdicts {
 		subject := term.Clean(v.subject())
@@ -173,10 +173,10 @@ func writeVerdicts(w io.Writer, verdicts []verdict) error {
 		}
 		for _, p := range v.Problems {
 			if p.Field == "" {
-				fmt.Fprintf(&text, "%s  %s\n", subject, term.Clean(p.Message))
+				fmt.Fprintln(&text, term.Wrap(fmt.Sprintf("%s  %s", subject, term.Clean(p.Message)), width, 4))
 				continue
 			}
-			fmt.Fprintf(&text, "%s  %s: %s\n", subject, term.Paint(colors, term.Red, term.Clean(p.Field)), term.Clean(p.Message))
+			fmt.Fprintln(&text, term.Wrap(fmt.Sprintf("%s  %s: %s", subject, term.Paint(colors, term.Red, term.Clean(p.Field)), term.Clean(p.Message)), width, 4))
 		}
 	}
 	_, err := io.WriteString(w, text.String())

@@ -270,19 +270,22 @@ var indexes = regexp.MustCompile(`\[[^]]*\]`)
 // certain what was meant, and else the pipeline's, which knows more than a pattern.
 func mergeProblems(schema, pipeline []crd.Problem) []crd.Problem {
 	merged := slices.Clone(schema)
+	worded := map[int]bool{} // which a pipeline has said in its words already
 	for _, p := range pipeline {
-		same := slices.IndexFunc(merged, func(m crd.Problem) bool {
-			return m.Reason != crd.Unknown && (m.Path == p.Path || indexes.ReplaceAllString(m.Path, "") == p.Path)
+		// One that quotes no value speaks of the list, and not of an entry that is not found.
+		ofEntry := len(crd.Unquoted(p.Message)) > 0
+		same := slices.IndexFunc(schema, func(m crd.Problem) bool {
+			return m.Reason != crd.Unknown && (m.Path == p.Path || ofEntry && indexes.ReplaceAllString(m.Path, "") == p.Path)
 		})
 		twice := strings.HasSuffix(p.Message, " twice") || strings.Contains(p.Message, " are one path")
 		within := slices.ContainsFunc(schema, func(m crd.Problem) bool {
-			above := strings.HasPrefix(m.Path, p.Path+"[")                                          // it speaks of an entry that is known to be wrong
+			above := ofEntry && strings.HasPrefix(m.Path, p.Path+"[")                               // it speaks of an entry that is known to be wrong
 			below := strings.HasPrefix(p.Path, m.Path+".") || strings.HasPrefix(p.Path, m.Path+"[") // of what is not there, or of another type
 			return m.Reason != crd.Unknown && (above || below && (m.Reason == crd.Type || m.Reason == crd.Missing || twice))
 		})
 		switch {
-		case same >= 0 && merged[same].Reason == crd.Value && !merged[same].Certain:
-			merged[same] = p
+		case same >= 0 && schema[same].Reason == crd.Value && !schema[same].Certain && !worded[same]:
+			merged[same], worded[same] = p, true
 		case same >= 0 || within || slices.Contains(merged, p):
 		default:
 			merged = append(merged, p)

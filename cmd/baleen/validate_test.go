@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/crd"
 	"github.com/baleen-platform/baleen/internal/crdtest"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/promises"
 )
 
@@ -372,4 +376,86 @@ func TestLargeInput(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where an API server has a message for a text that does not match, validate and the
+// pipelines say the same.
+func TestMessagesAreThoseOfTheAPIServer(t *testing.T) {
+	count := 0
+	for kind, schema := range schemas() {
+		walkRules("spec", schema.Properties["spec"], func(path string, rule crd.Rule) {
+			pattern, isPattern := rule.Pattern()
+			if !isPattern {
+				return
+			}
+			count++
+			t.Run(kind+"."+path, func(t *testing.T) {
+				const none = "é\nX" // matches no pattern
+				if regexp.MustCompile(pattern).MatchString(none) {
+					t.Fatalf("%s matches %q", pattern, none)
+				}
+				text := none
+				if strings.HasPrefix(rule.Message, "contains a character") {
+					text = "/" + none // another rule wants the slash
+				}
+				object := map[string]any{"apiVersion": "baleen.dev/v1alpha1", "kind": kind, "metadata": map[string]any{"name": "a", "namespace": "b"}}
+				at := set(object, "", strings.Split(path, "."), text)
+				problems := validateDocument(document{object: object}).Problems
+				if !slices.ContainsFunc(problems, func(p fieldProblem) bool { return p.Field == at && strings.HasSuffix(" "+p.Message, " "+rule.Message) }) {
+					t.Errorf("of %s it says %q, and an API server %q", at, problems, rule.Message)
+				}
+				var invalid *field.InvalidError
+				err := pipelineChecks[kind](&unstructured.Unstructured{Object: object})
+				if !errors.As(err, &invalid) || !slices.ContainsFunc(invalid.All, func(s string) bool { return strings.HasSuffix(s, " "+rule.Message) }) {
+					t.Errorf("the pipeline says %v, and an API server %q", err, rule.Message)
+				}
+			})
+		})
+	}
+	if count != 71-1 { // the name of a token has its rule elsewhere
+		t.Errorf("%d rules were tried", count)
+	}
+}
+
+// walkRules visits the rules of a schema and all below it.
+func walkRules(path string, s *crd.Schema, visit func(path string, rule crd.Rule)) {
+	for _, rule := range s.Rules {
+		visit(path, rule)
+	}
+	for name, of := range s.Properties {
+		walkRules(path+"."+name, of, visit)
+	}
+	if s.Items != nil {
+		walkRules(path+"[]", s.Items, visit)
+	}
+	if s.AdditionalProperties != nil {
+		walkRules(path+"{}", s.AdditionalProperties, visit)
+	}
+}
+
+// set makes the maps and lists of a path and puts a value at its end. It returns the
+// path with its indexes and keys.
+func set(in map[string]any, at string, path []string, value any) string {
+	name, isList := strings.CutSuffix(path[0], "[]")
+	name, isMap := strings.CutSuffix(name, "{}")
+	at = strings.TrimPrefix(at+"."+name, ".")
+	switch {
+	case isMap:
+		in[name] = map[string]any{"a": value}
+		return at + "[a]"
+	case len(path) == 1 && isList:
+		in[name] = []any{value}
+		return at + "[0]"
+	case len(path) == 1:
+		in[name] = value
+		return at
+	}
+	inner := map[string]any{"path": "/a"} // of a path that is wrong nothing else is looked at
+	if name != "paths" {
+		delete(inner, "path")
+	}
+	if in[name] = inner; isList {
+		in[name], at = []any{inner}, at+"[0]"
+	}
+	return set(inner, at, path[1:], value)
 }

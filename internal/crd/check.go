@@ -139,9 +139,13 @@ func (c *check) text(path string, s *Schema, text string) {
 		c.add(path, Value, false, "has %d characters: at least %d must be there", length, *s.MinLength)
 	case s.MaxLength != nil && length > *s.MaxLength:
 		c.add(path, Value, false, "has %d characters: at most %d are allowed", length, *s.MaxLength)
-	case s.Pattern != "" && !matches(s.Pattern, text):
-		hint := s.repaired(text)
-		c.add(path, Value, hint != "", "%s is not right%s", field.Quote(text), firstOf(hint, ": it must match "+s.Pattern))
+	case !s.matches(text):
+		if hint := s.repaired(text); hint != "" {
+			c.add(path, Value, true, "%s is not right%s", field.Quote(text), hint)
+			return
+		}
+		_, message := s.pattern()
+		c.add(path, Value, false, "%s %s", field.Quote(text), message)
 	}
 }
 

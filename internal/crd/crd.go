@@ -1,8 +1,9 @@
 // Package crd checks objects against the schema of a CustomResourceDefinition, in
 // words for people who write YAML by hand. It reads all that the definitions of
-// Baleen's Promises use and refuses any other keyword; the rules in CEL are not
-// among them, because the binaries repeat those and CEL alone would weigh more
-// than all the rest of a schema. Tests hold it to what an API server does.
+// Baleen's Promises use and refuses any other keyword. Of the rules in CEL it knows
+// those that are a pattern and nothing else; the others are not checked, because the
+// binaries repeat them and CEL alone would weigh more than all the rest of a schema.
+// Tests hold it to what an API server does.
 package crd
 
 import (
@@ -35,11 +36,51 @@ type Schema struct {
 	MinItems             *int               `json:"minItems"`
 	MaxItems             *int               `json:"maxItems"`
 	MaxProperties        *int               `json:"maxProperties"`
-	Rules                []any              `json:"x-kubernetes-validations"`
+	Rules                []Rule             `json:"x-kubernetes-validations"`
 	ListType             string             `json:"x-kubernetes-list-type"`
 	ListMapKeys          []string           `json:"x-kubernetes-list-map-keys"`
 	MapType              string             `json:"x-kubernetes-map-type"`
 	PreserveUnknown      bool               `json:"x-kubernetes-preserve-unknown-fields"`
+}
+
+// Rule is a rule in CEL with what is said of a value that breaks it.
+type Rule struct {
+	Rule      string `json:"rule"`
+	Message   string `json:"message"`
+	FieldPath string `json:"fieldPath"`
+}
+
+// Pattern returns the regular expression that the rule is, if it is one and nothing
+// else: the CRDs have each as self.matches of a raw string, because a rule has a
+// message and a pattern of OpenAPI has none.
+func (r Rule) Pattern() (pattern string, ok bool) {
+	for _, quote := range []string{"'", `"`} {
+		rest, begins := strings.CutPrefix(r.Rule, "self.matches(r"+quote)
+		if pattern, ok = strings.CutSuffix(rest, quote+")"); begins && ok && !strings.Contains(pattern, quote) {
+			return pattern, true
+		}
+	}
+	return "", false
+}
+
+// pattern returns the pattern of the schema, or else the first rule that is one, and
+// what is said of a text that does not match it.
+func (s *Schema) pattern() (pattern, message string) {
+	if s.Pattern != "" {
+		return s.Pattern, "is not right: it must match " + s.Pattern
+	}
+	for _, r := range s.Rules {
+		if pattern, ok := r.Pattern(); ok {
+			return pattern, r.Message
+		}
+	}
+	return "", ""
+}
+
+// matches reports whether a text is as the schema's pattern says.
+func (s *Schema) matches(text string) bool {
+	pattern, _ := s.pattern()
+	return pattern == "" || matches(pattern, text)
 }
 
 // Load returns the schema of a version of the CustomResourceDefinition in a

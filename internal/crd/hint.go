@@ -51,7 +51,7 @@ func (s *Schema) converted(value any) string {
 		switch {
 		case s.Type == "string" && s.isDuration():
 			return s.withUnit(fmt.Sprint(value))
-		case s.Type == "string" && s.Pattern == sizePattern:
+		case s.Type == "string" && s.is(sizePattern):
 			return fmt.Sprintf(`: write "%d" for bytes, or a unit such as %dMi`, value, value)
 		case s.Type == "string":
 			return fmt.Sprintf(`: put quotes around it, "%d"`, value)
@@ -86,14 +86,20 @@ const (
 
 // withUnit says how to write a number as a duration.
 func (s *Schema) withUnit(number string) string {
-	if s.Pattern == timeoutPattern {
+	if s.is(timeoutPattern) {
 		return fmt.Sprintf(": it has no unit, write %ss for seconds, or m for minutes, h for hours", number)
 	}
 	return fmt.Sprintf(": it has no unit, write %sh for hours, or m for minutes, s for seconds, d for days", number)
 }
 
 func (s *Schema) isDuration() bool {
-	return s.Pattern == durationPattern || s.Pattern == timeoutPattern
+	return s.is(durationPattern) || s.is(timeoutPattern)
+}
+
+// is reports whether the schema has that pattern.
+func (s *Schema) is(pattern string) bool {
+	of, _ := s.pattern()
+	return of == pattern
 }
 
 // isSecret reports whether a text holds what must not be repeated: a seed or token, a
@@ -114,7 +120,7 @@ func (s *Schema) repaired(text string) string {
 		{strings.TrimSpace(text), "leave out the blanks around it"},
 		{strings.Trim(text, `"'`), "leave out the quotes within it"},
 	} {
-		if repair.with != text && repair.with != "" && matches(s.Pattern, repair.with) {
+		if repair.with != text && repair.with != "" && s.matches(repair.with) {
 			return fmt.Sprintf(": %s and write %s", repair.say, repair.with)
 		}
 	}
@@ -123,20 +129,20 @@ func (s *Schema) repaired(text string) string {
 		return s.withUnit(text)
 	case s.isDuration() && groups != nil:
 		with := groups[1] + strings.ToLower(groups[2][:1])
-		if matches(s.Pattern, with) {
+		if s.matches(with) {
 			return ": write " + with
 		}
-	case s.Pattern == sizePattern:
+	case s.is(sizePattern):
 		lower := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(text), "b"), "i")
 		units := map[byte]string{'k': "Ki", 'm': "Mi", 'g': "Gi"}
 		if lower == "" {
 			return ""
 		}
-		if unit, ok := units[lower[len(lower)-1]]; ok && matches(s.Pattern, strings.TrimSpace(lower[:len(lower)-1])+unit) {
+		if unit, ok := units[lower[len(lower)-1]]; ok && s.matches(strings.TrimSpace(lower[:len(lower)-1])+unit) {
 			return fmt.Sprintf(": write %s%s", strings.TrimSpace(lower[:len(lower)-1]), unit)
 		}
 	}
-	if lower := strings.ToLower(text); lower != text && matches(s.Pattern, lower) && !s.isDuration() {
+	if lower := strings.ToLower(text); lower != text && s.matches(lower) && !s.isDuration() {
 		return ": write it in lower case, " + lower
 	}
 	return ""

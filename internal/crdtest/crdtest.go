@@ -19,12 +19,14 @@ import (
 	"testing"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
 
 // Definitions is a set of CustomResourceDefinitions. It does not change once
@@ -94,6 +96,22 @@ func (d *Definitions) ValidateUpdate(old, updated *unstructured.Unstructured) er
 	}
 	keepServerMetadata(stored, decoded)
 	return invalid(updated, v.strategy.ValidateUpdate(context.Background(), decoded, stored))
+}
+
+// Cost returns what an API server spends on the rules of an object, and what it may
+// spend at most: an object that costs more is refused, whatever is in it.
+func (d *Definitions) Cost(object *unstructured.Unstructured) (spent, budget int64, err error) {
+	v, err := d.version(object)
+	if err != nil {
+		return 0, 0, err
+	}
+	decoded, _, err := v.decode(object)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, left := cel.NewValidator(v.schema, true, celconfig.PerCallLimit).
+		Validate(context.Background(), nil, v.schema, decoded.Object, nil, celconfig.RuntimeCELCostBudget)
+	return celconfig.RuntimeCELCostBudget - left, celconfig.RuntimeCELCostBudget, nil
 }
 
 // Default sets the schema's defaults in the object. Numbers come out as an API

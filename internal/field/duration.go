@@ -11,7 +11,7 @@ import (
 // days alone, for example 720h, 1h30m, 1.5h or 30d.
 //
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:Pattern=`^([0-9]{1,5}d|([0-9]{1,5}([.][0-9]{1,3})?(h|m|s|ms))+)$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]{1,5}d|([0-9]{1,5}([.][0-9]{1,3})?(h|m|s|ms))+)$')`,message="is not a duration such as 90m, 1h30m or 30d: write numbers of at most five digits, each with one of h, m, s and ms, or whole days alone"
 type Duration string
 
 // maxDuration is the longest text of a duration. With at most five digits to a

@@ -80,7 +80,7 @@ func TestDurationMarkers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, marker := range []string{fmt.Sprintf("MaxLength=%d\n", maxDuration), "Pattern=`" + duration.String() + "`\n"} {
+	for _, marker := range []string{fmt.Sprintf("MaxLength=%d\n", maxDuration), "XValidation:rule=`self.matches(r'" + duration.String() + "')`,"} {
 		if !strings.Contains(string(source), "// +kubebuilder:validation:"+marker) {
 			t.Errorf("duration.go has no marker %s", marker)
 		}

@@ -23,7 +23,7 @@ import (
 // Kubernetes quantities, decimal (k, M, G) or binary (Ki, Mi, Gi), for example 10Mi.
 //
 // +kubebuilder:validation:MaxLength=12
-// +kubebuilder:validation:Pattern=`^[1-9][0-9]{0,8}(k|Ki|M|Mi|G|Gi)?$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[1-9][0-9]{0,8}(k|Ki|M|Mi|G|Gi)?$')`,message="is not a size such as 10Mi: write at most nine digits, the first not 0, and k, M, G, Ki, Mi, Gi or nothing"
 type Size string
 
 var (

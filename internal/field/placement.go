@@ -13,7 +13,7 @@ type Placement struct {
 // LabelValue is the value of a Kubernetes label.
 //
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')`,message="is not a label: name and value have at most 63 of A-Z, a-z, 0-9, -, _ and ., and a name may have a prefix such as example.com/"
 type LabelValue string
 
 // maxLabels is how many labels a selector may have.

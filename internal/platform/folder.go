@@ -1,9 +1,11 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -254,7 +256,7 @@ func (f *Folder) modify(kind Kind, namespace, name string,
 // find returns an object from its own file or else from one of many objects.
 func (f *Folder) find(kind Kind, namespace, name string) (entry, error) {
 	space, file := spaceDir(namespace), objectFile(kind.GroupKind(), namespace, name)
-	data, err := f.root.ReadFile(file)
+	data, err := readFile(f.root, file)
 	if err == nil {
 		return f.single(kind, space, file, data)
 	}
@@ -308,7 +310,7 @@ func (f *Folder) files(kind Kind, space string) ([]entry, error) {
 				if !isYAML(listing[i]) {
 					continue
 				}
-				data, err := root.ReadFile(listing[i].Name())
+				data, err := readFile(root, listing[i].Name())
 				switch {
 				case err == nil:
 					entries[i], errs[i] = f.single(kind, space, path.Join(dir, listing[i].Name()), data)
@@ -388,7 +390,7 @@ func (f *Folder) load(file string) ([]*unstructured.Unstructured, error) {
 	if known, ok := f.bundles[file]; ok && known.size == info.Size() && known.modified.Equal(info.ModTime()) {
 		return known.objects, nil
 	}
-	data, err := f.root.ReadFile(file)
+	data, err := readFile(f.root, file)
 	if err != nil {
 		return nil, f.unreadable(err)
 	}
@@ -408,6 +410,8 @@ func (f *Folder) settle(kind Kind, space, file string, object *unstructured.Unst
 	}
 	namespace, name := object.GetNamespace(), object.GetName()
 	switch {
+	case len(validation.IsDNS1123Subdomain(name)) > 0: // it may become a path, or part of a command that is proposed
+		return f.broken(file, 0, fmt.Sprintf("%s %q has a name that no object can have; use lower case letters, digits, dashes and dots", kind.Kind, name))
 	case object.GroupVersionKind().Version != kind.Version:
 		return f.broken(file, 0, fmt.Sprintf("%s %q has apiVersion %s; make it %s", kind.Kind, name, object.GetAPIVersion(), kind.GroupVersion()))
 	case (namespace == "") != kind.ClusterScoped, space != "." && space != spaceDir(namespace):
@@ -559,6 +563,20 @@ func kindDir(kind schema.GroupKind) string {
 		return kind.Kind + ".core"
 	}
 	return kind.Kind + "." + kind.Group
+}
+
+// readFile returns the content of a file, and of nothing else: a pipe of that name
+// would be waited for without end.
+func readFile(root *os.Root, name string) ([]byte, error) {
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s is not a file: take it away", name))
+	}
+	return io.ReadAll(file)
 }
 
 func isYAML(item fs.DirEntry) bool {

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +58,97 @@ func TestFolderConformance(t *testing.T) {
 
 func TestMemoryConformance(t *testing.T) {
 	platformtest.Run(t, func(t *testing.T) platform.Client { return platform.NewMemory(now) })
+}
+
+func TestOverlayConformance(t *testing.T) {
+	platformtest.Run(t, func(t *testing.T) platform.Client { return platform.NewOverlay(platform.NewMemory(now), now) })
+}
+
+// What is written to an overlay is seen there, and below it nothing changes.
+func TestOverlay(t *testing.T) {
+	ctx, below := t.Context(), platform.NewMemory(now)
+	for _, name := range []string{"changed", "gone", "kept"} {
+		if _, err := below.Create(ctx, platform.ConfigMap, configMap("team-a", name, "a", "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := below.List(ctx, platform.ConfigMap, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := platform.NewOverlay(below, now)
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want string // a part of the error
+	}{
+		{"patch", func() error {
+			_, err := overlay.Patch(ctx, platform.ConfigMap, "team-a", "changed", map[string]any{"data": map[string]any{"a": "2"}, "metadata": map[string]any{"labels": map[string]any{"x": "y"}}})
+			return err
+		}, ""},
+		{"delete", func() error {
+			return overlay.Delete(ctx, platform.ConfigMap, "team-a", "gone", platform.Preconditions{})
+		}, ""},
+		{"delete again", func() error {
+			return overlay.Delete(ctx, platform.ConfigMap, "team-a", "gone", platform.Preconditions{})
+		}, "not found"},
+		{"create", func() error {
+			_, err := overlay.Create(ctx, platform.ConfigMap, configMap("team-a", "new", "a", "1"))
+			return err
+		}, ""},
+		{"create what is below", func() error {
+			_, err := overlay.Create(ctx, platform.ConfigMap, configMap("team-a", "kept", "a", "2"))
+			return err
+		}, "already exists"},
+		{"update from an old reading", func() error { _, err := overlay.Update(ctx, platform.ConfigMap, &before[0]); return err }, "it has changed since it was read"},
+		{"update what is nowhere", func() error {
+			_, err := overlay.Update(ctx, platform.ConfigMap, configMap("team-a", "nowhere", "a", "1"))
+			return err
+		}, "not found"},
+	} {
+		if err := step.do(); step.want == "" && err != nil || step.want != "" && (err == nil || !strings.Contains(err.Error(), step.want)) {
+			t.Errorf("%s: %v, want %q", step.name, err, step.want)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		labels map[string]string
+		want   string
+	}{{"all", nil, "changed=2 kept=1 new=1"}, {"by a label that was given", map[string]string{"x": "y"}, "changed=2"}} {
+		listed, err := overlay.List(ctx, platform.ConfigMap, "", test.labels)
+		var got []string
+		for _, o := range listed {
+			value, _, _ := unstructured.NestedString(o.Object, "data", "a")
+			got = append(got, o.GetName()+"="+value)
+		}
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %v, %v", test.name, got, err)
+		}
+	}
+	if after, err := below.List(ctx, platform.ConfigMap, "", nil); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("below is %v, %v", after, err)
+	}
+}
+
+// What is no file is not waited for.
+func TestFolderRefusesPipes(t *testing.T) {
+	for name, file := range map[string]string{"of many objects": "team-a/all.yaml", "of one object": "team-a/ConfigMap.core/one.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), syscall.Mkfifo(file, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			folder := openFolder(t, dir)
+			_, listing := folder.List(t.Context(), platform.ConfigMap, "", nil)
+			_, getting := folder.Get(t.Context(), platform.ConfigMap, "team-a", "one")
+			for _, err := range []error{listing, getting} {
+				if err == nil || !strings.Contains(err.Error(), "is not a file: take it away") {
+					t.Error(err)
+				}
+			}
+		})
+	}
 }
 
 func TestFolderFiles(t *testing.T) {
@@ -146,25 +239,29 @@ func TestFolderHandWritten(t *testing.T) {
 func TestFolderBrokenFiles(t *testing.T) {
 	const head = "apiVersion: v1\nkind: ConfigMap\n"
 	for name, test := range map[string]struct{ file, content, want string }{
-		"parser":              {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata: {a: [}\n", "team-a/ConfigMap.core/x.yaml cannot be used: line 4: "},
-		"scanner":             {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata: a: b\n", "team-a/ConfigMap.core/x.yaml cannot be used: line 4: "},
-		"later parser":        {"all.yaml", head + "metadata: {name: other, namespace: team-a}\n---\n" + head + "data: {a: [}\n", "all.yaml cannot be used: line 7: "},
-		"duplicate":           {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata:\n  a: 1\n  a: 2\n", `x.yaml cannot be used: line 6: key "a" already set`},
-		"second document":     {"all.yaml", head + "metadata: {name: other, namespace: team-a}\n---\n" + head + "kind: x\n", "all.yaml cannot be used: line 7: "},
-		"several, own folder": {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\n---\n" + head + "metadata: {name: other}\n", "it holds 2 objects where one belongs"},
-		"empty":               {"team-a/ConfigMap.core/x.yaml", "", "it holds 0 objects"},
-		"other name":          {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: other}\n", "let kind, name and file agree"},
-		"other kind":          {"team-a/ConfigMap.core/x.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", "let kind, name and file agree"},
-		"other version":       {"team-a/ConfigMap.core/x.yaml", "apiVersion: v2\nkind: ConfigMap\nmetadata: {name: x}\n", "has apiVersion v2; make it v1"},
-		"other namespace":     {"team-a/bundle.yaml", head + "metadata: {name: x, namespace: team-b}\n", `has the namespace "team-b"`},
-		"no namespace":        {"all.yaml", head + "metadata: {name: x}\n", `has the namespace ""`},
-		"name not quoted":     {"all.yaml", head + "metadata: {name: y, namespace: team-a}\n", "line 1: metadata.name must be text; put quotes around"},
-		"twice":               {"all.yaml", head + "metadata: {name: x, namespace: team-a}\n---\n" + head + "metadata: {name: x, namespace: team-a}\n", "is there twice"},
-		"no object":           {"all.yaml", "- secret\n", "line 1: it is not an object"},
-		"no kind":             {"all.yaml", "apiVersion: v1\n", "it has no apiVersion or no kind"},
-		"no metadata":         {"all.yaml", head, "it has no metadata"},
-		"number as label":     {"all.yaml", head + "metadata: {name: x, labels: {a: 1}}\n", "metadata.labels must be text"},
-		"odd key":             {"all.yaml", head + "data: {null: secret}\n", "a key is neither text nor a number"},
+		"parser":                   {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata: {a: [}\n", "team-a/ConfigMap.core/x.yaml cannot be used: line 4: "},
+		"scanner":                  {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata: a: b\n", "team-a/ConfigMap.core/x.yaml cannot be used: line 4: "},
+		"later parser":             {"all.yaml", head + "metadata: {name: other, namespace: team-a}\n---\n" + head + "data: {a: [}\n", "all.yaml cannot be used: line 7: "},
+		"duplicate":                {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\ndata:\n  a: 1\n  a: 2\n", `x.yaml cannot be used: line 6: key "a" already set`},
+		"second document":          {"all.yaml", head + "metadata: {name: other, namespace: team-a}\n---\n" + head + "kind: x\n", "all.yaml cannot be used: line 7: "},
+		"several, own folder":      {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: x}\n---\n" + head + "metadata: {name: other}\n", "it holds 2 objects where one belongs"},
+		"empty":                    {"team-a/ConfigMap.core/x.yaml", "", "it holds 0 objects"},
+		"other name":               {"team-a/ConfigMap.core/x.yaml", head + "metadata: {name: other}\n", "let kind, name and file agree"},
+		"a name that is a path":    {"a.yaml", head + "metadata: {name: ../../x, namespace: team-a}\n", `ConfigMap "../../x" has a name that no object can have`},
+		"a name that is a command": {"a.yaml", head + "metadata: {name: 'x; reboot', namespace: team-a}\n", "has a name that no object can have"},
+		"a name that steers":       {"a.yaml", head + "metadata: {name: \"x\\e[2J\", namespace: team-a}\n", `ConfigMap "x\x1b[2J" has a name`},
+		"no name":                  {"a.yaml", head + "metadata: {namespace: team-a}\n", `ConfigMap "" has a name that no object can have`},
+		"other kind":               {"team-a/ConfigMap.core/x.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", "let kind, name and file agree"},
+		"other version":            {"team-a/ConfigMap.core/x.yaml", "apiVersion: v2\nkind: ConfigMap\nmetadata: {name: x}\n", "has apiVersion v2; make it v1"},
+		"other namespace":          {"team-a/bundle.yaml", head + "metadata: {name: x, namespace: team-b}\n", `has the namespace "team-b"`},
+		"no namespace":             {"all.yaml", head + "metadata: {name: x}\n", `has the namespace ""`},
+		"name not quoted":          {"all.yaml", head + "metadata: {name: y, namespace: team-a}\n", "line 1: metadata.name must be text; put quotes around"},
+		"twice":                    {"all.yaml", head + "metadata: {name: x, namespace: team-a}\n---\n" + head + "metadata: {name: x, namespace: team-a}\n", "is there twice"},
+		"no object":                {"all.yaml", "- secret\n", "line 1: it is not an object"},
+		"no kind":                  {"all.yaml", "apiVersion: v1\n", "it has no apiVersion or no kind"},
+		"no metadata":              {"all.yaml", head, "it has no metadata"},
+		"number as label":          {"all.yaml", head + "metadata: {name: x, labels: {a: 1}}\n", "metadata.labels must be text"},
+		"odd key":                  {"all.yaml", head + "data: {null: secret}\n", "a key is neither text nor a number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -16,8 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Memory is a platform cluster in memory, for tests that make many requests. As
-// on a cluster, an object that is made anew has another UID.
+// Memory is a platform cluster in memory, for what is not to be stored and for tests
+// that make many requests. As on a cluster, an object that is made anew has another
+// UID.
 type Memory struct {
 	now     func() time.Time
 	mutex   sync.Mutex
@@ -187,4 +188,11 @@ func (m *Memory) store(key memoryKey, object *unstructured.Unstructured) *unstru
 	object.SetResourceVersion(strconv.Itoa(m.version))
 	m.objects[key] = object.DeepCopy()
 	return object
+}
+
+// adopt stores an object of another platform as it is there.
+func (m *Memory) adopt(key memoryKey, object *unstructured.Unstructured) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.objects[key] = object.DeepCopy()
 }

@@ -68,7 +68,7 @@ type ApiAggregatorTargetSpec struct {
 	// Gateway Fabric do not and the paths are refused.
 	//
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(h|m|s|ms)){1,4}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$')`,message="is not a duration such as 30s or 1m30s: whole numbers of h, m, s and ms"
 	// +optional
 	Timeout string `json:"timeout,omitempty"`
 
@@ -82,7 +82,7 @@ type ApiAggregatorTargetSpec struct {
 	// mapped to it by the platform team.
 	//
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +optional
 	WorkloadNamespace string `json:"workloadNamespace,omitempty"`
 }
@@ -93,14 +93,14 @@ type AggregatorRef struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="is not a name of at most 63 of a-z, 0-9, - and ., with a letter or digit at both ends"
 	// +required
 	Name string `json:"name"`
 
 	// Namespace of the ApiAggregator. Default: the target's own.
 	//
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 }
@@ -111,7 +111,7 @@ type Backend struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')`,message="is not the name of a Service: at most 63 of a-z, 0-9 and -, with a letter first and no - last"
 	// +required
 	Service string `json:"service"`
 
@@ -158,7 +158,7 @@ type Path struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/"
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="path must begin with /"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="path must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="path must not encode a slash, backslash, percent sign, # or ? or a control character"
@@ -184,7 +184,8 @@ type Path struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})*$`
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="must begin with /"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="rewritePrefix must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="rewritePrefix must not encode a slash, backslash, percent sign, # or ? or a control character"
 	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"
@@ -220,7 +221,7 @@ type RequestHeaders struct {
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=256
-	// +kubebuilder:validation:items:Pattern=`^[-A-Za-z0-9!#$%&*+.^_|~]+$`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[-A-Za-z0-9!#$%&*+.^_|~]+$')`,message="is not the name of a header: use at most 256 of A-Z, a-z, 0-9, - and _"
 	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(l, l.lowerAscii() == r.lowerAscii()))",message="header names must differ in more than case"
 	// +listType=set
 	// +optional
@@ -231,7 +232,7 @@ type RequestHeaders struct {
 // It is repeated in every route, and so kept short.
 //
 // +kubebuilder:validation:MaxLength=512
-// +kubebuilder:validation:Pattern=`^[!-~]([\t -~]*[!-~])?$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[!-~]([\t -~]*[!-~])?$')`,message="must be 1 to 512 printable ASCII characters, not beginning or ending with a blank"
 type HeaderValue string
 
 // PathState says how a path fares.

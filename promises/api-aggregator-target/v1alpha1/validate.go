@@ -103,6 +103,7 @@ func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
 	p.Count("spec.paths", len(s.Paths), 1, maxPaths)
 	seen := map[string]string{}
 	for _, path := range s.Paths {
+		path.validate(p)
 		parsed, err := httppath.Parse(path.Path)
 		if err != nil {
 			p.Addf("spec.paths: the path %v", err)
@@ -112,7 +113,6 @@ func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
 			p.Addf("spec.paths: %s and %s are one path: keep one of them", field.Quote(other), field.Quote(path.Path))
 		}
 		seen[parsed.Key] = path.Path
-		path.validate(p)
 	}
 }
 

@@ -89,7 +89,7 @@ type JWT struct {
 	// AccountID is the public key of the account.
 	//
 	// +kubebuilder:validation:MaxLength=56
-	// +kubebuilder:validation:Pattern=`^A[A-Z2-7]{55}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^A[A-Z2-7]{55}$')`,message="is not the public key of an account (A and 55 characters): take it from `nsc describe account`"
 	// +required
 	AccountID string `json:"accountID"`
 
@@ -134,7 +134,7 @@ type Synadia struct {
 	//
 	// +kubebuilder:default="https://cloud.synadia.com"
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$')`,message="is not the address of a control plane such as https://cloud.synadia.com, without a path"
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.matches('^http://(127([.][0-9]{1,3}){3}|localhost|[[]::1[]])(:|$)')",message="baseURL must be https, but for one on loopback: the token goes there"
 	// +optional
 	BaseURL string `json:"baseURL,omitempty"`
@@ -150,7 +150,7 @@ type Synadia struct {
 	// page.
 	//
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9_-]+$')`,message="is not an id of the control plane: take it from the address of the account's page"
 	// +optional
 	AccountID string `json:"accountID,omitempty"`
 
@@ -186,7 +186,7 @@ type Synadia struct {
 	// the users that there are those of another platform.
 	//
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +required
 	Platform string `json:"platform"`
 
@@ -235,13 +235,16 @@ const (
 	DriftCorrect DriftPolicy = "Correct"
 )
 
-// TokenRef names a token in a Secret in baleen-system.
+// TokenRef names a token in a Secret in baleen-system. The rule for its name stands
+// here, because of a map an API server does not repeat what is wrong: who writes the
+// token itself there does not want to read it.
+//
+// +kubebuilder:validation:XValidation:rule=`self.name.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,fieldPath=".name",message="is not the name of a Secret: write the name of the one that holds the token, at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"
 type TokenRef struct {
 	// Name of the Secret.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name"`
 
@@ -250,7 +253,7 @@ type TokenRef struct {
 	// +kubebuilder:default=token
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and ."
 	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
 	// +optional
 	Key string `json:"key,omitempty"`
@@ -282,7 +285,7 @@ type SigningKey struct {
 //
 // +kubebuilder:validation:MaxItems=16
 // +kubebuilder:validation:items:MaxLength=256
-// +kubebuilder:validation:items:Pattern=`^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`
+// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^(nats|tls|ws|wss)://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$')`,message="is not the URL of a NATS server such as nats://nats.example.com:4222, without a user and a path"
 // +kubebuilder:validation:XValidation:rule="self.all(s, s.startsWith('ws')) || !self.exists(s, s.startsWith('ws'))",message="servers must be all WebSocket (ws and wss) or none: clients do not mix them"
 // +listType=set
 type Servers []string
@@ -291,7 +294,7 @@ type Servers []string
 //
 // +kubebuilder:validation:MaxItems=32
 // +kubebuilder:validation:items:MaxLength=64
-// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`
+// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$')`,message="is not the name of a tag: at most 64 of a-z, 0-9, -, _ and ."
 // +listType=set
 type TagNames []string
 
@@ -301,7 +304,7 @@ type SecretRef struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="is not a name of at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"
 	// +required
 	Name string `json:"name"`
 
@@ -310,7 +313,7 @@ type SecretRef struct {
 	// +kubebuilder:default=seed
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and ."
 	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
 	// +optional
 	Key string `json:"key,omitempty"`
@@ -322,7 +325,7 @@ type CredentialsRef struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="is not a name of at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"
 	// +required
 	Name string `json:"name"`
 
@@ -331,7 +334,7 @@ type CredentialsRef struct {
 	// +kubebuilder:default=creds
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and ."
 	// +kubebuilder:validation:XValidation:rule="self != '.' && !self.startsWith('..')",message="key must be a key that a Secret can have"
 	// +optional
 	Key string `json:"key,omitempty"`
@@ -360,7 +363,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$')`,message="is not a namespace or a pattern such as team-*"
 	// +listType=set
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
@@ -428,7 +431,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^([-a-z0-9_.:/*]|[{][{](namespace|name)[}][}])+$`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^([-a-z0-9_.:/*]|[{][{](namespace|name)[}][}])+$')`,message="is not a tag or a pattern such as team:{{namespace}} or stage:*"
 	// +listType=set
 	// +optional
 	Tags []string `json:"tags,omitempty"`

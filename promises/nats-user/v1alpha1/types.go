@@ -67,7 +67,7 @@ type NatsUserSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern=`^[0-9a-fA-F:.]+/[0-9]{1,3}$`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[0-9a-fA-F:.]+/[0-9]{1,3}$')`,message="is not a network such as 10.0.0.0/8"
 	// +listType=set
 	// +optional
 	SourceCIDRs []string `json:"sourceCIDRs,omitempty"`
@@ -83,7 +83,7 @@ type NatsUserSpec struct {
 	//
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9_.:/]*$`
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[a-z0-9][-a-z0-9_.:/]*$')`,message="is not a tag such as stage:prod: at most 128 of a-z, 0-9, -, _, ., : and /"
 	// +kubebuilder:validation:items:XValidation:rule="!self.matches('^(namespace|name|destination)(:|$)')",message="the tags namespace, name and destination are set by Baleen"
 	// +listType=set
 	// +optional
@@ -111,7 +111,7 @@ type NatsUserSpec struct {
 	// the platform team.
 	//
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +optional
 	WorkloadNamespace string `json:"workloadNamespace,omitempty"`
 
@@ -143,7 +143,7 @@ type AccountRef struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="is not a name of at most 63 of a-z, 0-9, - and ., with a letter or digit at both ends"
 	// +required
 	Name string `json:"name"`
 }
@@ -210,7 +210,7 @@ type Times struct {
 	//
 	// +kubebuilder:default=UTC
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_+/-]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9_+/-]+$')`,message="is not a time zone of the IANA database such as Europe/Zurich"
 	// +kubebuilder:validation:XValidation:rule="self != 'Local'",message="timeZone must be the same everywhere, and Local is not"
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
@@ -231,14 +231,14 @@ type TimeRange struct {
 	// Start of the range, as 08:00:00.
 	//
 	// +kubebuilder:validation:MaxLength=8
-	// +kubebuilder:validation:Pattern=`^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$')`,message="is not a time of day such as 08:00:00"
 	// +required
 	Start string `json:"start"`
 
 	// End of the range, as 18:00:00.
 	//
 	// +kubebuilder:validation:MaxLength=8
-	// +kubebuilder:validation:Pattern=`^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$')`,message="is not a time of day such as 08:00:00"
 	// +required
 	End string `json:"end"`
 }
@@ -271,7 +271,7 @@ type Credentials struct {
 	// Rotate asks for a new generation whenever it is changed to another value.
 	//
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[!-~]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[!-~]*$')`,message="is not a word of at most 64 printable characters"
 	// +optional
 	Rotate string `json:"rotate,omitempty"`
 
@@ -304,7 +304,7 @@ type Secret struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=173
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="is not a name of at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"
 	// +required
 	Name string `json:"name"`
 
@@ -312,7 +312,7 @@ type Secret struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="is not a key that a Secret can have: at most 253 of A-Z, a-z, 0-9, -, _ and ."
 	// +kubebuilder:validation:XValidation:rule="self != '.' && self != '.baleen' && !self.startsWith('..')",message="key must be a key that a Secret can have, other than .baleen"
 	// +optional
 	Key string `json:"key,omitempty"`
@@ -345,7 +345,7 @@ type Secret struct {
 // Annotation is the value of an annotation, on one line.
 //
 // +kubebuilder:validation:MaxLength=4096
-// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*$')`,message="has a line break or another control character, or more than 4096 bytes"
 type Annotation string
 
 // Format is the form of a delivered credential.

@@ -158,9 +158,12 @@ func (t *Times) validate(p *field.Problems) {
 	}
 	p.Count("spec.times.ranges", len(t.Ranges), 1, 16)
 	for _, r := range t.Ranges {
-		if !timeOfDay.MatchString(r.Start) || !timeOfDay.MatchString(r.End) {
-			p.Addf("spec.times.ranges: %s to %s is not a part of a day such as 08:00:00 to 18:00:00", field.Quote(r.Start), field.Quote(r.End))
-		} else if r.Start == r.End {
+		for _, at := range slices.Compact([]string{r.Start, r.End}) {
+			if !timeOfDay.MatchString(at) {
+				p.Addf("spec.times.ranges: %s is not a time of day such as 08:00:00", field.Quote(at))
+			}
+		}
+		if r.Start == r.End && timeOfDay.MatchString(r.Start) {
 			p.Addf("spec.times.ranges: from %s to the same time is an empty range: for the whole day leave out spec.times", r.Start)
 		}
 	}
