@@ -14,6 +14,7 @@ func TestStories(t *testing.T) {
 			{"RetainNothing", retainNothing},
 			{"RotationWhileConnected", rotationWhileConnected},
 			{"SmokeAPI", smokeAPI},
+			{"SmokeCommandLine", commandLine},
 			{"Bodies", bodies},
 			{"StolenPath", stolenPath},
 			{"FortyPaths", fortyPaths},
