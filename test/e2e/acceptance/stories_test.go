@@ -10,6 +10,7 @@ func TestStories(t *testing.T) {
 		tellAtOnce(t, []named{ // the longest first
 			{"PodsKilled", podsKilled},
 			{"SmokeCredential", smokeCredential},
+			{"GettingStarted", gettingStarted},
 			{"Synadia", synadia},
 			{"RetainNothing", retainNothing},
 			{"RotationWhileConnected", rotationWhileConnected},
