@@ -10,10 +10,12 @@ func TestStories(t *testing.T) {
 		tellAtOnce(t, []named{ // the longest first
 			{"PodsKilled", podsKilled},
 			{"SmokeCredential", smokeCredential},
+			{"GettingStarted", gettingStarted},
 			{"Synadia", synadia},
 			{"RetainNothing", retainNothing},
 			{"RotationWhileConnected", rotationWhileConnected},
 			{"SmokeAPI", smokeAPI},
+			{"SmokeCommandLine", commandLine},
 			{"Bodies", bodies},
 			{"StolenPath", stolenPath},
 			{"FortyPaths", fortyPaths},

@@ -72,8 +72,8 @@ type Environment struct {
 	Control string
 	// Logs is the folder with the log of each process.
 	Logs string
-	// Kubectl is the path of the program.
-	Kubectl string
+	// Kubectl and NATSServer are the paths of the programs.
+	Kubectl, NATSServer string
 }
 
 // New returns the platform of a folder, which [tools.Build] has made the programs
@@ -199,7 +199,7 @@ func (p *Platform) writeEnvironment(all []*cluster) error {
 		Kubeconfigs: map[string]string{}, Registry: registryAddr + "/baleen",
 		Git: filepath.Join(p.Dir, "git", "state.git"), Away: filepath.Join(p.Dir, "git", "away"),
 		HTTPS: traefikAddress + ":8443", HTTP: traefikAddress + ":8000", Backend: backendAddress,
-		Control: filepath.Join("/run", "baleen-control.sock"), Logs: filepath.Join(p.Dir, "log"), Kubectl: p.programs["kubectl"],
+		Control: filepath.Join("/run", "baleen-control.sock"), Logs: filepath.Join(p.Dir, "log"), Kubectl: p.programs["kubectl"], NATSServer: p.programs["nats-server"],
 		Synadia: p.synadia,
 	}
 	for _, c := range all {
