@@ -723,10 +723,10 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 	for _, test := range []struct{ kind, spec, says string }{
 		{"ApiAggregatorTarget", "backends: []", "spec.backends has 0 entries: 1 to 16 are allowed"},
 		{"ApiAggregatorTarget", "backends: [{service: s, port: 80, weight: 0}]", "spec.backends has no weight above zero: give one to the service that is to answer"},
-		{"ApiAggregatorTarget", "paths: [{path: a/}]", `spec.paths: the path "a/" must begin with /`},
+		{"ApiAggregatorTarget", "paths: [{path: a}]", `spec.paths: the path "a" must begin with /`},
 		{"ApiAggregator", "tls: null", "spec.tls is missing: set clusterIssuer or secretName"},
 		{"NatsAccount", "provider: ngs", `spec.provider "ngs" is not jwt or synadia`},
-		{"NatsUser", "times: {ranges: [{start: '08:00:00', end: '08:00'}]}", `spec.times.ranges: "08:00:00" to "08:00" is not a part of a day such as 08:00:00 to 18:00:00`},
+		{"NatsUser", "times: {ranges: [{start: '08:00:00', end: '08:00'}]}", `spec.times.ranges: "08:00" is not a time of day such as 08:00:00`},
 		{"NatsUser", "secret: {name: s, format: Env, key: a}", "spec.secret.key goes with format: Creds only; the other formats have keys of their own"},
 	} {
 		kind := kinds[slices.IndexFunc(kinds, func(k kindOf) bool { return k.name == test.kind })]
