@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestFrozenIsRead(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, l, cmp.FilterPath(func(p cmp.Path) bool {
-		return p.Last().String() == ".version" || p.Last().String() == ".stored" || p.Last().String() == ".server"
+		return slices.Contains([]string{".version", ".stored", ".server", ".labels"}, p.Last().String())
 	}, cmp.Ignore()), cmp.AllowUnexported(Ledger{})); diff != "" {
 		t.Error(diff)
 	}

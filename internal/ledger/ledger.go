@@ -183,6 +183,8 @@ type Ledger struct {
 
 	version string
 	stored  string // as it was read, to know a change
+	// labels are those by which the accounts of the stored rows find it.
+	labels []string
 	// server is the API server's time of the last write, where it tells.
 	server time.Time
 }
@@ -387,7 +389,7 @@ func (b Book) Save(ctx context.Context, l *Ledger) error {
 	case err != nil:
 		return fmt.Errorf("the ledger of %s cannot be written: %w", l.Request, err)
 	}
-	l.version, l.stored, l.server = stored.GetResourceVersion(), text, written(stored)
+	l.version, l.stored, l.server, l.labels = stored.GetResourceVersion(), text, written(stored), accountLabels(stored)
 	return nil
 }
 
@@ -413,8 +415,15 @@ func written(object *unstructured.Unstructured) time.Time {
 
 const labelLedger = "baleen.dev/ledger"
 
+const accountPrefix = "account.baleen.dev/"
+
 func accountLabel(account string) string {
-	return "account.baleen.dev/" + identity.Hash("NatsAccount", account)
+	return accountPrefix + identity.Hash("NatsAccount", account)
+}
+
+// accountLabels are the labels of a stored ledger by which accounts find it.
+func accountLabels(object *unstructured.Unstructured) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(object.GetLabels())), func(label string) bool { return !strings.HasPrefix(label, accountPrefix) })
 }
 
 func name(r identity.Request) string { return "ledger-" + r.LongHash() }
@@ -465,6 +474,11 @@ func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructure
 	for _, account := range l.Accounts() {
 		labels[accountLabel(account)] = "true"
 	}
+	if len(l.Rows) == 0 { // whoever has forgotten the last one still has to remove it
+		for _, label := range l.labels {
+			labels[label] = "true"
+		}
+	}
 	metadata := map[string]any{"name": name(l.Request), "namespace": Namespace, "labels": labels}
 	if l.version != "" {
 		metadata["resourceVersion"] = l.version
@@ -488,7 +502,7 @@ func (l *Ledger) full(size int) error {
 }
 
 func decode(object *unstructured.Unstructured) (*Ledger, error) {
-	l := &Ledger{version: object.GetResourceVersion(), server: written(object)}
+	l := &Ledger{version: object.GetResourceVersion(), server: written(object), labels: accountLabels(object)}
 	data, _, err := unstructured.NestedStringMap(object.Object, "data")
 	read := func(text string, into any) {
 		if err == nil && text != "" {

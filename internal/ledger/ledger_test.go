@@ -47,6 +47,45 @@ func get(t *testing.T, b Book) *Ledger {
 	return l
 }
 
+// A ledger whose last row is forgotten is still found by the account that forgot it,
+// which is to remove it; one that has rows is found by the accounts of those alone.
+func TestFoundWithoutRows(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		reread bool
+		rows   []Row
+		found  map[string]bool
+	}{
+		{"no rows are left", false, nil, map[string]bool{"commerce": true, "payments": true}},
+		{"no rows are left of one that was read", true, nil, map[string]bool{"commerce": true, "payments": true}},
+		{"one is left", true, []Row{row("eu-1", 1)}, map[string]bool{"commerce": true, "payments": false}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBook()
+			l := get(t, b)
+			l.Add(row("eu-1", 1))
+			other := row("us-1", 1)
+			other.Basis.Account = "payments"
+			l.Add(other)
+			must(t, b.Save(ctx, l))
+			if test.reread {
+				l = get(t, b)
+			}
+			l.Rows = test.rows
+			l.Tombstone = &Tombstone{UID: "u", At: now}
+			must(t, b.Save(ctx, l))
+			l = get(t, b)
+			l.Tombstone.Done = true // and once more
+			must(t, b.Save(ctx, l))
+			for account, want := range test.found {
+				if all, err := b.Of(ctx, account); err != nil || len(all) == 1 != want {
+					t.Errorf("NatsAccount %s finds %d ledgers: %v", account, len(all), err)
+				}
+			}
+		})
+	}
+}
+
 // What is saved is read again, is found by its account, and is not written twice.
 func TestSave(t *testing.T) {
 	b := newBook()
