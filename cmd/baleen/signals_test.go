@@ -69,7 +69,7 @@ func TestFirstSignal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer asked.Close()
+			defer func() { _ = asked.Close() }()
 			w.interrupt(cmd)
 			_ = cmd.Wait() // the state says more
 			if said := stderr.String(); cmd.ProcessState.ExitCode() != test.code || said != "baleen: interrupted\n" {

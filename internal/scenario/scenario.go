@@ -212,7 +212,7 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 		s.t.Fatalf("no Promise serves %s", request.GroupVersionKind())
 	}
 	var o Outcome
-	result, err := kratix.Run(context.Background(), kratix.Options{
+	result, err := kratix.Run(s.t.Context(), kratix.Options{
 		Version: s.Version,
 		Action:  action,
 		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
@@ -221,8 +221,8 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 		Dir:     s.Out,
 		DryRun:  s.DryRun,
 		Now:     func() time.Time { return s.Now },
-		Stage: func(_ context.Context, env []string) error {
-			o.Code, o.Stderr = s.stage(promise.Name, env)
+		Stage: func(ctx context.Context, env []string) error {
+			o.Code, o.Stderr = s.stage(ctx, promise.Name, env)
 			if o.Code != 0 {
 				return errors.New("the stage failed")
 			}
@@ -241,7 +241,7 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 }
 
 // stage runs a pipeline with the environment that its container would have.
-func (s *Scenario) stage(promise string, env []string) (code int, said string) {
+func (s *Scenario) stage(ctx context.Context, promise string, env []string) (code int, said string) {
 	variables := map[string]string{}
 	for _, pair := range append(env, "BALEEN_PLATFORM_DIR="+s.Dir, "BALEEN_KRATIX_DIR="+s.Out, "BALEEN_NOW="+s.Now.Format(time.RFC3339)) {
 		key, value, _ := strings.Cut(pair, "=")
@@ -256,6 +256,6 @@ func (s *Scenario) stage(promise string, env []string) (code int, said string) {
 	if i < 0 {
 		s.t.Fatalf("the scenario has no pipeline of the Promise %s", promise)
 	}
-	code = e.Run(s.t.Context(), s.Pipelines[i])
+	code = e.Run(ctx, s.Pipelines[i])
 	return code, stderr.String()
 }

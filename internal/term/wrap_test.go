@@ -18,7 +18,7 @@ func TestWrap(t *testing.T) {
 		{"a word that is too long", "one " + strings.Repeat("x", 12) + " two", 8, 2, "one\n  xxxxxxxxxxxx\n  two"},
 		{"the first word is too long", strings.Repeat("x", 12) + " two", 8, 2, "xxxxxxxxxxxx\n  two"},
 		{"colours take no room", "\x1b[31mone two\x1b[0m three", 13, 2, "\x1b[31mone two\x1b[0m three"},
-		{"letters that take two bytes", "größe größe größe", 11, 0, "größe größe\ngröße"},
+		{"letters that take two bytes", "größe höhe länge", 11, 0, "größe höhe\nlänge"},
 		{"a terminal that is narrower than the indentation", "one two", 4, 6, "one two"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -62,8 +62,8 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 	if err := b.Await(ctx, owner, wants, s.Verdicts, ask, run.Wait); err != nil {
 		return err
 	}
-	for i, v := range s.Verdicts {
-		p := &paths[i]
+	for i := range paths {
+		p, v := &paths[i], s.Verdicts[i]
 		p.held = v.Held
 		switch {
 		case v.Held || p.state != v1alpha1.Accepted:

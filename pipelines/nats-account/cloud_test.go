@@ -291,7 +291,7 @@ func TestRetire(t *testing.T) {
 				}
 				puts := 0
 				for _, r := range c.Requests() {
-					if r.Method == "PUT" {
+					if r.Method == http.MethodPut {
 						puts++
 					}
 				}

@@ -33,7 +33,7 @@ import (
 // The clock of a run is no earlier than the last write by the API server's, and no
 // later than its own, each by ten minutes.
 func TestCheckClock(t *testing.T) {
-	const tenMinutes = 10 * time.Minute
+	const allowed = 10 * time.Minute
 	for _, test := range []struct {
 		name  string
 		ahead time.Duration // of the run's clock
@@ -41,11 +41,11 @@ func TestCheckClock(t *testing.T) {
 		off   bool
 	}{
 		{"the same", 0, true, false},
-		{"as far back as may be", -tenMinutes, false, false},
-		{"farther back", -tenMinutes - time.Second, false, true},
-		{"as far ahead as may be", tenMinutes, true, false},
-		{"farther ahead", tenMinutes + time.Second, true, true},
-		{"the last write was long ago", 100 * tenMinutes, false, false},
+		{"as far back as may be", -allowed, false, false},
+		{"farther back", -allowed - time.Second, false, true},
+		{"as far ahead as may be", allowed, true, false},
+		{"farther ahead", allowed + time.Second, true, true},
+		{"the last write was long ago", 100 * allowed, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := checkClock(now.Add(test.ahead), now, test.fresh)

@@ -125,8 +125,7 @@ func TestDeletion(t *testing.T) {
 	const own, former = "00000000-0000-4000-8000-000000000001", "former"
 	earlier := now.Add(-time.Hour)
 	type tombstone = *ledger.Tombstone
-	done := tombstone(&ledger.Tombstone{UID: own, At: now, Done: true})
-	begun := tombstone(&ledger.Tombstone{UID: own, At: now})
+	done, begun := &ledger.Tombstone{UID: own, At: now, Done: true}, &ledger.Tombstone{UID: own, At: now}
 	for _, test := range []struct {
 		name     string
 		policy   string

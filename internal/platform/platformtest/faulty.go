@@ -17,11 +17,11 @@ import (
 type Fault string
 
 const (
-	// Refused: it has no effect.
+	// Refused is one that has no effect.
 	Refused Fault = "refused"
-	// Lost: it has its effect, and the answer does not arrive.
+	// Lost is one that has its effect, and the answer does not arrive.
 	Lost Fault = "answer lost"
-	// Overtaken: somebody else writes the object that it is to change just before.
+	// Overtaken is one before which somebody else writes the object that it is to change.
 	Overtaken Fault = "overtaken"
 )
 
