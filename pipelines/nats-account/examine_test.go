@@ -28,6 +28,8 @@ type servers struct {
 	trusted []string
 	at      time.Time
 	fails   map[string]error
+	// look is called with each lookup, before it.
+	look func()
 }
 
 func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
@@ -35,6 +37,9 @@ func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
 }
 
 func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
+	if s.look != nil {
+		s.look()
+	}
 	if s.lookups++; s.account == nil || s.fails["lookup"] != nil {
 		return nil, s.fails["lookup"]
 	}
@@ -84,7 +89,14 @@ func TestReviseOne(t *testing.T) {
 	}{
 		{"the servers show it", func(*servers, *workflow.Run) {}, revoked, 1, ""},
 		{"the servers show it after a while", func(s *servers, _ *workflow.Run) {
-			s.pushed = func(c *natsjwt.AccountClaims) { time.AfterFunc(time.Second, func() { s.account = c }) }
+			s.pushed = func(c *natsjwt.AccountClaims) {
+				at := time.Now().Add(time.Second)
+				s.look = func() {
+					if !time.Now().Before(at) {
+						s.account = c
+					}
+				}
+			}
 		}, revoked, 1, ""},
 		{"somebody pushes an older account over it", func(s *servers, _ *workflow.Run) {
 			s.pushed = func(*natsjwt.AccountClaims) {}

@@ -195,7 +195,7 @@ func TestAuthorities(t *testing.T) {
 	if err != nil || found.ID != w.Account {
 		t.Errorf("with its authority: %+v, %v", found, err)
 	}
-	if _, err := synadia.Open(nil, server.URL, "", token, time.Second).Look(t.Context(), named); err == nil ||
+	if _, err := synadia.Open(nil, server.URL, "", token, budget).Look(t.Context(), named); err == nil ||
 		!strings.Contains(err.Error(), "x509: ") || !strings.Contains(err.Error(), "spec.synadia.caCertificates") {
 		t.Errorf("without: %v", err)
 	}
