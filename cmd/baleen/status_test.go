@@ -73,7 +73,8 @@ func TestStatusOfPaths(t *testing.T) {
 func TestStatusOfOneThatDoesNotRun(t *testing.T) {
 	for _, test := range []struct{ name, status, want string }{
 		{"never run", "{}", "Attention    no run has carried it out yet: see the log of its configure Job"},
-		{"a status with a test fixture of a seed", `{message: "the key SAAPXYFKWEVGK3KDXZZXU3RQKGZ7SXZ7ZZGVUKTUVRQAZJPPNYXOYVXHQY is none"}`, "the key (a seed) is none"},
+		// A test fixture: the seed of an account that exists nowhere.
+		{"a status with a seed", `{message: "the key SAAPXYFKWEVGK3KDXZZXU3RQKGZ7SXZ7ZZGVUKTUVRQAZJPPNYXOYVXHQY is none"}`, "the key (a seed) is none"},
 		{"failed", "{conditions: [{type: Ready, status: 'False', reason: PlatformUnavailable}]}", "its last run failed"},
 		{"forgotten", "{conditions: [{type: Ready, status: 'True', reason: Delivered}, {type: ConfigureWorkflowCompleted, status: 'False', reason: PipelinesInProgress, lastTransitionTime: '2026-08-01T10:00:00Z'}]}",
 			"Kratix has forgotten its run of 2026-08-01T10:00:00Z: give its request the label kratix.io/manual-reconciliation=true"},

@@ -27,6 +27,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -83,19 +84,6 @@ func publicAPI(t *testing.T, client platform.Client, change func(*unstructured.U
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func asked(t *testing.T, client platform.Client) string {
-	t.Helper()
-	objects, err := client.List(t.Context(), platform.ApiAggregatorTarget, "", map[string]string{kratix.LabelManualReconciliation: "true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, o := range objects {
-		names = append(names, o.GetNamespace()+"/"+o.GetName())
-	}
-	return strings.Join(names, ", ")
 }
 
 // hold has a target hold a path of a type.
@@ -200,7 +188,7 @@ func TestConfigureSaysWhatItHasSeen(t *testing.T) {
 // and asks who waits for them. Wherever it is interrupted, it comes to that when it is
 // run again.
 func TestConfigure(t *testing.T) {
-	interrupted(t, func(t *testing.T) *workflow.Run {
+	workflowtest.Interrupted(t, func(t *testing.T) *workflow.Run {
 		run := onPlatform(t, goodTarget)
 		waiter, other := add(t, run.Platform, "team-b", "waiter", goodTarget), add(t, run.Platform, "team-b", "shop", goodTarget)
 		hold(t, run.Platform, claim.OwnerOf(run.Request), "/former", nil)
@@ -214,7 +202,7 @@ func TestConfigure(t *testing.T) {
 		}
 		return err
 	}, func(t *testing.T, memory platform.Client) {
-		if got := asked(t, memory); got != "team-b/waiter" {
+		if got := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
 			t.Errorf("it asks %s", got)
 		}
 	})
@@ -223,7 +211,7 @@ func TestConfigure(t *testing.T) {
 // A deletion lets go of all that its request has, ends its configure runs, and asks who
 // waits: not what belongs to its namesake.
 func TestRelease(t *testing.T) {
-	interrupted(t, func(t *testing.T) *workflow.Run {
+	workflowtest.Interrupted(t, func(t *testing.T) *workflow.Run {
 		run := onPlatform(t, goodTarget)
 		waiter, other := add(t, run.Platform, "team-b", "waiter", goodTarget), add(t, run.Platform, "team-b", "shop", goodTarget)
 		hold(t, run.Platform, claim.OwnerOf(run.Request), "/shop", nil)
@@ -251,22 +239,10 @@ func TestRelease(t *testing.T) {
 		if want := map[string]claim.State{"/shop": claim.Releasing, "/cart": claim.Held}; !maps.Equal(states, want) {
 			t.Errorf("the claims are %v, want %v", states, want)
 		}
-		if got := asked(t, memory); got != "team-b/waiter" {
+		if got := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
 			t.Errorf("it asks %s", got)
 		}
 	})
-}
-
-// interrupted does something with a run whose calls go wrong, each in turn.
-func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
-	t.Helper()
-	platformtest.Interrupted(t, func(t *testing.T) (platform.Client, func(platform.Client) error) {
-		run := prepare(t)
-		return run.Platform, func(client platform.Client) error {
-			run.Platform = client
-			return do(t.Context(), run)
-		}
-	}, check, platform.ConfigMap, platform.ApiAggregatorTarget, platform.Job)
 }
 
 // What becomes of each path, by whose it is, what it lies in, and what was decided of it

@@ -25,6 +25,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
@@ -65,19 +66,6 @@ func addTarget(t *testing.T, client platform.Client, namespace, name string, ref
 	return created
 }
 
-func asked(t *testing.T, client platform.Client, kind platform.Kind) string {
-	t.Helper()
-	objects, err := client.List(t.Context(), kind, "", map[string]string{kratix.LabelManualReconciliation: "true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, o := range objects {
-		names = append(names, o.GetNamespace()+"/"+o.GetName())
-	}
-	return strings.Join(names, ", ")
-}
-
 // populate adds targets to the platform: two that the aggregator concerns, one that has
 // seen its terms, others of other aggregators, and one that is gone and has a path that
 // another one waits for.
@@ -110,18 +98,6 @@ func populate(t *testing.T, run *workflow.Run) {
 	}
 }
 
-// interrupted does something with a run whose calls go wrong, each in turn.
-func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
-	t.Helper()
-	platformtest.Interrupted(t, func(t *testing.T) (platform.Client, func(platform.Client) error) {
-		run := prepare(t)
-		return run.Platform, func(client platform.Client) error {
-			run.Platform = client
-			return do(t.Context(), run)
-		}
-	}, check, platform.ConfigMap, platform.ApiAggregator, platform.ApiAggregatorTarget)
-}
-
 // A run holds the host, frees what belongs to nobody any more, and asks those that this
 // concerns: who has seen other terms, and who waits. Wherever it is interrupted, it
 // comes to that when it is run again.
@@ -138,8 +114,8 @@ func TestConfigure(t *testing.T) {
 		}
 		return err
 	}
-	interrupted(t, prepare, run, func(t *testing.T, memory platform.Client) {
-		if got, want := asked(t, memory, platform.ApiAggregatorTarget), "platform/shop, team-a/shop, team-c/shop"; got != want {
+	workflowtest.Interrupted(t, prepare, run, func(t *testing.T, memory platform.Client) {
+		if got, want := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget), "platform/shop, team-a/shop, team-c/shop"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
@@ -158,11 +134,11 @@ func TestRemove(t *testing.T) {
 		}
 		return run
 	}
-	interrupted(t, prepare, remove, func(t *testing.T, memory platform.Client) {
+	workflowtest.Interrupted(t, prepare, remove, func(t *testing.T, memory platform.Client) {
 		for kind, want := range map[platform.Kind]string{
 			platform.ApiAggregatorTarget: "platform/shop, team-a/shop, team-b/shop, team-c/shop", platform.ApiAggregator: "team-x/waiter",
 		} {
-			if got := asked(t, memory, kind); got != want {
+			if got := workflowtest.Asked(t, memory, kind); got != want {
 				t.Errorf("it asks %s, want %s", got, want)
 			}
 		}
@@ -214,7 +190,7 @@ func TestConfigureRefuses(t *testing.T) {
 			if !errors.As(err, &failure) || failure.Reason != test.reason || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if got := asked(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
+			if got := workflowtest.Asked(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
 				t.Errorf("it asks %s", got)
 			}
 		})

@@ -24,11 +24,11 @@ import (
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
@@ -90,19 +90,6 @@ func putSecret(t *testing.T, client platform.Client, name string, data map[strin
 		t.Fatal(err)
 	}
 	put(t, client, platform.Secret, account.Namespace, name, string(text), "")
-}
-
-func asked(t *testing.T, client platform.Client, kind platform.Kind) string {
-	t.Helper()
-	objects, err := client.List(t.Context(), kind, "", map[string]string{kratix.LabelManualReconciliation: "true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, o := range objects {
-		names = append(names, o.GetNamespace()+"/"+o.GetName())
-	}
-	return strings.Join(names, ", ")
 }
 
 // seedOf is the seed of a new key.
@@ -276,7 +263,7 @@ func TestAsk(t *testing.T) {
 			if err := ask(t.Context(), run, w, test.found); err != nil {
 				t.Fatal(err)
 			}
-			if got := asked(t, memory, platform.NatsUser); got != test.asks {
+			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != test.asks {
 				t.Errorf("it asks %s, want %s", got, test.asks)
 			}
 		})
@@ -425,7 +412,7 @@ func populated(t *testing.T) *workflow.Run {
 // What a run of the account makes of all requests, and whom it asks. Wherever it is
 // interrupted, it comes to that when it is run again.
 func TestConfigure(t *testing.T) {
-	interrupted(t, populated, func(ctx context.Context, run *workflow.Run) error {
+	workflowtest.Interrupted(t, populated, func(ctx context.Context, run *workflow.Run) error {
 		result, err := Network{}.configure(ctx, run)
 		if err == nil && !result.Ready {
 			return errors.New(result.Message)
@@ -456,22 +443,10 @@ func TestConfigure(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("the ledgers: %s", diff)
 		}
-		if got, want := asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+		if got, want := workflowtest.Asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
-}
-
-// interrupted does something with a run whose calls go wrong, each in turn.
-func interrupted(t *testing.T, prepare func(*testing.T) *workflow.Run, do func(context.Context, *workflow.Run) error, check func(*testing.T, platform.Client)) {
-	t.Helper()
-	platformtest.Interrupted(t, func(t *testing.T) (platform.Client, func(platform.Client) error) {
-		run := prepare(t)
-		return run.Platform, func(client platform.Client) error {
-			run.Platform = client
-			return do(t.Context(), run)
-		}
-	}, check, platform.ConfigMap, platform.NatsUser)
 }
 
 // What is in an account's JWT nobody can tell without its operator's key.
@@ -490,12 +465,12 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 // An account that is deleted has all that draw from it say so. One that cannot revoke
 // has nothing else to do.
 func TestRemove(t *testing.T) {
-	interrupted(t, populated, Network{}.remove, func(t *testing.T, memory platform.Client) {
+	workflowtest.Interrupted(t, populated, Network{}.remove, func(t *testing.T, memory platform.Client) {
 		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
 		if err != nil || l.Count(ledger.Retiring) != 1 {
 			t.Errorf("the ledger has %+v: %v", l.Rows, err)
 		}
-		if got, want := asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+		if got, want := workflowtest.Asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
@@ -555,7 +530,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 				t.Errorf("it connects %d times, want %d", *n, test.dials)
 			}
 			want := map[bool]string{true: "team-a/orders"}[err == nil && !test.dry]
-			if got := asked(t, memory, platform.NatsUser); got != want {
+			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != want {
 				t.Errorf("it asks %q, want %q", got, want)
 			}
 		})

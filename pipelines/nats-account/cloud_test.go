@@ -25,6 +25,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
@@ -619,7 +620,7 @@ func (c *cloudy) sum() map[string]string {
 	if err != nil {
 		c.Fatal(err)
 	}
-	sum := map[string]string{"asked": asked(c.T, c.run.Platform, platform.NatsUser)}
+	sum := map[string]string{"asked": workflowtest.Asked(c.T, c.run.Platform, platform.NatsUser)}
 	there := map[string]bool{}
 	for _, u := range c.Users(c.Account) {
 		there[u.PublicKey] = true

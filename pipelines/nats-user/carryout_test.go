@@ -26,6 +26,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -128,7 +129,7 @@ func TestRememberLooksAfterTheLedger(t *testing.T) {
 			if err != nil || l.Exists() != test.stored || !l.MissingSince.IsZero() || fates(l.Rows) != test.fates {
 				t.Errorf("the ledger is stored: %t, misses its request since %s and has %s, want %s: %v", l.Exists(), l.MissingSince, fates(l.Rows), test.fates, err)
 			}
-			if got := asked(t, run.Platform, platform.NatsAccount); got != test.asks {
+			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
 				t.Errorf("it asks %q, want %q", got, test.asks)
 			}
 		})
@@ -216,7 +217,7 @@ func TestAskAccounts(t *testing.T) {
 			if err := askAccounts(t.Context(), run, &ledger.Ledger{Request: orders, Rows: test.rows}); err != nil {
 				t.Fatal(err)
 			}
-			if got := asked(t, run.Platform, platform.NatsAccount); got != test.asks {
+			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
 				t.Errorf("it asks %q, want %q", got, test.asks)
 			}
 		})
@@ -564,7 +565,7 @@ func TestInterruptedIssue(t *testing.T) {
 					t.Errorf("%s at call %d: %s has %+v: %s", how, at, name, c, clusters[name].problem)
 				}
 			}
-			if got := asked(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {
+			if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {
 				t.Errorf("%s at call %d: it asks %q", how, at, got)
 			}
 			before, issued := platformtest.Contents(t, memory, platform.ConfigMap), len(s.issued)

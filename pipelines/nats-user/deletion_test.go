@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 )
 
 // declare stores a NatsAccount: one that can revoke, has no operator's key, or has a
@@ -86,20 +87,6 @@ func fates(rows []ledger.Row) string {
 		all = append(all, strings.Join(words, " "))
 	}
 	return strings.Join(all, ", ")
-}
-
-// asked are the requests of a kind that are asked to reconcile, in one line.
-func asked(t *testing.T, client platform.Client, kind platform.Kind) string {
-	t.Helper()
-	objects, err := client.List(t.Context(), kind, "", map[string]string{kratix.LabelManualReconciliation: "true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, o := range objects {
-		names = append(names, o.GetNamespace()+"/"+o.GetName())
-	}
-	return strings.Join(names, ", ")
 }
 
 // issued is a credential of a generation and an account.
@@ -215,7 +202,7 @@ func TestDeletion(t *testing.T) {
 				if waited := time.Since(begin); waited != test.waits { // by the clock of the bubble
 					t.Errorf("it waits for %s, want %s", waited, test.waits)
 				}
-				if got := asked(t, memory, platform.NatsAccount); got != test.asked {
+				if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != test.asked {
 					t.Errorf("it asks %q, want %q", got, test.asked)
 				}
 				if said := log.String(); !strings.Contains(said, test.warns) || said != "" && test.warns == "" || strings.Count(said, "\n") > 1 {
@@ -286,7 +273,7 @@ func TestInterruptedDeletion(t *testing.T) {
 		if got, want := fates(l.Rows), "U1 Retired, U2 Retired removed, U3 Retired revoked, U4 Retired revoked"; got != want {
 			t.Fatalf("undisturbed it leaves %s, want %s", got, want)
 		}
-		if got := asked(t, memory, platform.NatsUser); got != "team-a/waiter" {
+		if got := workflowtest.Asked(t, memory, platform.NatsUser); got != "team-a/waiter" {
 			t.Fatalf("undisturbed it asks %q", got)
 		}
 	})

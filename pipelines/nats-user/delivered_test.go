@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -290,7 +291,7 @@ func TestSettleNamesakes(t *testing.T) {
 		if v := verdicts[secret]; v.Held != step.held || len(step.wants.placement.Placed) > 0 && !v.Held && v.Holder.String() != "team-a/orders" {
 			t.Errorf("%s: it is %+v", step.name, v)
 		}
-		if got := asked(t, first.Platform, platform.NatsUser); got != step.asks {
+		if got := workflowtest.Asked(t, first.Platform, platform.NatsUser); got != step.asks {
 			t.Errorf("%s: it asks %q, want %q", step.name, got, step.asks)
 		}
 		for _, namespace := range []string{"team-a", "team-b"} {

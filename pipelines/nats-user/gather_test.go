@@ -21,6 +21,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -114,7 +115,7 @@ func TestGather(t *testing.T) {
 			if seen, _ := w.seen[termsKey].(string); (seen != "") != test.terms || seen != "" && seen != w.account.Terms() {
 				t.Errorf("the status has the terms %q, want some: %t", seen, test.terms)
 			}
-			if got := asked(t, run.Platform, platform.NatsAccount) != ""; got != test.asks {
+			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount) != ""; got != test.asks {
 				t.Errorf("it asks the account: %t, want %t", got, test.asks)
 			}
 			for what, pair := range map[string][2]string{

@@ -2,11 +2,9 @@ package platformtest
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -123,44 +121,4 @@ func Contents(t testing.TB, client platform.Client, kinds ...platform.Kind) map[
 		}
 	}
 	return all
-}
-
-// Interrupted has something done on a platform of which each call goes wrong in turn,
-// in each way, and then again where none does. It fails the test unless what was
-// interrupted says so with a transient error, and all ends as it does undisturbed, which
-// check looks at. It is done twice where nothing goes wrong: what is left for the next
-// run, such as a free claim, is gone then.
-func Interrupted(t *testing.T, prepare func(*testing.T) (platform.Client, func(platform.Client) error), check func(*testing.T, platform.Client), kinds ...platform.Kind) {
-	t.Helper()
-	again := func(t *testing.T, client platform.Client, do func(platform.Client) error) map[string]any {
-		t.Helper()
-		for range 2 {
-			if err := do(client); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return Contents(t, client, kinds...)
-	}
-	client, do := prepare(t)
-	counted := At(client, 0, Refused)
-	if err := do(counted); err != nil {
-		t.Fatal(err)
-	}
-	check(t, client)
-	undisturbed := again(t, client, do)
-	for _, how := range []Fault{Refused, Lost, Overtaken} {
-		for at := range counted.Calls {
-			t.Run(fmt.Sprintf("%s at call %d", how, at+1), func(t *testing.T) {
-				client, do := prepare(t)
-				faulty := At(client, at+1, how)
-				err := do(faulty)
-				if fails := faulty.Hit && how != Overtaken; platform.IsTransient(err) != fails || !fails && err != nil {
-					t.Errorf("it says %v", err)
-				}
-				if diff := cmp.Diff(undisturbed, again(t, client, do)); diff != "" {
-					t.Errorf("it comes to another end: %s", diff)
-				}
-			})
-		}
-	}
 }
