@@ -526,7 +526,7 @@ func clusterTable(w io.Writer, wide bool, clusters ...cluster) error {
 	if wide {
 		header = append(header, titles("EXPIRES")...)
 	}
-	header = append(header, term.Cell{Text: "PROBLEM", Style: term.Bold, Fit: term.Cut})
+	header = append(header, term.Cell{Text: "PROBLEM", Style: term.Bold, Fit: term.Flow})
 	rows := [][]term.Cell{header}
 	for _, c := range clusters {
 		registered := term.Cell{Text: "yes", Style: term.Green}

@@ -152,8 +152,9 @@ type credentialRow struct {
 
 // asked is a NatsUser and its ledger; either may be missing.
 type asked struct {
-	object *unstructured.Unstructured
-	ledger *ledger.Ledger
+	object   *unstructured.Unstructured
+	ledger   *ledger.Ledger
+	remedies remedies
 }
 
 // collectCredentials returns all identities, and the requests that are not well,
@@ -169,13 +170,13 @@ func collectCredentials(ctx context.Context, client platform.Client, now time.Ti
 		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
 	}
 	settings, _ := config.Load(ctx, client) // one that is wrong shows in the requests
-	requests := map[identity.Request]asked{}
+	requests, remedies := map[identity.Request]asked{}, remediesOn(client)
 	for _, l := range ledgers {
-		requests[l.Request] = asked{ledger: l}
+		requests[l.Request] = asked{ledger: l, remedies: remedies}
 	}
 	for i, o := range objects {
 		id := identity.Request{Kind: platform.NatsUser.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-		requests[id] = asked{object: &objects[i], ledger: requests[id].ledger}
+		requests[id] = asked{object: &objects[i], ledger: requests[id].ledger, remedies: remedies}
 	}
 	rows := []credentialRow{}
 	for id, request := range requests {
@@ -228,16 +229,27 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		case a.object == nil:
 			row.Attention = "its request is gone"
 		case !now.Before(r.Expires):
-			row.Attention = "expired, and not renewed: " + askForRun
+			row.Attention = "expired, and not renewed: " + a.remedies.again
 		case !r.Renews.IsZero() && now.After(r.Renews.Add(interval)): // before that its turn has not come
-			row.Attention = "its renewal is overdue: " + askForRun
+			row.Attention = "its renewal is overdue: " + a.remedies.again
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-const askForRun = "give its request the label " + kratix.LabelManualReconciliation + "=true"
+// remedies say what to do about a request that does not run.
+type remedies struct{ again, configure, delete string }
+
+// remediesOn returns the remedies of a platform; in a folder, nothing runs by itself.
+func remediesOn(client platform.Client) remedies {
+	if _, is := client.(*platform.Folder); is {
+		return remedies{"run it with `baleen run`", "`baleen run` shows why", "`baleen run --action delete` does it, or shows why not"}
+	}
+	return remedies{
+		"give its request the label " + kratix.LabelManualReconciliation + "=true", "see the log of its configure Job", "see the log of its delete Job",
+	}
+}
 
 // trouble tells what is wrong with a request as a whole, in a word, the reason of
 // its status and a sentence. The sentence is empty if nothing is.
@@ -260,7 +272,7 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	message, _, _ := unstructured.NestedString(a.object.Object, "status", "message")
 	switch peer := workflow.PeerOf(a.object, ""); {
 	case !peer.Deleting.IsZero():
-		return "Deleting", "", "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: see the log of its delete Job"
+		return "Deleting", "", "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: " + a.remedies.delete
 	case peer.Reason == "":
 		return "Pending", "", "no run has carried it out yet"
 	case !peer.Ready:
@@ -268,7 +280,7 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	case peer.IsForgotten(now):
 		return "Forgotten", "", fmt.Sprintf("Kratix has forgotten its run of %s: the next run of NatsAccount %s asks for it again", peer.Begun.UTC().Format(time.RFC3339), a.accounts())
 	case peer.Failed:
-		return "Failed", "", "its last run failed: see the log of its configure Job"
+		return "Failed", "", "its last run failed: " + a.remedies.configure
 	case a.ledger == nil:
 		return "NoLedger", "", "its ledger is lost: the next run makes it again from what is delivered"
 	}
@@ -293,7 +305,7 @@ func writeCredentials(w io.Writer, wide bool, rows []credentialRow, now time.Tim
 	if wide {
 		head = append(head, titles("USER")...)
 	}
-	cells := [][]term.Cell{append(head, term.Cell{Text: "ATTENTION", Style: term.Bold, Fit: term.Cut})}
+	cells := [][]term.Cell{append(head, term.Cell{Text: "ATTENTION", Style: term.Bold, Fit: term.Flow})}
 	for _, r := range rows {
 		generation, renews, expires := "", seen(r.Renews, now), seen(r.Expires, now)
 		if r.Generation > 0 {

@@ -87,7 +87,7 @@ func TestCredentials(t *testing.T) {
 		"team-a     orders  commerce  eu-1         1           18d ago  in 11d   due     FirstIssue  Active",
 		"team-a     orders  commerce  us-1         1           18d ago  in 11d   in 10h  FirstIssue  Active",
 	)
-	const remedy = "give its request the label kratix.io/manual-reconciliation=true"
+	const remedy = "run it with `baleen run`"
 	w.prints(w.credentials("2026-08-20T12:00:00Z"),
 		"NAMESPACE  NAME    ACCOUNT   DESTINATION  GENERATION  ISSUED   EXPIRES  RENEWS  REASON      STATE   ATTENTION",
 		"team-a     orders  commerce  eu-1         1           19d ago  in 11d   due     FirstIssue  Active  its renewal is overdue: "+remedy,
@@ -246,7 +246,7 @@ func TestCredentialsAttention(t *testing.T) {
 		},
 		"a run that failed": {
 			do:   []func(*world){patch(status(condition("Ready", "True", "Delivered"), condition("ConfigureWorkflowCompleted", "False", "ConfigureWorkflowFailed")))},
-			want: []string{"commerce//0 Failed: its last run failed: see the log of its configure Job", eu, us},
+			want: []string{"commerce//0 Failed: its last run failed: `baleen run` shows why", eu, us},
 		},
 		"a deletion that no run has taken up": {
 			do: []func(*world){func(w *world) {
@@ -268,7 +268,7 @@ func TestCredentialsAttention(t *testing.T) {
 				}
 				w.write(file, strings.ReplaceAll(string(data), at, now))
 			}},
-			want: []string{"commerce//0 Deleting: its deletion of " + now + " is not done: see the log of its delete Job", eu, us},
+			want: []string{"commerce//0 Deleting: its deletion of " + now + " is not done: `baleen run --action delete` does it, or shows why not", eu, us},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,8 @@ type diffFlags struct {
 	from  platformFlags
 	files []string
 	now   string
+
+	failOnRefusal bool
 }
 
 func diffCommand() *cobra.Command {
@@ -55,7 +57,8 @@ The pipelines run here, with your rights and from your network. For requests of 
 you must be allowed to read what the pipelines read, such as ConfigMaps in
 baleen-state, and for NatsAccounts and NatsUsers the Secrets in baleen-system as well.
 
-The exit code is 0 if nothing would change, 1 if something would, and 2 for an error.`,
+The exit code is 0 if nothing would change, 1 if something would, and 2 for an error;
+with --fail-on-refusal also for a request that would not be ready.`,
 		Example: `  baleen diff -f orders.yaml
   baleen diff -f orders.yaml --platform ./platform
   kustomize build ./team-a | baleen diff -f - --context platform`,
@@ -73,6 +76,7 @@ The exit code is 0 if nothing would change, 1 if something would, and 2 for an e
 	cmd.SetFlagErrorFunc(diffFailed)
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "file with requests, or - for the standard input (repeatable)")
 	cmd.Flags().StringVar(&f.now, "now", "", "time of the run, as 2026-08-01T12:00:00Z (default: now)")
+	cmd.Flags().BoolVar(&f.failOnRefusal, "fail-on-refusal", false, "exit with 2 when a request would be refused: its condition Ready would be False")
 	f.from.add(cmd.Flags(), "kubeconfig")
 	return cmd
 }
@@ -120,7 +124,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	differs := false
+	differs, refused := false, false
 	for _, d := range documents {
 		object := &unstructured.Unstructured{Object: d.object}
 		if _, ours := pipelineChecks[object.GetKind()]; !ours {
@@ -139,7 +143,12 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 		if err := writeDiff(stdout, text); err != nil {
 			return false, err
 		}
+		value, _ := ready(result.Status)
+		refused = refused || value == "False"
 		noteRefusal(stderr, object, result)
+	}
+	if refused && f.failOnRefusal {
+		return false, exitCode(exitDiffFailed)
 	}
 	return differs, nil
 }

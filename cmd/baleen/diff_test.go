@@ -98,6 +98,26 @@ func TestDiffOfRequestsThatBelongTogether(t *testing.T) {
 	}
 }
 
+// A folder is the files in it, and a refusal can fail a check of pull requests.
+func TestDiffOfAFolder(t *testing.T) {
+	w := published(t)
+	folder := t.TempDir()
+	w.write(filepath.Join(folder, "a.yaml"), example(t, "api-aggregator-target"))
+	w.write(filepath.Join(folder, "b.yml"), strings.NewReplacer("name: orders\n", "name: billing\n", "team-a", "team-b").Replace(targetRequest))
+	w.write(filepath.Join(folder, "notes.txt"), "a: [")
+	w.write(filepath.Join(folder, "below", "c.yaml"), "a: [")
+	args := []string{"diff", "-f", folder, "--platform", w.platform}
+	const want = "ApiAggregatorTarget billing would not be ready"
+	for _, test := range []struct {
+		args []string
+		code int
+	}{{args, 0}, {append(args, "--fail-on-refusal"), exitDiffFailed}} {
+		if code, stdout, stderr := w.baleen(test.args...); code != test.code || stdout != "" || strings.Count(stderr, want) != 1 {
+			t.Errorf("%s: exit code %d: %s%s", test.args, code, stdout, stderr)
+		}
+	}
+}
+
 func TestDiffRefuses(t *testing.T) {
 	w := newUsersWorld(t)
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,8 +26,13 @@ type document struct {
 	wrong  string         // why not
 }
 
-// readFiles returns the documents of files; - is the standard input.
+// readFiles returns the documents of files; - is the standard input, and a folder
+// stands for the files in it that kubectl would take.
 func readFiles(ctx context.Context, names []string, stdin io.Reader) ([]document, error) {
+	names, err := filesOf(names)
+	if err != nil {
+		return nil, err
+	}
 	var all []document
 	for _, name := range names {
 		data, err := readFile(ctx, name, stdin)
@@ -42,6 +49,32 @@ func readFiles(ctx context.Context, names []string, stdin io.Reader) ([]document
 		all = append(all, documents...)
 	}
 	return all, nil
+}
+
+// filesOf puts the files of folders in place of their names: those ending in .yaml,
+// .yml or .json, and none of folders in them.
+func filesOf(names []string) ([]string, error) {
+	var files []string
+	for _, name := range names {
+		if info, err := os.Stat(name); name == "-" || err != nil || !info.IsDir() {
+			files = append(files, name) // what is wrong with it shows when it is read
+			continue
+		}
+		entries, err := os.ReadDir(name)
+		if err != nil {
+			return nil, fmt.Errorf("the folder %s cannot be read: %w", name, err)
+		}
+		before := len(files)
+		for _, entry := range entries {
+			if !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(entry.Name())) {
+				files = append(files, filepath.Join(name, entry.Name()))
+			}
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("the folder %s has no file that ends in .yaml, .yml or .json: name the folder that has them", name)
+		}
+	}
+	return files, nil
 }
 
 // largest is how large a file of requests may be: an API server takes some 1.5 MiB for

@@ -3,17 +3,19 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -136,7 +138,7 @@ func collectRoutes(ctx context.Context, client platform.Client) ([]route, error)
 	}
 	for _, o := range objects {
 		var spec aggregator.ApiAggregatorSpec
-		_ = field.Decode("spec", o.Object["spec"], &spec) // of one that is wrong what can be read is shown
+		readWhatCanBe(o.Object["spec"], &spec)
 		specs[o.GetNamespace()+"/"+o.GetName()] = spec
 	}
 	objects, err = client.List(ctx, platform.ApiAggregatorTarget, "", nil)
@@ -159,41 +161,73 @@ func collectRoutes(ctx context.Context, client platform.Client) ([]route, error)
 	return routes, nil
 }
 
+// readWhatCanBe reads a spec, which may be wrong, as far as that goes: decoders leave
+// out what is of a wrong type and go on.
+func readWhatCanBe(spec, into any) {
+	data, err := json.Marshal(spec)
+	if err == nil {
+		_ = json.Unmarshal(data, into)
+	}
+}
+
+// kept is the state of a path that is still served and that the spec no longer asks
+// for: the spec could not be carried out since.
+const kept = "Kept"
+
 func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggregatorSpec) []route {
 	var spec v1alpha1.ApiAggregatorTargetSpec
-	_ = field.Decode("spec", o.Object["spec"], &spec)
+	readWhatCanBe(o.Object["spec"], &spec)
 	spec.Default()
+	var status v1alpha1.ApiAggregatorTargetStatus
+	readWhatCanBe(o.Object["status"], &status)
 	of := specs[cmp.Or(spec.AggregatorRef.Namespace, o.GetNamespace())+"/"+spec.AggregatorRef.Name]
 	backends := []string{}
 	for _, b := range spec.Backends {
 		backends = append(backends, fmt.Sprintf("%s:%d", b.Service, b.Port))
 	}
-	states, _, _ := unstructured.NestedSlice(o.Object, "status", "paths")
-	status, _, _ := unstructured.NestedMap(o.Object, "status")
-	_, reason := ready(status)
+	generic := route{
+		Host: cmp.Or(of.Hostname, "?"), Methods: []string{}, Owner: o.GetNamespace() + "/" + o.GetName(), Backends: backends,
+		State: "Pending", placement: of.Placement.Labels(), // until a run has decided
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, "Ready"); ready != nil && ready.Reason != "" {
+		generic.State = ready.Reason
+	}
 	var routes []route
 	for _, p := range spec.Paths {
-		r := route{
-			Host: cmp.Or(of.Hostname, "?"), Path: p.Path, Type: string(p.Type), Methods: []string{},
-			Owner: o.GetNamespace() + "/" + o.GetName(), Backends: backends, Limit: string(p.MaxRequestBodySize),
-			State:     cmp.Or(strings.Trim(reason, " ()"), "Pending"), // until a run has decided
-			placement: of.Placement.Labels(),
-		}
+		r := generic
+		r.Path, r.Type, r.Limit = p.Path, string(p.Type), string(p.MaxRequestBodySize)
 		if r.Limit == "" && of.RequestBody != nil {
 			r.Limit = string(of.RequestBody.Default)
 		}
 		for _, m := range p.Methods {
 			r.Methods = append(r.Methods, string(m))
 		}
-		for _, s := range states {
-			if s, _ := s.(map[string]any); s["path"] == p.Path {
-				r.State, _ = s["state"].(string)
-				r.Message, _ = s["message"].(string)
-			}
+		if i := slices.IndexFunc(status.Paths, func(s v1alpha1.PathStatus) bool { return s.Path == p.Path && s.Type == p.Type }); i >= 0 {
+			r.State, r.Message = string(status.Paths[i].State), status.Paths[i].Message
+			r.Host = publishedHost(status.Paths[i], r.Host)
 		}
 		routes = append(routes, r)
 	}
+	for _, s := range status.Paths {
+		asked := slices.ContainsFunc(spec.Paths, func(p v1alpha1.Path) bool { return p.Path == s.Path && p.Type == s.Type })
+		if asked || s.State != v1alpha1.Accepted {
+			continue
+		}
+		r := generic
+		r.Host, r.Path, r.Type, r.State, r.Message = publishedHost(s, r.Host), s.Path, string(s.Type), kept, status.Message
+		r.Backends = []string{} // which the status does not say, as it does not say the methods
+		routes = append(routes, r)
+	}
 	return routes
+}
+
+// publishedHost returns the host that a path was published under, or another where it
+// is not: the spec may name another aggregator since.
+func publishedHost(s v1alpha1.PathStatus, otherwise string) string {
+	if published, err := url.Parse(s.URL); err == nil && published.Host != "" {
+		return published.Host
+	}
+	return otherwise
 }
 
 // writeRoutes writes a table of routes, each line after an indent; a wide one says why a path is refused.
@@ -209,13 +243,16 @@ func writeRoutes(w io.Writer, indent string, wide bool, routes []route) error {
 	}
 	rows := [][]term.Cell{head}
 	for _, r := range routes {
-		style, methods := term.Green, strings.Join(r.Methods, " ")
+		style, methods, backends := term.Green, cmp.Or(strings.Join(r.Methods, " "), "all"), strings.Join(r.Backends, " ")
+		if r.State == kept {
+			methods, backends = "?", "?"
+		}
 		if !r.accepted() {
 			style = term.Red
 		}
 		row := []term.Cell{
-			{Text: indent + r.Host}, {Text: r.Path}, {Text: r.Type}, {Text: cmp.Or(methods, "all")}, {Text: r.Owner},
-			{Text: strings.Join(r.Backends, " ")}, {Text: cmp.Or(r.Limit, "-")}, {Text: r.State, Style: style},
+			{Text: indent + r.Host}, {Text: r.Path}, {Text: r.Type}, {Text: methods}, {Text: r.Owner},
+			{Text: backends}, {Text: cmp.Or(r.Limit, "-")}, {Text: r.State, Style: style},
 		}
 		if wide {
 			row = append(row, term.Cell{Text: r.Message})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -111,6 +112,7 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
+	f.foretell(data, stderr)
 	promise, result, err := f.carryOut(ctx, data, stderr)
 	if err != nil {
 		return err
@@ -122,6 +124,22 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 		return exitCode(1)
 	}
 	return nil
+}
+
+// foretell says on stderr, before the pipeline says the first of it, all that is wrong
+// with a request of one of Baleen's Promises: on a cluster the API server would refuse it.
+func (f runFlags) foretell(data []byte, stderr io.Writer) {
+	if f.promise != "" || f.action != string(kratix.Configure) {
+		return
+	}
+	for _, v := range validateAll(parseDocuments(f.source(), string(data))) {
+		if v.Kind == "" { // which the run says
+			continue
+		}
+		for _, p := range v.Problems {
+			warn(stderr, "an API server would refuse %s: %s%s", v.subject(), prefixedText("", p.Field, ": "), p.Message)
+		}
+	}
 }
 
 // show prints what the clusters get, if that is asked for, and what was done.
@@ -160,6 +178,9 @@ func (f runFlags) read(ctx context.Context, stdin io.Reader) ([]byte, error) {
 		return data, nil
 	}
 	data, err := os.ReadFile(f.request)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, fmt.Errorf("%s is a folder: name the file of one request in it", f.request)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the request cannot be read: %w", err)
 	}

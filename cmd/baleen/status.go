@@ -164,7 +164,7 @@ func follow(ctx context.Context, client platform.Client, promise promises.Promis
 	f.Observed, _, _ = unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	f.Message = field.Hide(nestedText(object.Object, "status", "message"))
 	f.Conditions = conditionsOf(object)
-	f.Attention = attentionOf(object, now)
+	f.Attention = attentionOf(object, remediesOn(client), now)
 	if f.Kind == platform.ApiAggregatorTarget.Kind {
 		routes, err := collectRoutes(ctx, client)
 		if err != nil {
@@ -193,7 +193,7 @@ func follow(ctx context.Context, client platform.Client, promise promises.Promis
 			return nil, err
 		}
 		settings, _ := config.Load(ctx, client) // one that is wrong shows in the status
-		f.Credentials = asked{object: object, ledger: l}.identities(now, settings.ReconcileInterval)
+		f.Credentials = asked{object, l, remediesOn(client)}.identities(now, settings.ReconcileInterval)
 		for i := range f.Credentials {
 			f.Credentials[i].Namespace, f.Credentials[i].Name = namespace, name
 		}
@@ -265,9 +265,12 @@ func factsOf(object *unstructured.Unstructured) []fact {
 func shorten(value any) string {
 	switch value := value.(type) {
 	case map[string]any:
+		if labels, selects := value["matchLabels"]; selects && len(value) == 1 {
+			return shorten(labels)
+		}
 		var parts []string
 		for key, v := range value {
-			parts = append(parts, fmt.Sprintf("%s=%v", key, v))
+			parts = append(parts, key+"="+shorten(v))
 		}
 		slices.Sort(parts)
 		return strings.Join(parts, ",")
@@ -306,19 +309,19 @@ func conditionsOf(object *unstructured.Unstructured) []conditionStatus {
 }
 
 // attentionOf says what is wrong with a request that its status does not say.
-func attentionOf(object *unstructured.Unstructured, now time.Time) string {
+func attentionOf(object *unstructured.Unstructured, remedies remedies, now time.Time) string {
 	observed, _, _ := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	switch peer := workflow.PeerOf(object, ""); {
 	case peer.IsStuck(now):
-		return "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: see the log of its delete Job"
+		return "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: " + remedies.delete
 	case !peer.Deleting.IsZero():
 		return "it is being deleted"
 	case peer.IsForgotten(now):
-		return "Kratix has forgotten its run of " + peer.Begun.UTC().Format(time.RFC3339) + ": " + askForRun
+		return "Kratix has forgotten its run of " + peer.Begun.UTC().Format(time.RFC3339) + ": " + remedies.again
 	case peer.Reason == "":
-		return "no run has carried it out yet: see the log of its configure Job"
+		return "no run has carried it out yet: " + remedies.configure
 	case peer.Failed:
-		return "its last run failed: see the log of its configure Job"
+		return "its last run failed: " + remedies.configure
 	case observed > 0 && observed < object.GetGeneration():
 		return "its spec has changed since its last run, and the next one has not reported yet"
 	}

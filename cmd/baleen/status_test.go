@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,14 +71,46 @@ func TestStatusOfPaths(t *testing.T) {
 	}
 }
 
+// What is served is shown when the spec that asked for it is gone.
+func TestPathsThatAreKept(t *testing.T) {
+	for _, test := range []struct{ name, old, new, want string }{
+		{"another path of an aggregator that is not there", "name: public-api", "name: gone", "api.example.com/orders Accepted"},
+		{"a spec that is wrong", "path: /orders\n", "path: orders\n", "api.example.com/orders Kept"},
+		{"a spec that cannot be read", "paths:", "paths: none\nwas:", "api.example.com/orders Kept"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newUsersWorld(t)
+			w.request = w.out + "-request.yaml"
+			w.write(w.request, targetRequest)
+			w.at(day0)
+			wrong := strings.Replace(targetRequest, test.old, test.new, 1)
+			if wrong == targetRequest {
+				t.Fatal("nothing is wrong with it")
+			}
+			w.write(w.request, wrong)
+			if code, _, stderr := w.baleen("run", w.request, "--platform", w.platform, "--out", w.out, "--now", "2026-08-01T13:00:00Z"); code != 0 {
+				t.Fatal(stderr)
+			}
+			var got []string
+			code, stdout, stderr := w.baleen("routes", "--platform", w.platform, "-o", "json")
+			for _, r := range decode[[]route](t, stdout) {
+				got = append(got, r.Host+r.Path+" "+r.State)
+			}
+			if code != 0 || stderr != "" || !slices.Contains(got, test.want) {
+				t.Errorf("exit code %d, %q, want %s: %s", code, got, test.want, stderr)
+			}
+		})
+	}
+}
+
 func TestStatusOfOneThatDoesNotRun(t *testing.T) {
 	for _, test := range []struct{ name, status, want string }{
-		{"never run", "{}", "Attention    no run has carried it out yet: see the log of its configure Job"},
+		{"never run", "{}", "Attention    no run has carried it out yet: `baleen run` shows why"},
 		// A test fixture: the seed of an account that exists nowhere.
 		{"a status with a seed", `{message: "the key SAAPXYFKWEVGK3KDXZZXU3RQKGZ7SXZ7ZZGVUKTUVRQAZJPPNYXOYVXHQY is none"}`, "the key (a seed) is none"},
 		{"failed", "{conditions: [{type: Ready, status: 'False', reason: PlatformUnavailable}]}", "its last run failed"},
 		{"forgotten", "{conditions: [{type: Ready, status: 'True', reason: Delivered}, {type: ConfigureWorkflowCompleted, status: 'False', reason: PipelinesInProgress, lastTransitionTime: '2026-08-01T10:00:00Z'}]}",
-			"Kratix has forgotten its run of 2026-08-01T10:00:00Z: give its request the label kratix.io/manual-reconciliation=true"},
+			"Kratix has forgotten its run of 2026-08-01T10:00:00Z: run it with `baleen run`"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newUsersWorld(t)

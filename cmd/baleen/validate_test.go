@@ -251,6 +251,19 @@ func TestValidateDocuments(t *testing.T) {
 	}
 }
 
+func TestValidateFolder(t *testing.T) {
+	w, folder := newWorld(t), t.TempDir()
+	w.fails([]string{"validate", "-f", folder}, "has no file that ends in .yaml, .yml or .json")
+	w.write(filepath.Join(folder, "b.yaml"), targetRequest)
+	w.write(filepath.Join(folder, "a.json"), "{}")
+	w.write(filepath.Join(folder, "c.md"), "a: [")
+	code, stdout, _ := w.baleen("validate", "-f", folder)
+	if code != 1 || !strings.HasPrefix(stdout, filepath.Join(folder, "a.json")+"  apiVersion: is missing") || !strings.HasSuffix(stdout, "orders  valid\n") {
+		t.Errorf("exit code %d: %s", code, stdout)
+	}
+	w.fails([]string{"run", folder, "--platform", w.platform}, folder+" is a folder: name the file of one request in it")
+}
+
 func TestValidateRefusesFlags(t *testing.T) {
 	w := newWorld(t)
 	w.asks("{}")
@@ -326,7 +339,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 
 // What a terminal would take for a command does not reach it.
 func TestNothingSteersTheTerminal(t *testing.T) {
-	const steers = `"a\e[2Jx\u202e\nb"`
+	const steers = `"a\e[2Jx\u202e\nforged"`
 	for _, place := range []struct{ name, old, by string }{
 		{"the name", "name: orders\n", "name: " + steers + "\n"},
 		{"the kind", "kind: NatsUser", "kind: " + steers},
@@ -345,7 +358,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 					args = append(args, "--out", w.out)
 				}
 				_, stdout, stderr := w.baleen(args...)
-				if text := stdout + stderr; strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || strings.Contains(text, "\nb") {
+				if text := stdout + stderr; strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || strings.Contains(text, "\nforged") {
 					t.Errorf("%q", text)
 				}
 			})

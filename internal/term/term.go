@@ -43,8 +43,11 @@ type Fit int
 const (
 	Keep Fit = iota
 	Cut      // free text, which is cut with an ellipsis
+	Flow     // free text that is read to its end: it goes on in the lines below
 	Drop     // left out, the last one first
 )
+
+func (f Fit) free() bool { return f == Cut || f == Flow }
 
 // Colors reports whether to use colours: only on a terminal, and never where
 // NO_COLOR is set (https://no-color.org).
@@ -83,24 +86,50 @@ func Table(w io.Writer, colors bool, rows ...[]Cell) error {
 
 // TableWithin writes a table that is at most so wide; 0 is any width.
 func TableWithin(w io.Writer, width int, colors bool, rows ...[]Cell) error {
-	widths := fit(columns(rows), width)
+	all := columns(rows)
+	widths := fit(all, width)
 	for _, row := range rows {
-		var line strings.Builder
-		gap := 0
-		for i, cell := range row {
-			if widths[i] == dropped {
-				continue
+		for _, line := range lines(row, all, widths) {
+			if err := writeLine(w, colors, line, widths); err != nil {
+				return err
 			}
-			text := shorten(Clean(cell.Text), widths[i])
-			line.WriteString(strings.Repeat(" ", gap))
-			gap = widths[i] - utf8.RuneCountInString(text) + len(separator)
-			line.WriteString(Paint(colors, cell.Style, text))
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// lines are those that a row takes, each with a part of the cells that flow.
+func lines(row []Cell, all []column, widths []int) [][]Cell {
+	lines := [][]Cell{make([]Cell, len(row))}
+	for i, cell := range row {
+		parts := []string{Clean(cell.Text)}
+		if all[i].fit == Flow && widths[i] < all[i].width {
+			parts = strings.Split(Wrap(parts[0], widths[i], 0), "\n")
+		}
+		for j, part := range parts {
+			if j == len(lines) {
+				lines = append(lines, make([]Cell, len(row)))
+			}
+			lines[j][i] = Cell{Text: part, Style: cell.Style}
+		}
+	}
+	return lines
+}
+
+func writeLine(w io.Writer, colors bool, cells []Cell, widths []int) error {
+	var line strings.Builder
+	gap := 0
+	for i, cell := range cells {
+		if widths[i] == dropped {
+			continue
+		}
+		text := shorten(cell.Text, widths[i])
+		line.WriteString(strings.Repeat(" ", gap))
+		gap = widths[i] - utf8.RuneCountInString(text) + len(separator)
+		line.WriteString(Paint(colors, cell.Style, text))
+	}
+	_, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	return err
 }
 
 const (
@@ -134,14 +163,14 @@ func columns(rows [][]Cell) []column {
 }
 
 // fit returns the widths of columns so that all of them are at most so wide: first
-// columns are dropped until the free text can be read, then the free text is cut,
-// then whatever is widest. A table without free text is left alone.
+// columns are dropped until the free text can be read, then the free text is cut or
+// flows, then whatever is widest. A table without free text is left alone.
 func fit(all []column, width int) []int {
 	var widths []int
 	free := false
 	for _, c := range all {
 		widths = append(widths, c.width)
-		free = free || c.fit == Cut
+		free = free || c.fit.free()
 	}
 	if width == 0 || !free {
 		return widths
@@ -168,7 +197,7 @@ func total(all []column, widths []int, most int) int {
 		if width == dropped {
 			continue
 		}
-		if all[i].fit == Cut {
+		if all[i].fit.free() {
 			width = min(width, most)
 		}
 		sum += width + len(separator)
@@ -181,7 +210,7 @@ func total(all []column, widths []int, most int) int {
 func widest(all []column, widths []int) int {
 	best, at := -1, 0
 	for i, width := range widths {
-		if all[i].fit == Cut && width > least {
+		if all[i].fit.free() && width > least {
 			width += 1 << 20
 		}
 		if width > best {

@@ -35,12 +35,17 @@ func TestTable(t *testing.T) {
 }
 
 // On a terminal that is too narrow first columns are dropped, then free text is
-// cut, then whatever is widest; a table without free text is left alone.
+// cut, or goes on below, then whatever is widest; a table without free text is left alone.
 func TestTableWithin(t *testing.T) {
 	free := [][]Cell{
 		{{Text: "NAME"}, {Text: "ISSUED", Fit: Drop}, {Text: "STATE"}, {Text: "WHY", Fit: Drop}, {Text: "ATTENTION", Fit: Cut}},
 		{{Text: "orders"}, {Text: "3h ago"}, {Text: "Active"}, {Text: "First"}, {Text: "its renewal is overdue: ask for a run"}},
 		{{Text: "ä"}, {Text: "now"}, {Text: "Active"}, {Text: "First"}},
+	}
+	flowing := [][]Cell{
+		{{Text: "NAME"}, {Text: "ATTENTION", Fit: Flow}},
+		{{Text: "orders"}, {Text: "its renewal is overdue: ask for a run of NatsAccount/commerce-of-the-platform"}},
+		{{Text: "a"}, {Text: "expired"}},
 	}
 	plain := [][]Cell{{{Text: "Message"}, {Text: strings.Repeat("a sentence ", 12) + "."}}}
 	for _, test := range []struct {
@@ -55,6 +60,8 @@ func TestTableWithin(t *testing.T) {
 		{"a column is dropped", 54, free, "NAME    ISSUED  STATE   ATTENTION\norders  3h ago  Active  its renewal is overdue: ask f…\nä       now     Active\n"},
 		{"all that can be are dropped", 30, free, "NAME    STATE   ATTENTION\norders  Active  its renewal i…\nä       Active\n"},
 		{"nothing can be read below that", 10, free, "NAME    STATE   ATTENTI…\norders  Active  its ren…\nä       Active\n"},
+		{"text goes on below", 30, flowing, "NAME    ATTENTION\norders  its renewal is\n        overdue: ask for a run\n        of\n        NatsAccount/commerce-…\na       expired\n"},
+		{"text that fits does not", 200, flowing, "NAME    ATTENTION\norders  its renewal is overdue: ask for a run of NatsAccount/commerce-of-the-platform\na       expired\n"},
 		{"no free text", 40, plain, "Message  " + strings.Repeat("a sentence ", 12) + ".\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
