@@ -42,7 +42,7 @@ func TestEveryReasonSaysWhatIsServed(t *testing.T) {
 	}
 	reasons := map[string]bool{"Failed": true} // of one word
 	for _, dir := range []string{
-		"../pipelines", "../internal/account", "../internal/destination", "../internal/workflow", "../internal/issuer/synadia",
+		"../pipelines", "../internal/account", "../internal/destination", "../internal/workflow", "../internal/provider/synadia",
 		"../promises/api-aggregator-target/v1alpha1/types.go",
 	} {
 		for _, word := range literals(t, dir) {

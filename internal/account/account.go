@@ -23,10 +23,10 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/subject"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -38,7 +38,7 @@ const Namespace = config.Namespace
 // Account is a NatsAccount that can make users.
 type Account struct {
 	*v1alpha1.NatsAccount
-	Issuer issuer.Issuer
+	Issuer provider.Issuer
 	// ID is the public key of the account. SigningKey is the public key that signs,
 	// with Synadia the id of its group. Scoped: that one has a scope, which holds the
 	// permissions of all users. With Synadia the account's last run knows these; they
@@ -172,7 +172,7 @@ func (a *Account) openJWT(ctx context.Context, client platform.Client, status v1
 	if err != nil {
 		return err
 	}
-	signer, err := jwt.New(spec.AccountID, seed, a.Spec.Policy.MaxJWTBytes)
+	signer, err := operator.New(spec.AccountID, seed, a.Spec.Policy.MaxJWTBytes)
 	if err != nil {
 		return fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
 			a.Namespace, a.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
@@ -223,13 +223,13 @@ func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef)
 // filled in, but applied where the value is used: otherwise an upgrade would change
 // the terms of all accounts, and have all of their users run.
 var specForm = fingerprint.Form{
-	"":                                 "provider jwt? synadia? policy placement",
-	"jwt":                              "accountID signingKey servers? caCertificates? operator?",
-	"jwt.signingKey":                   "secretRef scoped? requiredTags?",
-	"jwt.signingKey.secretRef":         "name key?",
-	"jwt.operator":                     "signingKeySecretRef systemCredentialsSecretRef",
-	"jwt.operator.signingKeySecretRef": "name key?",
-	"jwt.operator.systemCredentialsSecretRef": "name key?",
+	"":                                      "provider jwt? synadia? policy placement",
+	"jwt":                                   "accountID signingKey servers? caCertificates? operator?",
+	"operator.signingKey":                   "secretRef scoped? requiredTags?",
+	"operator.signingKey.secretRef":         "name key?",
+	"operator.operator":                     "signingKeySecretRef systemCredentialsSecretRef",
+	"operator.operator.signingKeySecretRef": "name key?",
+	"operator.operator.systemCredentialsSecretRef": "name key?",
 	"synadia":                "baseURL? caCertificates? accountID? system? account? signingKeyGroup? requiredTags? platform tokenSecretRef servers? verifyInterval? driftPolicy? budget?",
 	"synadia.tokenSecretRef": "name key?",
 	"policy":                 "namespaces? publish? subscribe? maxTTL? minRenewBefore? connectionTypes? allowResponses? allowBearerTokens? tags? maxJWTBytes?",
@@ -401,16 +401,16 @@ func Tags(u *user.NatsUser, destination string) []string {
 }
 
 // Grant returns what an admitted request is granted on a cluster.
-func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
+func (a *Account) Grant(u *user.NatsUser, destination string) provider.Grant {
 	s := u.Spec
-	g := issuer.Grant{Tags: Tags(u, destination), Scoped: a.Scoped}
+	g := provider.Grant{Tags: Tags(u, destination), Scoped: a.Scoped}
 	if g.Scoped {
 		return g
 	}
 	if m := s.Permissions; m != nil {
-		g.Publish, g.Subscribe = issuer.Subjects(m.Publish), issuer.Subjects(m.Subscribe)
+		g.Publish, g.Subscribe = provider.Subjects(m.Publish), provider.Subjects(m.Subscribe)
 		if r := m.AllowResponses; r != nil {
-			g.Responses = &issuer.Responses{Max: r.Max, TTL: r.TTL.Value()}
+			g.Responses = &provider.Responses{Max: r.Max, TTL: r.TTL.Value()}
 		}
 	}
 	if l := s.Limits; l != nil {
@@ -427,7 +427,7 @@ func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
 	if t := s.Times; t != nil {
 		g.TimeZone = t.TimeZone
 		for _, r := range t.Ranges {
-			g.Times = append(g.Times, issuer.Range(r))
+			g.Times = append(g.Times, provider.Range(r))
 		}
 	}
 	return g

@@ -17,9 +17,9 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -236,16 +236,16 @@ func TestGrant(t *testing.T) {
 		scoped      bool
 		destination string
 		user        func(*user.NatsUserSpec)
-		want        issuer.Grant
+		want        provider.Grant
 	}{
-		{"as little as there can be", false, "eu-1", func(u *user.NatsUserSpec) { u.Permissions = nil }, issuer.Grant{Tags: tags, ConnectionTypes: []string{"STANDARD", "WEBSOCKET"}}},
-		{"all", false, "eu-1", full, issuer.Grant{
-			Publish: issuer.Subjects{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}}, Subscribe: issuer.Subjects{Allow: []string{"_INBOX.>"}},
-			Responses: &issuer.Responses{Max: 1, TTL: 5 * time.Second}, Subscriptions: 10, Payload: 1024, ConnectionTypes: []string{"MQTT"}, SourceCIDRs: []string{"10.0.0.0/8"},
-			TimeZone: "Europe/Berlin", Times: []issuer.Range{{Start: "08:00:00", End: "18:00:00"}}, Tags: append(slices.Clone(tags), "team:a"), Bearer: true,
+		{"as little as there can be", false, "eu-1", func(u *user.NatsUserSpec) { u.Permissions = nil }, provider.Grant{Tags: tags, ConnectionTypes: []string{"STANDARD", "WEBSOCKET"}}},
+		{"all", false, "eu-1", full, provider.Grant{
+			Publish: provider.Subjects{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}}, Subscribe: provider.Subjects{Allow: []string{"_INBOX.>"}},
+			Responses: &provider.Responses{Max: 1, TTL: 5 * time.Second}, Subscriptions: 10, Payload: 1024, ConnectionTypes: []string{"MQTT"}, SourceCIDRs: []string{"10.0.0.0/8"},
+			TimeZone: "Europe/Berlin", Times: []provider.Range{{Start: "08:00:00", End: "18:00:00"}}, Tags: append(slices.Clone(tags), "team:a"), Bearer: true,
 		}},
-		{"with a scope", true, "eu-1", full, issuer.Grant{Tags: append(slices.Clone(tags), "team:a"), Scoped: true}},
-		{"a cluster with a dot has no tag", true, "eu.1", func(*user.NatsUserSpec) {}, issuer.Grant{Tags: tags[:2], Scoped: true}},
+		{"with a scope", true, "eu-1", full, provider.Grant{Tags: append(slices.Clone(tags), "team:a"), Scoped: true}},
+		{"a cluster with a dot has no tag", true, "eu.1", func(*user.NatsUserSpec) {}, provider.Grant{Tags: tags[:2], Scoped: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, u := read(t, ofJWT), request(t)

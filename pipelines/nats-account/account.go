@@ -16,11 +16,11 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -171,7 +171,7 @@ func (w *world) openOperator(ctx context.Context, run *workflow.Run, o *v1alpha1
 	if err != nil {
 		return err
 	}
-	if w.operator, w.operatorKey, err = jwt.ParseSeed(seed, nkeys.PrefixByteOperator); err != nil {
+	if w.operator, w.operatorKey, err = operator.ParseSeed(seed, nkeys.PrefixByteOperator); err != nil {
 		return fmt.Errorf("the operator's signing key, the key %s of the Secret %s, cannot be used: %w", o.SigningKeySecretRef.Key, o.SigningKeySecretRef.Name, err)
 	}
 	if w.system, err = account.Secret(ctx, run.Platform, v1alpha1.SecretRef(o.SystemCredentialsSecretRef)); err != nil {

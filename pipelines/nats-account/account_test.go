@@ -21,12 +21,12 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -106,11 +106,11 @@ func seedOf(t *testing.T, create func() (nkeys.KeyPair, error)) string {
 // creds is a .creds file of a new user.
 func creds(t *testing.T) string {
 	t.Helper()
-	signer, err := jwt.New("AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27", []byte(seedOf(t, nkeys.CreateAccount)), 3500)
+	signer, err := operator.New("AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27", []byte(seedOf(t, nkeys.CreateAccount)), 3500)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := signer.Sample("system", issuer.Grant{})
+	c, err := signer.Sample("system", provider.Grant{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,13 +17,13 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -109,7 +109,7 @@ func (c *cloudy) world() world {
 func (c *cloudy) make(request identity.Request, generation int64, lives time.Duration) ledger.Row {
 	c.Helper()
 	w := c.world()
-	made, err := w.account.Issuer.Issue(c.Context(), issuer.Identity{Name: w.account.UserName(request, "eu-1", generation)}, issuer.Grant{}, c.run.Now.Add(lives))
+	made, err := w.account.Issuer.Issue(c.Context(), provider.Identity{Name: w.account.UserName(request, "eu-1", generation)}, provider.Grant{}, c.run.Now.Add(lives))
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestRead(t *testing.T) {
 	removed := func(rows ...ledger.Row) {
 		w := c.world()
 		for _, r := range rows {
-			if _, err := w.synadia.Retire(t.Context(), issuer.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
+			if _, err := w.synadia.Retire(t.Context(), provider.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -356,10 +356,10 @@ func TestRead(t *testing.T) {
 	// One that was made and not downloaded: its answer was lost.
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
 	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: w.account.UserName(orders, "eu-1", 6)}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(orders, "eu-1", 6)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: "of somebody else"}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: "of somebody else"}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()
@@ -519,7 +519,7 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 	theirs, mine := c.make(orders, 1, time.Hour), c.make(orders, 2, time.Hour)
 	c.save(orders, theirs, mine)
 	w := c.world()
-	if _, err := w.synadia.Retire(t.Context(), issuer.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
+	if _, err := w.synadia.Retire(t.Context(), provider.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
 		t.Fatal(err)
 	}
 	c.apply()
@@ -589,7 +589,7 @@ func inCloud(t *testing.T) *cloudy {
 	c.save(theirs, deleted)
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
 	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: w.account.UserName(gone, "eu-1", 1)}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(gone, "eu-1", 1)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()

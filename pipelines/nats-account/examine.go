@@ -11,10 +11,10 @@ import (
 
 	natsjwt "github.com/nats-io/jwt/v2"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
@@ -32,7 +32,7 @@ type finding struct {
 	// retired are the users of those that were retired, where the provider keeps
 	// them, and reading is what it has at all; nil if it was not read. lastRead is
 	// when it was, unknown how many users are in no ledger and may be in use.
-	retired  map[place][]issuer.Identity
+	retired  map[place][]provider.Identity
 	reading  *reading
 	lastRead time.Time
 	unknown  int64
@@ -159,7 +159,7 @@ func judge(w world, claims *natsjwt.AccountClaims, trusted []string) (reason str
 
 // needsTags tells of a tag that a scope needs and nobody sets.
 func needsTags(scope *natsjwt.UserScope, required []string, field string) error {
-	for _, tag := range jwt.TagsOf(scope) {
+	for _, tag := range operator.TagsOf(scope) {
 		set := []string{"namespace", "name", "destination"} // by Baleen
 		if !slices.Contains(slices.Concat(required, set), tag) {
 			return fmt.Errorf("the scope of the signing key needs the tag %s: add it to %s", tag, field)
@@ -231,7 +231,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts,
 	case !slices.Contains(trusted, claims.Issuer):
 		return pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, claims.Issuer)
 	}
-	if !jwt.Revise(claims, users, run.Now) {
+	if !operator.Revise(claims, users, run.Now) {
 		return revoked, nil
 	}
 	if run.DryRun {
@@ -249,7 +249,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts,
 	}
 	// Somebody may have pushed at the same time, and servers take a moment.
 	for range 10 {
-		if claims, _ = system.Lookup(ctx, id); claims != nil && jwt.Revoked(claims, users, run.Now) {
+		if claims, _ = system.Lookup(ctx, id); claims != nil && operator.Revoked(claims, users, run.Now) {
 			return revoked, nil
 		}
 		select {
@@ -263,7 +263,7 @@ func reviseOne(ctx context.Context, run *workflow.Run, w world, system accounts,
 
 // probe connects as a throw-away user that may do nothing.
 func (f *finding) probe(ctx context.Context, w world) {
-	grant := issuer.Grant{Scoped: w.account.Scoped}
+	grant := provider.Grant{Scoped: w.account.Scoped}
 	for _, tag := range append([]string{"namespace", "name", "destination"}, w.account.Spec.JWT.SigningKey.RequiredTags...) {
 		grant.Tags = append(grant.Tags, tag+":baleen-probe")
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/account"
-	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
@@ -320,21 +320,21 @@ func dialing(errs ...error) (natsys.Dial, *int) {
 
 // refusing is an issuer that has made up a user, or has not.
 type refusing struct {
-	issuer.Issuer
+	provider.Issuer
 	propose, issue error
-	grant          *issuer.Grant
+	grant          *provider.Grant
 	lives          *time.Duration
 }
 
-func (r refusing) Propose(name string) (issuer.Identity, error) {
-	return issuer.Identity{Name: name}, r.propose
+func (r refusing) Propose(name string) (provider.Identity, error) {
+	return provider.Identity{Name: name}, r.propose
 }
 
-func (r refusing) Issue(_ context.Context, i issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
+func (r refusing) Issue(_ context.Context, i provider.Identity, grant provider.Grant, expires time.Time) (provider.Credential, error) {
 	if r.grant != nil {
 		*r.grant, *r.lives = grant, time.Until(expires)
 	}
-	return issuer.Credential{Identity: i}, r.issue
+	return provider.Credential{Identity: i}, r.issue
 }
 
 // A throw-away user that may do nothing is tried, and what its refusal means depends on
@@ -359,7 +359,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var grant issuer.Grant
+				var grant provider.Grant
 				var lives time.Duration
 				test.issuer.grant, test.issuer.lives = &grant, &lives
 				w := newSystem(t).world()
@@ -372,7 +372,7 @@ func TestProbe(t *testing.T) {
 					t.Errorf("it says %s: %v; %s, want %s: %s; %s", f.reason, f.err, f.verified, test.reason, test.says, test.verified)
 				}
 				if test.issuer.propose == nil {
-					want := issuer.Grant{Scoped: test.scoped, Tags: []string{"namespace:baleen-probe", "name:baleen-probe", "destination:baleen-probe", "stage:baleen-probe"}}
+					want := provider.Grant{Scoped: test.scoped, Tags: []string{"namespace:baleen-probe", "name:baleen-probe", "destination:baleen-probe", "stage:baleen-probe"}}
 					if diff := cmp.Diff(want, grant); diff != "" || lives != 5*time.Minute {
 						t.Errorf("it lives for %s, and is granted: %s", lives, diff)
 					}

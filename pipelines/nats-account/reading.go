@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 

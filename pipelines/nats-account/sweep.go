@@ -9,9 +9,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
@@ -215,7 +215,7 @@ func update(l *ledger.Ledger, run *workflow.Run, name string, found finding) {
 // settleRow writes down what became of an identity. Where the provider keeps users,
 // one that was never committed may turn out to be none, or several: it returns rows
 // for the others. Pure.
-func settleRow(r *ledger.Row, became settlement, users []issuer.Identity, now time.Time) (others []ledger.Row) {
+func settleRow(r *ledger.Row, became settlement, users []provider.Identity, now time.Time) (others []ledger.Row) {
 	if became == pending {
 		return nil
 	}

@@ -17,11 +17,11 @@ import (
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
@@ -202,13 +202,13 @@ func TestForget(t *testing.T) {
 // several.
 func TestSettleRow(t *testing.T) {
 	known, unknown := "U1", ""
-	one, two := issuer.Identity{User: "U1", ID: "id-1"}, issuer.Identity{User: "U2", ID: "id-2"}
+	one, two := provider.Identity{User: "U1", ID: "id-1"}, provider.Identity{User: "U2", ID: "id-2"}
 	for _, test := range []struct {
 		name    string
 		keptIn  string
 		user    string
 		became  settlement
-		users   []issuer.Identity
+		users   []provider.Identity
 		expired bool
 
 		state                     ledger.State
@@ -221,13 +221,13 @@ func TestSettleRow(t *testing.T) {
 		{name: "left, and expired", user: known, became: leftToExpire, expired: true, state: ledger.Retired},
 		{name: "kept: revoked, and its user was gone", keptIn: "cloud", user: known, became: revoked, state: ledger.Retired, revoked: true},
 		{name: "kept: not yet", keptIn: "cloud", user: known, became: pending, state: ledger.Retiring},
-		{name: "kept: revoked", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
-		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, expired: true, state: ledger.Retired, removed: true},
+		{name: "kept: revoked", keptIn: "cloud", user: known, became: revoked, users: []provider.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: revoked, users: []provider.Identity{one}, expired: true, state: ledger.Retired, removed: true},
 		{name: "kept: left to expire", keptIn: "cloud", user: known, became: leftToExpire, state: ledger.Retired},
 		{name: "kept: left, and expired", keptIn: "cloud", user: known, became: leftToExpire, expired: true, state: ledger.Retired, removed: true},
 		{name: "kept: there never was one", keptIn: "cloud", user: unknown, became: revoked, state: ledger.Retired, removed: true, endsNow: true},
-		{name: "kept: it is found by its name", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
-		{name: "kept: two are", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one, two}, state: ledger.Retired, revoked: true, others: 1},
+		{name: "kept: it is found by its name", keptIn: "cloud", user: unknown, became: revoked, users: []provider.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: two are", keptIn: "cloud", user: unknown, became: revoked, users: []provider.Identity{one, two}, state: ledger.Retired, revoked: true, others: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := active(test.user)
@@ -471,7 +471,7 @@ func TestUpdateWritesDown(t *testing.T) {
 	}}
 	update(l, &workflow.Run{Now: now.Add(time.Millisecond)}, "commerce", finding{
 		settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked }, refused: func(ledger.Row) bool { return true },
-		retired: map[place][]issuer.Identity{{orders, "eu-1", 5}: {{User: "U5", ID: "id-5"}, {User: "U6", ID: "id-6"}}},
+		retired: map[place][]provider.Identity{{orders, "eu-1", 5}: {{User: "U5", ID: "id-5"}, {User: "U6", ID: "id-6"}}},
 	})
 	got := map[int64]string{}
 	for _, r := range l.Rows {

@@ -9,9 +9,9 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
@@ -90,7 +90,7 @@ func placeOf(l *ledger.Ledger, r ledger.Row) place {
 // retire has the users retired that are let go of. What the budget does not suffice
 // for is left to the next run.
 func (f *finding) retire(ctx context.Context, run *workflow.Run, w world, account *synadia.Account) {
-	f.retired = map[place][]issuer.Identity{}
+	f.retired = map[place][]provider.Identity{}
 	left := map[place]bool{}
 	f.settled = func(l *ledger.Ledger, r ledger.Row) settlement {
 		switch _, done := f.retired[placeOf(l, r)]; {
@@ -107,7 +107,7 @@ func (f *finding) retire(ctx context.Context, run *workflow.Run, w world, accoun
 	for _, d := range departures(w, account.PublicKey, f.refused, run.Now) {
 		there := *w.synadia
 		there.ProviderID = d.row.Basis.KeptIn
-		who := issuer.Identity{Name: w.account.UserName(d.request, d.destination, d.generation), User: d.row.User, ID: d.row.ID}
+		who := provider.Identity{Name: w.account.UserName(d.request, d.destination, d.generation), User: d.row.User, ID: d.row.ID}
 		found, err := there.Retire(ctx, who, d.row.Issued, d.row.Expires)
 		switch {
 		case err == nil:

@@ -9,9 +9,9 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 )
 
 // What is queued goes, and what somebody has put back in force; who could connect

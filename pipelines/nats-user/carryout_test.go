@@ -18,11 +18,11 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -251,7 +251,7 @@ func TestIssue(t *testing.T) {
 		}
 		return all
 	}
-	not := map[string]error{eu: &issuer.NotMadeError{Err: errors.New("no")}, us: &issuer.NotMadeError{Err: errors.New("no")}}
+	not := map[string]error{eu: &provider.NotMadeError{Err: errors.New("no")}, us: &provider.NotMadeError{Err: errors.New("no")}}
 	const postponed = "no credential (FirstIssue) could be issued for "
 	for _, test := range []struct {
 		name     string
@@ -417,7 +417,9 @@ func TestTryFirst(t *testing.T) {
 		rows         []ledger.Row
 		reason, says string
 	}{
-		{"the JWT would be too large", func(s *stub, _ *world) { s.sample = fmt.Errorf("a: %w", &jwt.TooLargeError{Bytes: 5000, Max: 3500}) }, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
+		{"the JWT would be too large", func(s *stub, _ *world) {
+			s.sample = fmt.Errorf("a: %w", &operator.TooLargeError{Bytes: 5000, Max: 3500})
+		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
 		{"NATS would refuse it", func(s *stub, _ *world) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
 		{"overlays do not apply", func(_ *stub, w *world) { w.templates = failing }, nil, "RenderFailed", "do not apply"},
 		{"the ledger is full", func(*stub, *world) {}, []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) {
@@ -482,7 +484,7 @@ func TestConcurrently(t *testing.T) {
 
 // What the Secret has, by its form.
 func TestContents(t *testing.T) {
-	c := issuer.Credential{Identity: issuer.Identity{Seed: []byte("seed")}, JWT: "jwt", File: []byte("file")}
+	c := provider.Credential{Identity: provider.Identity{Seed: []byte("seed")}, JWT: "jwt", File: []byte("file")}
 	for _, test := range []struct {
 		name string
 		d    ledger.Delivery

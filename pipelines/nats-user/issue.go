@@ -16,10 +16,10 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -214,7 +214,7 @@ func renew(run *workflow.Run, l *ledger.Ledger, clusters map[string]*cluster) {
 func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
 	name := want.Destination
 	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
-	if _, ok := errors.AsType[*jwt.TooLargeError](err); ok {
+	if _, ok := errors.AsType[*operator.TooLargeError](err); ok {
 		return 0, workflow.Fail("GrantTooLarge", err)
 	}
 	if err != nil {
@@ -245,7 +245,7 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	if err != nil {
 		return err
 	}
-	identities := map[string]issuer.Identity{}
+	identities := map[string]provider.Identity{}
 	made := map[string]ledger.Row{}
 	for _, name := range names {
 		generation := l.Next(name)
@@ -267,7 +267,7 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
 		return err
 	}
-	issue := func(name string) (issuer.Credential, error) {
+	issue := func(name string) (provider.Credential, error) {
 		grant := w.account.Grant(w.user, name)
 		if run.DryRun {
 			c, err := w.account.Issuer.Sample(identities[name].Name, grant)
@@ -289,7 +289,7 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 		rows[i] = row
 		return err
 	})
-	var nothing *issuer.NotMadeError
+	var nothing *provider.NotMadeError
 	if errors.As(err, &nothing) && len(names) == 1 { // nobody need look for it
 		l.Remove(names[0], made[names[0]].Generation)
 	}
@@ -337,7 +337,7 @@ func concurrently(n int, do func(i int) error) error {
 }
 
 // contents are the keys of the Secret.
-func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
+func contents(d ledger.Delivery, c provider.Credential) map[string][]byte {
 	all := map[string][]byte{}
 	switch v1alpha1.Format(d.Format) {
 	case v1alpha1.JWTAndSeed:

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/destination"
-	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // A run that meets a tombstone looks again at its request, because the deletion may
@@ -69,17 +69,17 @@ func erase(t *testing.T, client platform.Client) {
 
 // watched is an issuer that looks at the ledger when it is to issue, and refuses.
 type watched struct {
-	issuer.Issuer
+	provider.Issuer
 	look func()
 }
 
-func (watched) Propose(name string) (issuer.Identity, error) {
-	return issuer.Identity{Name: name, User: "U1"}, nil
+func (watched) Propose(name string) (provider.Identity, error) {
+	return provider.Identity{Name: name, User: "U1"}, nil
 }
 
-func (w watched) Issue(context.Context, issuer.Identity, issuer.Grant, time.Time) (issuer.Credential, error) {
+func (w watched) Issue(context.Context, provider.Identity, provider.Grant, time.Time) (provider.Credential, error) {
 	w.look()
-	return issuer.Credential{}, errors.New("refused")
+	return provider.Credential{}, errors.New("refused")
 }
 
 // An identity is written down before it is made, with the version that the state store

@@ -16,13 +16,13 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
 )
 
 const (
@@ -86,7 +86,7 @@ func (w *world) must(err error) {
 
 // run begins another run: with a budget of its own, and nothing asked yet.
 func (w *world) run() {
-	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open(&network, "http://"+w.host, "", token, budget), time.Now(), issuertest.MaxBytes
+	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open(&network, "http://"+w.host, "", token, budget), time.Now(), providertest.MaxBytes
 	w.began = time.Now()
 	w.ForgetRequests()
 }
@@ -100,8 +100,8 @@ func (w *world) use(named synadia.Named) {
 	w.run()
 }
 
-func (w *world) issue(grant issuer.Grant) (issuer.Credential, error) {
-	return w.issuer.Issue(w.Context(), issuer.Identity{Name: name}, grant, w.issuer.Now.Add(life))
+func (w *world) issue(grant provider.Grant) (provider.Credential, error) {
+	return w.issuer.Issue(w.Context(), provider.Identity{Name: name}, grant, w.issuer.Now.Add(life))
 }
 
 // named are the users that the control plane has of the name.
@@ -163,16 +163,16 @@ func (w *world) fits(err error) {
 }
 
 // fixture is an issuer whose requests reach the control plane within the process.
-func fixture(t *testing.T) issuertest.Fixture {
+func fixture(t *testing.T) providertest.Fixture {
 	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
-	return issuertest.Fixture{
+	return providertest.Fixture{
 		Issuer: &w.issuer, AccountID: w.issuer.AccountID, NATS: w.nats,
-		Retire: func(identity issuer.Identity, expires time.Time) error {
+		Retire: func(identity provider.Identity, expires time.Time) error {
 			_, err := w.issuer.Retire(t.Context(), identity, w.issuer.Now, expires)
 			return err
 		},
 		Outside: func() string { return fmt.Sprint(w.Requests(), w.Users(w.Account), w.Revocations(w.Account)) },
-		Scoped: func(scope natsjwt.UserPermissionLimits) issuer.Issuer {
+		Scoped: func(scope natsjwt.UserPermissionLimits) provider.Issuer {
 			_, err := w.AddGroup(w.Account, fakecloud.Group{Name: "team", Scope: &scope})
 			w.must(err)
 			w.use(synadia.Named{AccountID: w.Account, Group: "team"})
@@ -181,7 +181,7 @@ func fixture(t *testing.T) issuertest.Fixture {
 	}
 }
 
-func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
+func TestConformance(t *testing.T) { providertest.Run(t, fixture) }
 
 // TestAuthorities: a control plane of one's own has a certificate that no public
 // authority has signed.

@@ -1,7 +1,7 @@
-// Package jwt issues users of a NATS account in operator mode: JWTs that are
+// Package operator issues users of a NATS account in operator mode: JWTs that are
 // signed with a signing key of the account. Nothing outside is changed by that,
 // and a key whose JWT was never delivered is in nobody's hands.
-package jwt
+package operator
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/subject"
 )
 
@@ -27,7 +27,7 @@ type Issuer struct {
 	maxBytes   int64
 }
 
-var _ issuer.Issuer = (*Issuer)(nil)
+var _ provider.Issuer = (*Issuer)(nil)
 
 // New returns an issuer for an account, whose JWTs have at most so many bytes.
 // The seed must be one of an account's signing keys. An error says what it is
@@ -69,53 +69,53 @@ func ParseSeed(seed []byte, want nkeys.PrefixByte) (nkeys.KeyPair, string, error
 	return pair, public, nil
 }
 
-// Propose implements [issuer.Issuer].
-func (i *Issuer) Propose(name string) (issuer.Identity, error) {
+// Propose implements [provider.Issuer].
+func (i *Issuer) Propose(name string) (provider.Identity, error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
-		return issuer.Identity{}, err
+		return provider.Identity{}, err
 	}
 	seed, err := pair.Seed()
 	if err != nil {
-		return issuer.Identity{}, err
+		return provider.Identity{}, err
 	}
 	public, err := pair.PublicKey()
-	return issuer.Identity{Name: name, User: public, Seed: seed}, err
+	return provider.Identity{Name: name, User: public, Seed: seed}, err
 }
 
-// AtOnce implements [issuer.Issuer]: signing costs nothing outside, so all are.
+// AtOnce implements [provider.Issuer]: signing costs nothing outside, so all are.
 func (i *Issuer) AtOnce() int { return 1 << 20 }
 
-// Sample implements [issuer.Issuer]: a user that expired long ago.
-func (i *Issuer) Sample(name string, grant issuer.Grant) (issuer.Credential, error) {
+// Sample implements [provider.Issuer]: a user that expired long ago.
+func (i *Issuer) Sample(name string, grant provider.Grant) (provider.Credential, error) {
 	identity, err := i.Propose(name)
 	if err != nil {
-		return issuer.Credential{}, err
+		return provider.Credential{}, err
 	}
 	return i.Issue(context.Background(), identity, grant, time.Unix(1e9, 0)) // as many digits as now
 }
 
-// Issue implements [issuer.Issuer].
-func (i *Issuer) Issue(_ context.Context, identity issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
+// Issue implements [provider.Issuer].
+func (i *Issuer) Issue(_ context.Context, identity provider.Identity, grant provider.Grant, expires time.Time) (provider.Credential, error) {
 	c := claims(identity, grant, expires)
 	c.IssuerAccount = i.accountID
 	var found jwt.ValidationResults
 	c.Validate(&found)
 	if errs := found.Errors(); len(errs) > 0 {
-		return issuer.Credential{}, fmt.Errorf("NATS would refuse what is granted: %w", errs[0])
+		return provider.Credential{}, fmt.Errorf("NATS would refuse what is granted: %w", errs[0])
 	}
 	token, err := c.Encode(i.key)
 	if err != nil {
-		return issuer.Credential{}, fmt.Errorf("the user cannot be signed: %w", err)
+		return provider.Credential{}, fmt.Errorf("the user cannot be signed: %w", err)
 	}
 	if int64(len(token)) > i.maxBytes {
-		return issuer.Credential{}, &TooLargeError{len(token), i.maxBytes}
+		return provider.Credential{}, &TooLargeError{len(token), i.maxBytes}
 	}
 	file, err := jwt.FormatUserConfig(token, identity.Seed)
 	if err != nil {
-		return issuer.Credential{}, errors.New("the credentials cannot be written as a .creds file")
+		return provider.Credential{}, errors.New("the credentials cannot be written as a .creds file")
 	}
-	return issuer.Credential{Identity: identity, JWT: token, File: file, Expires: expires}, nil
+	return provider.Credential{Identity: identity, JWT: token, File: file, Expires: expires}, nil
 }
 
 // TooLargeError is a JWT that servers would not take.
@@ -129,7 +129,7 @@ func (e *TooLargeError) Error() string {
 }
 
 // claims are what a user's JWT says, as NATS has it.
-func claims(identity issuer.Identity, grant issuer.Grant, expires time.Time) *jwt.UserClaims {
+func claims(identity provider.Identity, grant provider.Grant, expires time.Time) *jwt.UserClaims {
 	c := jwt.NewUserClaims(identity.User)
 	c.Name = identity.Name
 	c.Expires = expires.Unix()
@@ -138,7 +138,7 @@ func claims(identity issuer.Identity, grant issuer.Grant, expires time.Time) *jw
 }
 
 // User is what a grant is in the words of a JWT.
-func User(grant issuer.Grant) jwt.User {
+func User(grant provider.Grant) jwt.User {
 	var c jwt.User
 	c.Tags.Add(grant.Tags...)
 	if grant.Scoped { // the scope has the rest
@@ -169,7 +169,7 @@ func User(grant issuer.Grant) jwt.User {
 // closed keeps a user that may subscribe to a.* from subscribing to a.>, which
 // servers let through: they take the > for any one token. What lies deeper is
 // denied, unless another subject that is allowed reaches there.
-func closed(s issuer.Subjects) issuer.Subjects {
+func closed(s provider.Subjects) provider.Subjects {
 	deny := slices.Clone(s.Deny)
 	for _, a := range s.Allow {
 		deeper := a + ".>"
@@ -177,12 +177,12 @@ func closed(s issuer.Subjects) issuer.Subjects {
 			deny = append(deny, deeper)
 		}
 	}
-	return issuer.Subjects{Allow: s.Allow, Deny: deny}
+	return provider.Subjects{Allow: s.Allow, Deny: deny}
 }
 
 // permission turns "nothing is allowed" into words that NATS understands: there
 // an empty list allows everything.
-func permission(s issuer.Subjects) jwt.Permission {
+func permission(s provider.Subjects) jwt.Permission {
 	if len(s.Allow) == 0 {
 		return jwt.Permission{Deny: jwt.StringList{">"}}
 	}

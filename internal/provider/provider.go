@@ -1,6 +1,6 @@
-// Package issuer is what makes identities: one interface, and what is granted and
+// Package provider is what makes identities: one interface, and what is granted and
 // given in words that hold for all providers.
-package issuer
+package provider
 
 import (
 	"context"
