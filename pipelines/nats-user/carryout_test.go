@@ -22,7 +22,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -418,7 +417,7 @@ func TestTryFirst(t *testing.T) {
 		reason, says string
 	}{
 		{"the JWT would be too large", func(s *stub, _ *world) {
-			s.sample = fmt.Errorf("a: %w", &operator.TooLargeError{Bytes: 5000, Max: 3500})
+			s.sample = fmt.Errorf("a: %w", &provider.TooLargeError{Bytes: 5000, Max: 3500})
 		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
 		{"NATS would refuse it", func(s *stub, _ *world) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
 		{"overlays do not apply", func(_ *stub, w *world) { w.templates = failing }, nil, "RenderFailed", "do not apply"},

@@ -113,7 +113,7 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 			return nil, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
 		case platform.IsTransient(err):
 			return nil, err
-		case err == nil && !account.Revocable(a):
+		case err == nil && !a.Spec.Revocable():
 			lasting = append(lasting, name)
 		default: // one whose spec is wrong may be mended
 			waiting = append(waiting, name)

@@ -19,7 +19,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -214,7 +213,7 @@ func renew(run *workflow.Run, l *ledger.Ledger, clusters map[string]*cluster) {
 func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
 	name := want.Destination
 	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
-	if _, ok := errors.AsType[*operator.TooLargeError](err); ok {
+	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
 		return 0, workflow.Fail("GrantTooLarge", err)
 	}
 	if err != nil {

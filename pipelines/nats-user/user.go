@@ -20,6 +20,8 @@ import (
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/known"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -140,7 +142,8 @@ func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name strin
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
 		return nil, workflow.Fail("AccountInvalid", err)
 	}
-	opened, err := account.Opener{Client: run.Platform, Transport: p.transport, Now: run.Now}.Open(ctx, object, spec)
+	opener := account.Opener{Client: run.Platform, Providers: known.Providers, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
+	opened, err := opener.Open(ctx, object, spec)
 	switch {
 	case platform.IsTransient(err):
 		return nil, err
@@ -247,7 +250,7 @@ func want(w world, name string) credential.Want {
 	return credential.Want{
 		Destination:  name,
 		RenewBefore:  spec.Credentials.RenewalWindow(),
-		CorrectDrift: w.account.CorrectsDrift(),
+		CorrectDrift: w.account.Spec.CorrectsDrift(),
 		Basis: ledger.Basis{
 			Account:    w.account.Name,
 			AccountID:  w.account.ID,
@@ -271,7 +274,7 @@ func terms(w world) credential.Terms {
 	}
 	// Whether another account can, which the request drew from before, its own
 	// pipeline knows.
-	t.Revocable = func(name string) bool { return name != w.account.Name || account.Revocable(w.account.NatsAccount) }
+	t.Revocable = func(name string) bool { return name != w.account.Name || w.account.Spec.Revocable() }
 	return t
 }
 

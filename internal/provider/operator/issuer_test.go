@@ -1,6 +1,7 @@
-package operator_test
+package operator
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -13,8 +14,8 @@ import (
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 // fixture is an issuer for the account of servers, which revoke by the account.
@@ -27,8 +28,8 @@ func fixture(t *testing.T) providertest.Fixture {
 		}
 		return claims
 	}
-	open := func(seed []byte) *operator.Issuer {
-		i, err := operator.New(system.AccountID, seed, providertest.MaxBytes)
+	open := func(seed []byte) *Issuer {
+		i, err := New(system.AccountID, seed, providertest.MaxBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func fixture(t *testing.T) providertest.Fixture {
 		Retire: func(identity provider.Identity, expires time.Time) error {
 			revoked[identity.User] = expires
 			claims := account()
-			operator.Revise(claims, revoked, time.Now())
+			revise(claims, revoked, time.Now())
 			return system.Push(claims)
 		},
 		Outside: func() string { return account().String() },
@@ -62,15 +63,42 @@ func fixture(t *testing.T) providertest.Fixture {
 
 func TestConformance(t *testing.T) { providertest.Run(t, fixture) }
 
-// Those tags are found that a scope's subjects are made of.
-func TestTagsOf(t *testing.T) {
-	scope := natsjwt.NewUserScope()
-	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>", "{{ name() }}.a")
-	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}")
-	if got := operator.TagsOf(scope); fmt.Sprint(got) != "[namespace stage]" {
-		t.Errorf("the scope needs the tags %q", got)
+// account is the account of servers, with its operator's signing key.
+func account(t *testing.T) providertest.Account {
+	system := natstest.Start(t)
+	values := map[string][]byte{"signing": system.SigningKey, "operator": system.OperatorKey, "system": system.SystemCredentials}
+	setting := func(id string) provider.Setting {
+		a := &v1alpha1.NatsAccount{}
+		a.Spec.Provider, a.Spec.Policy.MaxJWTBytes = v1alpha1.ProviderJWT, providertest.MaxBytes
+		a.Spec.JWT = &v1alpha1.JWT{
+			AccountID: id, SigningKey: v1alpha1.SigningKey{SecretRef: v1alpha1.SecretRef{Name: "signing"}}, Servers: []string{system.URL()},
+			Operator: &v1alpha1.Operator{SigningKeySecretRef: v1alpha1.SecretRef{Name: "operator"}, SystemCredentialsSecretRef: v1alpha1.CredentialsRef{Name: "system"}},
+		}
+		return provider.Setting{
+			NatsAccount: a, Now: providertest.Now(),
+			Secret: func(_ context.Context, ref v1alpha1.SecretRef) ([]byte, error) { return values[ref.Name], nil },
+		}
+	}
+	claims := func() *natsjwt.AccountClaims {
+		c, err := system.Account(system.AccountID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	_, nowhere := newKey(t, nkeys.CreateAccount)
+	return providertest.Account{
+		Provider: Provider{}, Setting: setting(system.AccountID), Missing: setting(nowhere), NATS: system, ID: system.AccountID,
+		Undo: func(user string) error {
+			c := claims()
+			c.ClearRevocation(user)
+			return system.Push(c)
+		},
+		Outside: func() string { return claims().String() },
 	}
 }
+
+func TestAdministratorConformance(t *testing.T) { providertest.RunAdministrator(t, account) }
 
 // A seed of the wrong kind is named by its kind, and never shown.
 func TestSeeds(t *testing.T) {
@@ -99,7 +127,7 @@ func TestSeeds(t *testing.T) {
 		{"a public key", []byte(id), "not a seed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := operator.New(id, test.seed, 3500)
+			_, err := New(id, test.seed, 3500)
 			if test.want == "" && err == nil {
 				return
 			}
@@ -141,14 +169,14 @@ func TestRevise(t *testing.T) {
 	ours := map[string]time.Time{
 		"expired": now.Add(-time.Second), "early": now.Add(time.Hour), "missing": now.Add(2 * time.Hour), "gone": now.Add(-time.Hour),
 	}
-	if operator.Revoked(account, ours, now) || !operator.Revise(account, ours, now) || !operator.Revoked(account, ours, now) {
+	if revoked(account, ours, now) || !revise(account, ours, now) || !revoked(account, ours, now) {
 		t.Errorf("the revocations are %v", account.Revocations)
 	}
 	want := natsjwt.RevocationList{"foreign": now.Add(-time.Hour).Unix(), "early": now.Add(time.Hour).Unix(), "missing": now.Add(2 * time.Hour).Unix()}
 	if fmt.Sprint(account.Revocations) != fmt.Sprint(want) {
 		t.Errorf("the revocations are %v, want %v", account.Revocations, want)
 	}
-	if operator.Revise(account, ours, now) {
+	if revise(account, ours, now) {
 		t.Error("a second time changes something")
 	}
 }
@@ -159,7 +187,7 @@ func TestEveryFieldIsGranted(t *testing.T) {
 	grant := provider.Grant{Publish: provider.Subjects{Allow: []string{"a"}}, Subscribe: provider.Subjects{Allow: []string{"b"}}}
 	for _, change := range fingerprinttest.Changes(grant) {
 		t.Run(change.Field, func(t *testing.T) {
-			if reflect.DeepEqual(operator.User(change.Value), operator.User(grant)) {
+			if reflect.DeepEqual(change.Value.JWT(), grant.JWT()) {
 				t.Error("it makes no difference")
 			}
 		})

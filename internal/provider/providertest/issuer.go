@@ -17,7 +17,6 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 )
 
 // Fixture is an issuer that has just been made, with servers that know its account.
@@ -401,7 +400,7 @@ func (s *suite) refused() {
 		_, sampled := s.Sample("test", test.grant)
 		made, issued := s.Issue(s.Context(), s.propose(), test.grant, time.Now().Add(time.Hour))
 		for what, err := range map[string]error{"a sample": sampled, "issuing": issued} {
-			var large *operator.TooLargeError
+			var large *provider.TooLargeError
 			if err == nil || errors.As(err, &large) != test.large || test.large && (large.Max != MaxBytes || large.Bytes <= MaxBytes) {
 				s.Errorf("%s: %s says %v", test.name, what, err)
 			}

@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 	"github.com/baleen-platform/baleen/internal/provider/providertest"
 	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
@@ -108,7 +107,7 @@ func TestOtherCredentials(t *testing.T) {
 				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), name) || credential.File != nil {
 					w.Errorf("it says %v", err)
 				}
-				var large *operator.TooLargeError
+				var large *provider.TooLargeError
 				if strings.Contains(err.Error(), "eyJ") || errors.As(err, &large) != (test.name == "too many tags") {
 					w.Errorf("it says %v", err)
 				}

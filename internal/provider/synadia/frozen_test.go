@@ -10,7 +10,6 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 )
 
 // frozen are settings of users as the control plane tells them, with the digests
@@ -67,10 +66,10 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"Type":          "of the JWT, not of what the user may do",
 		"Version":       "of the JWT, not of what the user may do",
 	}
-	issued := operator.User(provider.Grant{
+	issued := provider.Grant{
 		Publish: provider.Subjects{Allow: []string{"orders.>"}}, Subscribe: provider.Subjects{Allow: []string{"_INBOX.>"}},
 		Responses: &provider.Responses{Max: 1, TTL: time.Second}, Times: []provider.Range{{Start: "08:00:00", End: "17:00:00"}},
-	})
+	}.JWT()
 	if other := differs(issued, issued); other != "" {
 		t.Fatalf("a user has other %s than itself", other)
 	}
@@ -88,7 +87,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 func TestWider(t *testing.T) {
 	asked := provider.Grant{Publish: provider.Subjects{Allow: []string{"orders.>"}}, Subscriptions: 10, Payload: 1024, SourceCIDRs: []string{"10.0.0.0/8"},
 		ConnectionTypes: []string{"STANDARD"}, Times: []provider.Range{{Start: "08:00:00", End: "17:00:00"}}, TimeZone: "UTC"}
-	limited := operator.User(asked)
+	limited := asked.JWT()
 	limited.Data = 100
 	for _, test := range []struct {
 		name   string
@@ -113,7 +112,7 @@ func TestWider(t *testing.T) {
 		{"by a proxy alone", func(u *natsjwt.User) { u.ProxyRequired = true }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			issued := operator.User(asked)
+			issued := asked.JWT()
 			issued.Data = 100
 			if test.change(&issued); differs(issued, limited) != test.want {
 				t.Errorf("it has other %q, want %q", differs(issued, limited), test.want)

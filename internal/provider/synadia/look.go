@@ -12,6 +12,8 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
+
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // Named is an account as people name it: by its id, or by the names of its system
@@ -177,18 +179,7 @@ func (c *Cloud) chooseGroup(ctx context.Context, a *Account, n Named) error {
 	return nil
 }
 
-// User is one that the control plane has.
-type User struct {
-	ID, Name, PublicKey string
-	// Settings is the digest of what it may do.
-	Settings string
-	// Expires is by when all that was issued for it has expired, in seconds since
-	// 1970, 0 for never.
-	Expires int64
-}
-
-// Gone tells whether the control plane has no user of an id. It is asked about one
-// that was not in a list, which may not have been all of it.
+// Gone implements [provider.Keeper].
 func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
 	valid := func(u *syncp.NatsUserViewResponse) bool { return u != nil && u.Id == id }
 	_, err := call(ctx, i.Cloud, "a user cannot be read", valid, func(ctx context.Context) (*syncp.NatsUserViewResponse, *http.Response, error) {
@@ -200,7 +191,7 @@ func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
 	return false, err
 }
 
-// Downloaded tells whether credentials of a user were ever downloaded, by anybody.
+// Downloaded implements [provider.Keeper].
 func (i *Issuer) Downloaded(ctx context.Context, id string) (bool, error) {
 	valid := func(l *syncp.NatsUserIssuancesListResponse) bool { return l != nil && l.Items != nil }
 	list, err := call(ctx, i.Cloud, "what was downloaded of a user cannot be listed", valid, func(ctx context.Context) (*syncp.NatsUserIssuancesListResponse, *http.Response, error) {
@@ -212,12 +203,12 @@ func (i *Issuer) Downloaded(ctx context.Context, id string) (bool, error) {
 	return err == nil && len(list.Items) > 0, err
 }
 
-// Users lists the users of the account.
-func (i *Issuer) Users(ctx context.Context) ([]User, error) {
+// Users implements [provider.Keeper].
+func (i *Issuer) Users(ctx context.Context) ([]provider.User, error) {
 	views, err := i.list(ctx)
-	var users []User
+	var users []provider.User
 	for _, u := range views {
-		users = append(users, User{u.Id, u.Name, u.UserPublicKey, digest(u.JwtSettings), u.JwtExpiresAtMax})
+		users = append(users, provider.User{ID: u.Id, Name: u.Name, PublicKey: u.UserPublicKey, Settings: digest(u.JwtSettings), Expires: u.JwtExpiresAtMax})
 	}
 	return users, err
 }

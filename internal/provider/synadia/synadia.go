@@ -1,6 +1,3 @@
-// Package synadia has the control plane of Synadia Cloud, or of a Synadia
-// Platform, make the users of an account. It keeps one user for each generation on
-// each cluster, until that is removed.
 package synadia
 
 import (
@@ -21,7 +18,6 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/provider/operator"
 )
 
 // Issuer has users made in an account.
@@ -38,6 +34,11 @@ type Issuer struct {
 
 var _ provider.Issuer = (*Issuer)(nil)
 
+// found has users made in an account.
+func (i *Issuer) found(a provider.Account) {
+	i.AccountID, i.ProviderID, i.Group = a.ID, a.KeptIn, a.SigningKey
+}
+
 // Propose implements [provider.Issuer]: the key is made by the control plane.
 func (i *Issuer) Propose(name string) (provider.Identity, error) {
 	return provider.Identity{Name: name}, nil
@@ -52,15 +53,7 @@ func (i *Issuer) Sample(name string, grant provider.Grant) (provider.Credential,
 	if err != nil {
 		return provider.Credential{}, err
 	}
-	seed, err := account.Seed()
-	if err != nil {
-		return provider.Credential{}, err
-	}
-	signer, err := operator.New(i.AccountID, seed, i.MaxBytes)
-	if err != nil {
-		return provider.Credential{}, err
-	}
-	return signer.Sample(name, grant)
+	return provider.Signer{AccountID: i.AccountID, Key: account, MaxBytes: i.MaxBytes}.Sample(name, grant)
 }
 
 // Issue implements [provider.Issuer]. The credentials are downloaded once, and not
@@ -101,7 +94,7 @@ func (i *Issuer) create(ctx context.Context, name string, grant provider.Grant, 
 	asked := syncp.NatsUserCreateRequest{
 		Name: name, SkGroupId: i.Group, JwtExpiresInSecs: new(int64(math.Ceil(expires.Sub(i.Now).Seconds()))), JwtSettings: &syncp.NatsCreateUserJwtSettings{},
 	}
-	if err := convert(operator.User(grant), asked.JwtSettings); err != nil {
+	if err := convert(grant.JWT(), asked.JwtSettings); err != nil {
 		return nil, err
 	}
 	if grant.Scoped { // empty permissions are settings too, and the scope has them all
@@ -218,9 +211,9 @@ func (i *Issuer) check(c *provider.Credential, grant provider.Grant, expires tim
 		return fmt.Errorf("it expires at %s, and %s was asked for: see the limits of the account and of its signing key group",
 			c.Expires.Format(time.RFC3339), expires.UTC().Format(time.RFC3339))
 	case int64(len(token)) > i.MaxBytes:
-		return &operator.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
+		return &provider.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
 	}
-	if other := differs(claims.User, operator.User(grant)); other != "" {
+	if other := differs(claims.User, grant.JWT()); other != "" {
 		return fmt.Errorf("it has other %s: see the signing key group, and whether it has a scope now", other)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package synadia_test
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 const (
@@ -182,6 +184,41 @@ func fixture(t *testing.T) providertest.Fixture {
 }
 
 func TestConformance(t *testing.T) { providertest.Run(t, fixture) }
+
+// timely is the network, with answers that tell the time as those of real servers do.
+type timely struct{}
+
+func (timely) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := network.RoundTrip(r)
+	if err == nil {
+		response.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	return response, err
+}
+
+// account is an account at the control plane, whose requests are judged.
+func account(t *testing.T) providertest.Account {
+	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
+	setting := func(name string) provider.Setting {
+		a := &v1alpha1.NatsAccount{}
+		a.Spec.Provider, a.Spec.Policy.MaxJWTBytes = v1alpha1.ProviderSynadia, providertest.MaxBytes
+		a.Spec.Synadia = &v1alpha1.Synadia{BaseURL: "http://" + w.host, System: "NGS", Account: name, Platform: "prod", Budget: "1m"}
+		return provider.Setting{
+			NatsAccount: a, Source: name, Now: providertest.Now(), Network: provider.Network{Transport: timely{}},
+			Secret: func(context.Context, v1alpha1.SecretRef) ([]byte, error) { return []byte(token), nil },
+		}
+	}
+	return providertest.Account{
+		Provider: synadia.Provider{}, Setting: setting("commerce"), Missing: setting("other"), NATS: w.nats, ID: w.issuer.AccountID,
+		Undo: func(user string) error { // what has expired has its revocation taken back
+			_, err := w.issuer.Retire(t.Context(), provider.Identity{User: user}, w.issuer.Now, w.issuer.Now)
+			return err
+		},
+		Outside: func() string { return fmt.Sprint(w.Users(w.Account), w.Revocations(w.Account)) },
+	}
+}
+
+func TestAdministratorConformance(t *testing.T) { providertest.RunAdministrator(t, account) }
 
 // TestAuthorities: a control plane of one's own has a certificate that no public
 // authority has signed.
