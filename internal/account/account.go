@@ -24,6 +24,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/subject"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -69,10 +70,6 @@ func (a *Account) NamedFor(name string) (request identity.Request, destination s
 	return
 }
 
-// ReasonRefuted are the reasons of a NatsAccount by which its keys are known to be
-// wrong. A server that is away is none of them.
-var ReasonRefuted = []string{"SigningKeyUnknown", "ScopeMismatch", "SigningKeyUnusable", "AccountUnknown", "IssuerNotTrusted", "UserRefused"}
-
 // NotFoundError tells that there is no such NatsAccount (any more).
 type NotFoundError struct{ Name string }
 
@@ -113,7 +110,7 @@ func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *
 	}
 	found := &Account{NatsAccount: a, Opened: opened}
 	for _, c := range status.Conditions {
-		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && slices.Contains(ReasonRefuted, c.Reason) && c.ObservedGeneration == object.GetGeneration() {
+		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && reason.Reason(c.Reason).Refutes() && c.ObservedGeneration == object.GetGeneration() {
 			found.Refuted = c.Message
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // Administrator looks after an account: it finds out what there is, and ends what
@@ -68,13 +70,13 @@ func (f Facts) Refuses(accountID, user string, issued time.Time) bool {
 
 // Refusal is something that is wrong, with its reason for a status.
 type Refusal struct {
-	Reason string
+	Reason reason.Reason
 	Err    error
 }
 
 // Refuse returns a refusal.
-func Refuse(reason string, format string, args ...any) *Refusal {
-	return &Refusal{reason, fmt.Errorf(format, args...)}
+func Refuse(why reason.Reason, format string, args ...any) *Refusal {
+	return &Refusal{why, fmt.Errorf(format, args...)}
 }
 
 // Departure is an identity that nobody is to use any more.
@@ -138,7 +140,7 @@ var OwnTags = []string{"namespace", "name", "destination"}
 func MissingTag(scope *jwt.UserScope, required []string, field string) *Refusal {
 	for _, tag := range TagsInScope(scope) {
 		if !slices.Contains(slices.Concat(required, OwnTags), tag) {
-			return Refuse("ScopeMismatch", "the scope of the signing key needs the tag %s: add it to %s", tag, field)
+			return Refuse(reason.ScopeMismatch, "the scope of the signing key needs the tag %s: add it to %s", tag, field)
 		}
 	}
 	return nil

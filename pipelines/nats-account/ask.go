@@ -4,17 +4,17 @@ import (
 	"context"
 	"slices"
 
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // ask has those requests run again that have not seen what the account offers
 // now, and those whose last run failed.
 func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
-	if found.refusal != nil && slices.Contains(account.ReasonRefuted, found.refusal.Reason) {
+	if found.refusal != nil && found.refusal.Reason.Refutes() {
 		return nil // they would find the account wanting
 	}
 	if w.keeper != nil && w.account.KeptIn == "" {
@@ -25,7 +25,7 @@ func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
 			continue // who waits for a revocation asks for it, and would be asked again without end
 		}
 		news := w.news[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}]
-		if !news && !u.Concerned(w.account.Terms(), run.Now) && u.Reason != "AccountRefuted" && !waits(w, u) {
+		if !news && !u.Concerned(w.account.Terms(), run.Now) && u.Reason != reason.AccountRefuted && !waits(w, u) {
 			continue
 		}
 		if err := run.Ask(ctx, platform.NatsUser, u.Namespace, u.Name); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -22,14 +23,14 @@ import (
 func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
 	var w world
 	if run.Identity.Namespace != account.Namespace {
-		return w, workflow.Fail("WrongNamespace", fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
+		return w, workflow.Fail(reason.WrongNamespace, fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
 	}
 	spec, err := v1alpha1.Read(run.Request)
 	if err != nil {
-		return w, workflow.Fail("InvalidSpec", err)
+		return w, workflow.Fail(reason.InvalidSpec, err)
 	}
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
-		return w, workflow.Fail("RenewalWindowTooShort", err)
+		return w, workflow.Fail(reason.RenewalWindowTooShort, err)
 	}
 	opener := account.Opener{
 		Client: run.Platform, Providers: known.Providers,
@@ -71,7 +72,7 @@ func secretFailed(err error) error {
 	if platform.IsTransient(err) {
 		return err
 	}
-	return workflow.Fail("SecretInvalid", err)
+	return workflow.Fail(reason.SecretInvalid, err)
 }
 
 func listUsers(ctx context.Context, client platform.Client) ([]natsUser, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
@@ -48,7 +49,7 @@ func (c *reading) recognize(ctx context.Context, w world, users []provider.User,
 		s := seen{u, destination, generation, false}
 		known, err := w.knows(ctx, request, s)
 		if err != nil {
-			return 0, &provider.Refusal{Reason: "PlatformUnavailable", Err: err}
+			return 0, &provider.Refusal{Reason: reason.PlatformUnavailable, Err: err}
 		}
 		if !known {
 			if s.stray, err = w.isNobodys(ctx, u, now); err != nil {

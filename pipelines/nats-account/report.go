@@ -7,6 +7,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
@@ -20,7 +21,7 @@ func report(w world, found finding, revocations int) workflow.Result {
 	shown := append([]string{}, attention[:min(len(attention), maxNames)]...)
 	result := workflow.Result{
 		Ready:   true,
-		Reason:  "Verified",
+		Reason:  reason.Verified,
 		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.Verified, usersOf(len(w.users)), len(attention)),
 		Status: map[string]any{
 			"account":        showAccount(w, found),
@@ -35,7 +36,7 @@ func report(w world, found finding, revocations int) workflow.Result {
 		result.Message += fmt.Sprintf("; %d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown)
 	}
 	if w.damaged != nil {
-		result.Ready, result.Reason = false, "LedgerDamaged"
+		result.Ready, result.Reason = false, reason.LedgerDamaged
 		result.Message += "; " + w.damaged.Errs[0].Error()
 	}
 	if found.refusal != nil {
@@ -52,7 +53,7 @@ func attentionOf(users []natsUser) []string {
 	var names []string
 	for _, u := range users {
 		if !u.Ready {
-			names = append(names, strings.TrimSuffix(u.Namespace+"/"+u.Name+" "+u.Reason, " "))
+			names = append(names, strings.TrimSuffix(u.Namespace+"/"+u.Name+" "+string(u.Reason), " "))
 		}
 	}
 	return names

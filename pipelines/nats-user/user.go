@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -64,7 +65,8 @@ type cluster struct {
 	certificate seal.Certificate
 	reason      credential.Reason // to issue; empty to keep
 	// problem is why it does not have what was asked for.
-	problem, problemReason string
+	problem       string
+	problemReason reason.Reason
 	// verdicts tell which Secrets are this request's.
 	verdicts map[claim.Thing]claim.Verdict
 }
@@ -325,8 +327,8 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*c
 	if expires.IsZero() {
 		delete(result.Status, "expires")
 	}
-	fail := func(reason, message string) {
-		result.Ready, result.Reason = false, reason
+	fail := func(why reason.Reason, message string) {
+		result.Ready, result.Reason = false, why
 		result.Message += "; " + message
 	}
 	if len(w.refused) > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // administrator looks after an account with its operator's signing key, and as a user
@@ -84,11 +85,11 @@ func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 func (a *administrator) attend(ctx context.Context, f *provider.Facts) {
 	system, err := a.servers.Open(a.credentials)
 	if refused, ok := errors.AsType[*natsys.RefusedError](err); ok {
-		f.Refusal = provider.Refuse("SystemUserRefused", "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
+		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
 		return
 	}
 	if err != nil {
-		f.Refusal = &provider.Refusal{Reason: "ServersUnreachable", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 		return
 	}
 	a.system = system
@@ -99,21 +100,21 @@ func (a *administrator) attend(ctx context.Context, f *provider.Facts) {
 func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 	trusted, theirs, err := a.system.TrustedKeys(ctx)
 	if err != nil {
-		f.Refusal = &provider.Refusal{Reason: "ServersUnreachable", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 		return
 	}
 	if a.ClockOff(theirs) {
-		f.Refusal = provider.Refuse("ClockOff", "the clock says %s, and the NATS servers say %s: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back",
+		f.Refusal = provider.Refuse(reason.ClockOff, "the clock says %s, and the NATS servers say %s: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back",
 			a.Now.UTC().Format(time.RFC3339), theirs.UTC().Format(time.RFC3339))
 		return
 	}
 	claims, err := a.system.Lookup(ctx, a.opened.ID)
 	switch {
 	case err != nil:
-		f.Refusal = &provider.Refusal{Reason: "ServersUnreachable", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 		return
 	case claims == nil:
-		f.Refusal = provider.Refuse("AccountUnknown", "the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", a.opened.ID)
+		f.Refusal = provider.Refuse(reason.AccountUnknown, "the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", a.opened.ID)
 		return
 	}
 	f.Name = claims.Name
@@ -127,7 +128,7 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 	f.ID, f.Revocations = claims.Subject, maps.Clone(claims.Revocations)
 	f.Verified = "the servers have the account and list its signing key"
 	if !slices.Contains(trusted, a.operatorKey) {
-		f.Refusal = provider.Refuse("OperatorKeyNotTrusted", "not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", a.operatorKey, a.Spec.JWT.Operator.SigningKeySecretRef.Name)
+		f.Refusal = provider.Refuse(reason.OperatorKeyNotTrusted, "not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", a.operatorKey, a.Spec.JWT.Operator.SigningKeySecretRef.Name)
 		return
 	}
 	f.Verified = "the servers have the account, list its signing key and trust the operator's"
@@ -138,15 +139,15 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 func (a *administrator) judge(claims *jwt.AccountClaims, trusted []string) *provider.Refusal {
 	key, spec := a.opened.SigningKey, a.Spec.JWT.SigningKey
 	if !slices.Contains(trusted, claims.Issuer) {
-		return provider.Refuse("IssuerNotTrusted", "the account is signed with %s, which the servers do not trust: push it anew with nsc", claims.Issuer)
+		return provider.Refuse(reason.IssuerNotTrusted, "the account is signed with %s, which the servers do not trust: push it anew with nsc", claims.Issuer)
 	}
 	scope, listed := claims.SigningKeys.GetScope(key)
 	if !listed {
-		return provider.Refuse("SigningKeyUnknown", "the account does not list the signing key %s: add it with `nsc edit account --sk`, or put the seed of one that it lists into the Secret %s", key, spec.SecretRef.Name)
+		return provider.Refuse(reason.SigningKeyUnknown, "the account does not list the signing key %s: add it with `nsc edit account --sk`, or put the seed of one that it lists into the Secret %s", key, spec.SecretRef.Name)
 	}
 	scoped, isUser := scope.(*jwt.UserScope)
 	if wants := a.opened.Scoped; wants != isUser {
-		return provider.Refuse("ScopeMismatch", "spec.jwt.signingKey.scoped is %t, and the account says otherwise of the signing key %s: correct one of the two", wants, key)
+		return provider.Refuse(reason.ScopeMismatch, "spec.jwt.signingKey.scoped is %t, and the account says otherwise of the signing key %s: correct one of the two", wants, key)
 	}
 	if isUser {
 		return provider.MissingTag(scoped, spec.RequiredTags, "spec.jwt.signingKey.requiredTags")
@@ -162,12 +163,12 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 	}
 	identity, err := a.opened.Propose("baleen-probe")
 	if err != nil {
-		f.Refusal = &provider.Refusal{Reason: "UserRefused", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.UserRefused, Err: err}
 		return
 	}
 	credentials, err := a.opened.Issue(ctx, identity, grant, time.Now().Add(5*time.Minute)) // by the servers' time, not that of the run
 	if err != nil {
-		f.Refusal = &provider.Refusal{Reason: "UserRefused", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.UserRefused, Err: err}
 		return
 	}
 	err = a.servers.Try(credentials.File)
@@ -179,9 +180,9 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 		// A scope may let nobody in from here, or at this hour.
 		f.Verified += "; a throw-away user was refused, perhaps by the scope"
 	case errors.As(err, &refused):
-		f.Refusal = provider.Refuse("UserRefused", "the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", a.opened.SigningKey)
+		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", a.opened.SigningKey)
 	default:
-		f.Refusal = &provider.Refusal{Reason: "ServersUnreachable", Err: err}
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 	}
 }
 
@@ -200,7 +201,7 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	for _, id := range slices.Sorted(maps.Keys(of)) {
 		var err error
 		if fates[id], err = a.reviseOne(ctx, id, of[id]); err != nil {
-			refusal = &provider.Refusal{Reason: "RevocationFailed", Err: err}
+			refusal = &provider.Refusal{Reason: reason.RevocationFailed, Err: err}
 		}
 	}
 	outcomes := make([]provider.Outcome, len(departures))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // administrator looks after an account at the control plane, with the token that
@@ -50,11 +51,11 @@ func (a *administrator) inspect(ctx context.Context) provider.Facts {
 	})
 	if found == nil {
 		f.Refusal = a.Refuse(err)
-		f.Gone = f.Refusal.Reason == "AccountUnknown"
+		f.Gone = f.Refusal.Reason == reason.AccountUnknown
 		return f
 	}
 	if a.ClockOff(found.Time) {
-		f.Refusal = provider.Refuse("ClockOff", "the clock says %s, and the control plane says %s: set the clock of the node that runs the pipeline; until then nothing is revoked, and no revocation is taken back",
+		f.Refusal = provider.Refuse(reason.ClockOff, "the clock says %s, and the control plane says %s: set the clock of the node that runs the pipeline; until then nothing is revoked, and no revocation is taken back",
 			a.Setting.Now.UTC().Format(time.RFC3339), found.Time.UTC().Format(time.RFC3339))
 		return f
 	}
@@ -79,15 +80,15 @@ func (a *administrator) inspect(ctx context.Context) provider.Facts {
 
 // Refuse implements [provider.Keeper].
 func (a *administrator) Refuse(err error) *provider.Refusal {
-	reason := "ProviderUnreachable"
+	why := reason.ProviderUnreachable
 	var unknown *UnknownError
 	switch {
 	case errors.As(err, &unknown):
-		reason = unknown.Reason
+		why = unknown.Reason
 	case IsStatus(err, http.StatusUnauthorized, http.StatusForbidden):
-		reason = "TokenRefused"
+		why = reason.TokenRefused
 	}
-	return &provider.Refusal{Reason: reason, Err: err}
+	return &provider.Refusal{Reason: why, Err: err}
 }
 
 // Revoke implements [provider.Administrator]. What the budget does not suffice for is
@@ -114,7 +115,7 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 		if outcomes[i], err = a.end(ctx, d); err != nil {
 			refusal = a.Refuse(err)
 		}
-		if a.Cloud.Spent() || refusal != nil && refusal.Reason == "TokenRefused" {
+		if a.Cloud.Spent() || refusal != nil && refusal.Reason == reason.TokenRefused {
 			break
 		}
 	}

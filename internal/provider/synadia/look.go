@@ -14,6 +14,7 @@ import (
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // Named is an account as people name it: by its id, or by the names of its system
@@ -37,15 +38,14 @@ type Account struct {
 
 // UnknownError tells what is not there, or cannot be used as it is.
 type UnknownError struct {
-	// Reason is a CamelCase word.
-	Reason string
+	Reason reason.Reason
 	why    string
 }
 
 func (e *UnknownError) Error() string { return e.why }
 
-func unknown(reason, format string, args ...any) error {
-	return &UnknownError{reason, fmt.Sprintf(format, args...)}
+func unknown(because reason.Reason, format string, args ...any) error {
+	return &UnknownError{because, fmt.Sprintf(format, args...)}
 }
 
 // Look finds an account and its group, and makes sure that the group can sign. With
@@ -70,13 +70,13 @@ func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 		return a, response, err
 	})
 	if IsStatus(err, http.StatusNotFound) {
-		return nil, unknown("AccountUnknown", "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
+		return nil, unknown(reason.AccountUnknown, "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !nkeys.IsValidPublicAccountKey(*view.AccountPublicKey) {
-		return nil, unknown("AccountUnknown", "the account %s has no public key that is one: correct spec.synadia", id)
+		return nil, unknown(reason.AccountUnknown, "the account %s has no public key that is one: correct spec.synadia", id)
 	}
 	a := &Account{ID: id, PublicKey: *view.AccountPublicKey, Name: view.Name, Time: now}
 	if view.Claims != nil && view.Claims.Nats != nil {
@@ -127,11 +127,11 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 	}
 	switch len(ids) {
 	case 0:
-		return "", unknown("AccountUnknown", "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
+		return "", unknown(reason.AccountUnknown, "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
 	case 1:
 		return ids[0], nil
 	}
-	return "", unknown("AccountUnknown", "the token sees %d accounts %q in systems %q: say which with spec.synadia.accountID (%s)", len(ids), named.Account, named.System, strings.Join(ids, ", "))
+	return "", unknown(reason.AccountUnknown, "the token sees %d accounts %q in systems %q: say which with spec.synadia.accountID (%s)", len(ids), named.Account, named.System, strings.Join(ids, ", "))
 }
 
 // chooseGroup finds the group of signing keys, and tells if it cannot sign.
@@ -156,14 +156,14 @@ func (c *Cloud) chooseGroup(ctx context.Context, a *Account, n Named) error {
 		}
 	}
 	if len(found) != 1 {
-		return unknown("SigningKeyUnknown", "the account has %d signing key groups %q, among %d: set spec.synadia.signingKeyGroup to one of %q, or to its id", len(found), named, len(list.Items), names)
+		return unknown(reason.SigningKeyUnknown, "the account has %d signing key groups %q, among %d: set spec.synadia.signingKeyGroup to one of %q, or to its id", len(found), named, len(list.Items), names)
 	}
 	g := found[0]
 	switch {
 	case g.Disabled:
-		return unknown("SigningKeyUnusable", "the signing key group %q is disabled: enable it, or name another in spec.synadia.signingKeyGroup", g.Name)
+		return unknown(reason.SigningKeyUnusable, "the signing key group %q is disabled: enable it, or name another in spec.synadia.signingKeyGroup", g.Name)
 	case g.MissingSeed, g.Programmatic:
-		return unknown("SigningKeyUnusable", "the control plane does not have the seed of the signing key group %q, so it cannot sign users: name another in spec.synadia.signingKeyGroup", g.Name)
+		return unknown(reason.SigningKeyUnusable, "the control plane does not have the seed of the signing key group %q, so it cannot sign users: name another in spec.synadia.signingKeyGroup", g.Name)
 	}
 	a.GroupID, a.GroupName = g.Id, g.Name
 	if !g.IsScoped {
