@@ -26,6 +26,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/operator"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -161,7 +162,7 @@ func TestGather(t *testing.T) {
 			test.change(t, run)
 			w, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
-			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
 			if err == nil && (w.admin.CannotRevoke() == "") != test.operator {
@@ -300,8 +301,8 @@ func TestReport(t *testing.T) {
 	ready := func(name string) natsUser {
 		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Ready: true, Reason: "Delivered"}}
 	}
-	failing := func(name, reason string) natsUser {
-		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason}}
+	failing := func(name, why string) natsUser {
+		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason.Reason(why)}}
 	}
 	var many []natsUser
 	var names []string
@@ -347,7 +348,7 @@ func TestReport(t *testing.T) {
 			}
 			test.found.Verified, test.found.Name, test.found.Scope = "verified", "name", "scope"
 			want := workflow.Result{
-				Ready: test.ready, Reason: test.reason, Message: test.message,
+				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
 					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
 					"policy":  w.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,

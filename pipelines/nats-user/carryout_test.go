@@ -431,7 +431,7 @@ func TestTryFirst(t *testing.T) {
 			test.change(s, &w)
 			_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, "eu-1", "us-1")
 			var failure *workflow.Failure
-			if !errors.As(err, &failure) || failure.Reason != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
+			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
 				t.Errorf("it says %v after issuing %v, want %s: %s", err, s.issued, test.reason, test.says)
 			}
 			if l, err := (ledger.Book{Client: run.Platform}).Get(t.Context(), orders); err != nil || l.Exists() {

@@ -106,7 +106,7 @@ func TestGather(t *testing.T) {
 			test.change(t, run)
 			w, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
-			if errors.As(err, &failure); failure != nil && failure.Reason != test.reason || failure == nil && test.reason != "" {
+			if errors.As(err, &failure); failure != nil && string(failure.Reason) != test.reason || failure == nil && test.reason != "" {
 				t.Errorf("the reason is %v, want %s", failure, test.reason)
 			}
 			if !strings.Contains(words(err), test.says) || (err == nil) != (test.says == "") {

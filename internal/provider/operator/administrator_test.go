@@ -249,7 +249,7 @@ func says(t *testing.T, r *provider.Refusal, reason, part string) {
 	if r == nil {
 		r = &provider.Refusal{Err: errors.New("")}
 	}
-	if r.Reason != reason || !strings.Contains(r.Err.Error(), part) {
+	if string(r.Reason) != reason || !strings.Contains(r.Err.Error(), part) {
 		t.Errorf("it says %s: %v, want %s: %s", r.Reason, r.Err, reason, part)
 	}
 }

@@ -437,7 +437,7 @@ func TestLook(t *testing.T) {
 			switch {
 			case test.reason == "" && (err != nil || found.GroupID != test.group || found.Scope != nil):
 				t.Errorf("%s: found is %+v, %v", test.name, found, err)
-			case test.reason != "" && (!errors.As(err, &unknown) || unknown.Reason != test.reason || !strings.Contains(err.Error(), test.says)):
+			case test.reason != "" && (!errors.As(err, &unknown) || string(unknown.Reason) != test.reason || !strings.Contains(err.Error(), test.says)):
 				t.Errorf("%s: it says %v", test.name, err)
 			}
 		}
