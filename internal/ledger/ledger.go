@@ -351,6 +351,9 @@ func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, er
 // decide again.
 var ErrConflict = errors.New("the ledger was changed by another run: it is decided anew")
 
+// IsConflict tells whether an error is [ErrConflict].
+func IsConflict(err error) bool { return errors.Is(err, ErrConflict) }
+
 // Save stores a ledger that has changed since it was read; for one that has not
 // it does nothing. On ErrConflict nothing was stored.
 func (b Book) Save(ctx context.Context, l *Ledger) error {

@@ -206,12 +206,42 @@ func TestRetryWhileTheServerIsAway(t *testing.T) {
 	client := platform.WithRetry(cluster, policy)
 	_, err = client.Create(t.Context(), platform.ConfigMap, configMap("team-a", "x", "a", "1"))
 	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
-	if !platform.IsTransient(err) || !strings.Contains(err.Error(), "failed in all of 6 tries") || !reflect.DeepEqual(slept, want) {
+	if !platform.IsTransient(err) || !strings.Contains(err.Error(), "failed in all of 6 tries") || !jittered(slept, want) {
 		t.Errorf("with the server away: %v, after waiting %v", err, slept)
 	}
 	comesBack, slept = true, nil
 	if _, err := client.Create(t.Context(), platform.ConfigMap, configMap("team-a", "x", "a", "1")); err != nil || len(slept) != 2 {
 		t.Errorf("with the server back: %v, after waiting %v", err, slept)
+	}
+}
+
+// jittered tells whether delays are those, each up to a fifth longer, and none over the
+// longest of all.
+func jittered(got, want []time.Duration) bool {
+	if len(got) != len(want) {
+		return false
+	}
+	for i := range got {
+		if most := min(want[i]+want[i]/5, platform.DefaultRetry.Cap); got[i] < want[i] || got[i] > most {
+			return false
+		}
+	}
+	return true
+}
+
+// Those who wait for an API server do not come back all at once.
+func TestRetriesSpread(t *testing.T) {
+	first := map[time.Duration]bool{}
+	for range 20 {
+		server, client, delays := openFaulty(t)
+		server.set(func() { server.refuse = []error{apierrors.NewServiceUnavailable("starting")} })
+		if _, err := client.List(t.Context(), platform.ConfigMap, "team-a", nil); err != nil {
+			t.Fatal(err)
+		}
+		first[(*delays)[0]] = true
+	}
+	if len(first) < 10 {
+		t.Errorf("20 clients wait for %d different times", len(first))
 	}
 }
 
@@ -236,7 +266,7 @@ func TestRetryRefusals(t *testing.T) {
 			_, err := client.List(t.Context(), platform.ConfigMap, "team-a", nil)
 			server.Lock()
 			defer server.Unlock()
-			if (err != nil) != test.failed || !reflect.DeepEqual(*delays, test.delays) || server.tries != len(test.delays)+1 {
+			if (err != nil) != test.failed || !jittered(*delays, test.delays) || server.tries != len(test.delays)+1 {
 				t.Errorf("%v after %d tries and %v", err, server.tries, *delays)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // IsTransient tells whether err may be gone when the same is asked again: the
@@ -52,18 +53,16 @@ func IsTooLarge(err error) bool {
 
 // RetryPolicy bounds how often and how long [WithRetry] tries.
 type RetryPolicy struct {
-	// Tries counts the first one.
-	Tries int
-	// Delay comes before the second try, and doubles with each further one.
-	Delay time.Duration
-	// MaxDelay bounds every delay, also one that the server asks for.
-	MaxDelay time.Duration
+	// Backoff has the delays before each further try, and in Steps how many tries there
+	// are. Its Cap bounds every delay, also one that the server asks for.
+	wait.Backoff
 	// Sleep waits, or returns early with an error if ctx ends. Nil: real time.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// DefaultRetry gives an API server about 15 seconds to come back.
-var DefaultRetry = RetryPolicy{Tries: 6, Delay: 500 * time.Millisecond, MaxDelay: 8 * time.Second}
+// DefaultRetry gives an API server about 15 seconds to come back. Those who wait for it
+// do not come all at once.
+var DefaultRetry = RetryPolicy{Backoff: wait.Backoff{Steps: 6, Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.2, Cap: 8 * time.Second}}
 
 // WithRetry returns a client that tries again what failed for a transient reason.
 // A failure can hide that the request took effect. Therefore a Create that finds
@@ -151,18 +150,18 @@ func (r *retrying) Delete(ctx context.Context, kind Kind, namespace, name string
 // retry calls try until it succeeds, fails for good, or the policy is used up.
 // It tells try whether an earlier attempt may have had its effect unseen.
 func retry[T any](ctx context.Context, policy RetryPolicy, try func(unclear bool) (T, error)) (T, error) {
-	unclear := false
-	for count, delay := 1, policy.Delay; ; count, delay = count+1, 2*delay {
+	unclear, backoff := false, policy.Backoff
+	for count := 1; ; count++ {
 		result, err := try(unclear)
 		if !IsTransient(err) || ctx.Err() != nil {
 			return result, err
 		}
 		unclear = unclear || !apierrors.IsTooManyRequests(err) && !utilnet.IsConnectionRefused(err)
-		wait := delay
+		delay := backoff.Step()
 		if seconds, asked := apierrors.SuggestsClientDelay(err); asked {
-			wait = max(wait, time.Duration(seconds)*time.Second)
+			delay = max(delay, time.Duration(seconds)*time.Second)
 		}
-		if count >= policy.Tries || policy.Sleep(ctx, min(wait, policy.MaxDelay)) != nil {
+		if count >= policy.Steps || policy.Sleep(ctx, min(delay, policy.Cap)) != nil {
 			return result, fmt.Errorf("the platform cluster failed in all of %d tries; see to its API server: %w", count, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -41,17 +42,15 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 	if r.alone {
 		return nil
 	}
-	for range int(patience / interval) {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(interval):
-		}
-		if ok, err := done(ctx); ok || err != nil {
-			return err
-		}
+	// It looks at the end of its patience, too.
+	err := wait.PollUntilContextTimeout(ctx, interval, patience+interval/2, false, done)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case wait.Interrupted(err): // whoever waits looks himself whether it is done
+		return nil
 	}
-	return nil
+	return err
 }
 
 // StopConfigure ends the configure runs of a request that is being deleted, and

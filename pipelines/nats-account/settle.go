@@ -2,12 +2,12 @@ package natsaccount
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
@@ -30,28 +30,36 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 		w.ledgers = slices.Concat(ledgers, found.reading.orphans(w))
 	}
 	for i, l := range w.ledgers {
-		for range 10 { // others write at the same time, and what was revoked is
-			if found.reading != nil {
-				w.news[l.Request] = found.reading.compare(l, run.Now.UTC().Truncate(time.Second)) || w.news[l.Request]
-			}
-			update(l, *w, found, run.Now.UTC().Truncate(time.Second))
-			err := w.book.Save(ctx, l)
-			if !errors.Is(err, ledger.ErrConflict) {
-				if err := w.tolerate(err); err != nil {
-					return err
-				}
-				break
-			}
-			if l, err = w.book.Get(ctx, l.Request); err != nil {
-				return err
-			}
-			if !l.Exists() { // forgotten by the run of another account
-				break
-			}
+		var err error
+		if w.ledgers[i], err = settleOne(ctx, w, found, l, run.Now.UTC().Truncate(time.Second)); err != nil {
+			return err
 		}
-		w.ledgers[i] = l
 	}
 	return nil
+}
+
+// settleOne does so in one ledger, which others write at the same time: what was revoked
+// is, so it is written down in what they have made of it. It returns that.
+func settleOne(ctx context.Context, w *world, found finding, l *ledger.Ledger, now time.Time) (*ledger.Ledger, error) {
+	overtaken := false
+	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
+		if overtaken {
+			var err error
+			if l, err = w.book.Get(ctx, l.Request); err != nil || !l.Exists() { // forgotten by the run of another account
+				return err
+			}
+		}
+		overtaken = true
+		if found.reading != nil {
+			w.news[l.Request] = found.reading.compare(l, now) || w.news[l.Request]
+		}
+		update(l, *w, found, now)
+		return w.book.Save(ctx, l)
+	})
+	if ledger.IsConflict(err) { // the next run does it
+		return l, nil
+	}
+	return l, w.tolerate(err)
 }
 
 // update writes down in a ledger what was found and done.

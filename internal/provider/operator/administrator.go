@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/provider"
@@ -244,15 +245,15 @@ func (a *administrator) reviseOne(ctx context.Context, id string, users map[stri
 // confirm looks whether the servers show the revocations: somebody may have pushed at
 // the same time, and servers take a moment.
 func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.Fate, error) {
-	for range 10 {
-		if claims, _ := a.system.Lookup(ctx, id); claims != nil && revoked(claims, users, a.Now) {
-			return provider.Revoked, nil
-		}
-		select {
-		case <-ctx.Done():
-			return provider.Pending, context.Cause(ctx)
-		case <-time.After(200 * time.Millisecond):
-		}
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 2*time.Second, true, func(ctx context.Context) (bool, error) {
+		claims, _ := a.system.Lookup(ctx, id)
+		return claims != nil && revoked(claims, users, a.Now), nil
+	})
+	switch {
+	case err == nil:
+		return provider.Revoked, nil
+	case ctx.Err() != nil:
+		return provider.Pending, context.Cause(ctx)
 	}
 	return provider.Pending, fmt.Errorf("the account %s was updated, and the servers do not show the revocations: somebody else pushed it, or a server is out of reach; the next run tries again", id)
 }

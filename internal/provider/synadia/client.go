@@ -18,6 +18,7 @@ import (
 
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // network carries the requests if nobody says otherwise. It goes by HTTPS_PROXY and
@@ -27,11 +28,15 @@ var network = http.DefaultTransport
 const (
 	// perCall bounds one request with its answer.
 	perCall = 15 * time.Second
-	// tries is how often one is made at most, and firstPause how long the first
-	// pause between two is; each is twice as long as the one before.
-	tries      = 5
-	firstPause = 500 * time.Millisecond
+	// tries is how often one is made at most.
+	tries = 5
 )
+
+// pause is how long to wait before a try that follows one: twice as long as before the one
+// before, and not all at once.
+func pause(try int) time.Duration {
+	return wait.Jitter(500*time.Millisecond<<(try-1), 0.2)
+}
 
 // Cloud is a control plane, as the owner of a token sees it.
 type Cloud struct {
@@ -130,7 +135,7 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	ctx = context.WithValue(ctx, syncp.ContextServerVariables, map[string]string{"baseUrl": c.base})
 	ctx = context.WithValue(ctx, syncp.ContextAccessToken, c.token)
 	answer, response, err := request(ctx)
-	after := firstPause << (try - 1)
+	after := pause(try)
 	if err == nil {
 		return answer, 0, nil
 	}

@@ -1,0 +1,20 @@
+package platform
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientretry "k8s.io/client-go/util/retry"
+)
+
+// conflicts are how often something is decided anew because somebody else has changed
+// what it was decided on, and how long to give way before: each to his own time, so that
+// two do not meet again.
+var conflicts = wait.Backoff{Steps: 10, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
+
+// OnConflict reads, decides and writes again as long as that fails with a conflict; each
+// time somebody else has got something done. After ten times it returns the conflict.
+func OnConflict(ctx context.Context, conflict func(error) bool, do func() error) error {
+	return clientretry.OnError(conflicts, func(err error) bool { return ctx.Err() == nil && conflict(err) }, do)
+}
