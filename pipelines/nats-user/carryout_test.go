@@ -73,18 +73,17 @@ func TestLoadAfterADeletion(t *testing.T) {
 		l.UID, l.Tombstone = "former", &ledger.Tombstone{UID: "former", At: now}
 		l.Rows = []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", intended), issued(3, "U3", "commerce", retired)}
 	})
-	ledgers := ledger.Book{Client: run.Platform}
-	l, err := load(t.Context(), run, ledgers)
+	l, err := load(t.Context(), run)
 	if err != nil || fates(l.Rows) != "U1 Retiring sealed, U2 Retiring, U3 Retired sealed" {
 		t.Errorf("the ledger has %s: %v", fates(l.Rows), err)
 	}
 	erase(t, run.Platform)
 	run.DryRun = true
-	if l, err := load(t.Context(), run, ledgers); err != nil || l.Tombstone != nil {
+	if l, err := load(t.Context(), run); err != nil || l.Tombstone != nil {
 		t.Errorf("a dry run says %v", err)
 	}
 	run.DryRun, run.Platform = false, platformtest.At(run.Platform, 2, platformtest.Refused)
-	if _, err := load(t.Context(), run, ledger.Book{Client: run.Platform}); !platform.IsTransient(err) {
+	if _, err := load(t.Context(), run); !platform.IsTransient(err) {
 		t.Errorf("while the platform is away it says %v", err)
 	}
 }
@@ -214,7 +213,7 @@ func TestAskAccounts(t *testing.T) {
 			run := newRun(t)
 			declare(t, run.Platform, "commerce", "operated")
 			declare(t, run.Platform, "payments", "plain")
-			if err := askAccounts(t.Context(), run, &ledger.Ledger{Request: orders, Rows: test.rows}); err != nil {
+			if err := askAccounts(t.Context(), run, asked(&ledger.Ledger{Request: orders, Rows: test.rows})...); err != nil {
 				t.Fatal(err)
 			}
 			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
@@ -237,7 +236,7 @@ func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names .
 			c.reason = ""
 		}
 	}
-	return clusters, issue(t.Context(), run, w, ledger.Book{Client: run.Platform}, l, clusters)
+	return clusters, issue(t.Context(), run, w, l, clusters)
 }
 
 // What an issue leaves in the ledger, and on which clusters it is put off, by which
@@ -341,7 +340,7 @@ func TestOneCiphertextIsCommitted(t *testing.T) {
 	}
 	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "GrantChanged", certificate: certificate}}
 	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}}
-	if err := issueBatch(t.Context(), run, w, ledger.Book{Client: run.Platform}, l, clusters, []string{"eu-1"}); err != nil {
+	if err := issueBatch(t.Context(), run, w, l, clusters, []string{"eu-1"}); err != nil {
 		t.Fatal(err)
 	}
 	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Rows) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {

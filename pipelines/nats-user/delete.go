@@ -25,8 +25,7 @@ import (
 // long as something can still connect that should not; Kratix then keeps the
 // request, and the account's pipeline has the deletion tried again.
 func remove(ctx context.Context, run *workflow.Run) error {
-	ledgers := ledger.Book{Client: run.Platform}
-	if _, err := change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+	if _, err := change(ctx, run, func(l *ledger.Ledger) error {
 		if l.Tombstone == nil || l.Tombstone.UID != string(run.Request.GetUID()) {
 			l.Tombstone = &ledger.Tombstone{UID: string(run.Request.GetUID()), At: run.Now}
 		}
@@ -37,7 +36,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	l, err := retire(ctx, run, ledgers)
+	l, err := retire(ctx, run)
 	if err != nil {
 		return err
 	}
@@ -55,9 +54,9 @@ func remove(ctx context.Context, run *workflow.Run) error {
 		return nil
 	}
 	if len(l.Rows) == 0 { // nothing was ever issued, and nobody would look for it again
-		return ledgers.Remove(ctx, l)
+		return ledgers(run).Remove(ctx, l)
 	}
-	_, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+	_, err = change(ctx, run, func(l *ledger.Ledger) error {
 		if l.Tombstone != nil {
 			l.Tombstone.Done = true
 		}
@@ -68,9 +67,9 @@ func remove(ctx context.Context, run *workflow.Run) error {
 
 // change changes the ledger of a request that is being deleted, again if somebody
 // else was faster.
-func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide func(*ledger.Ledger) error) (*ledger.Ledger, error) {
+func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger) error) (*ledger.Ledger, error) {
 	for range tries {
-		l, err := ledgers.Get(ctx, run.Identity)
+		l, err := ledgers(run).Get(ctx, run.Identity)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +80,7 @@ func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide 
 		if err := decide(l); err != nil {
 			return nil, err
 		}
-		if err := ledgers.Save(ctx, l); !errors.Is(err, ledger.ErrConflict) {
+		if err := ledgers(run).Save(ctx, l); !errors.Is(err, ledger.ErrConflict) {
 			return l, err
 		}
 	}
@@ -90,9 +89,9 @@ func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide 
 
 // retire lets go of every identity, and waits until the accounts have revoked
 // them.
-func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.Ledger, error) {
+func retire(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
 	revoke := policy(run) == v1alpha1.Revoke
-	l, err := change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+	l, err := change(ctx, run, func(l *ledger.Ledger) error {
 		credential.RetireAll(l, revoke, run.Now)
 		return nil
 	})
@@ -121,13 +120,13 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	}
 	if len(lasting) > 0 {
 		run.Log.Warn("credentials live until they expire, because the account has no operator key to revoke them with", "request", run.Identity.String(), "accounts", lasting)
-		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error { l.Expire(lasting); return nil }); err != nil {
+		if l, err = change(ctx, run, func(l *ledger.Ledger) error { l.Expire(lasting); return nil }); err != nil {
 			return nil, err
 		}
 	}
 	if len(lost) > 0 {
 		run.Log.Warn("users of accounts that are gone stay at the provider", "request", run.Identity.String(), "accounts", lost)
-		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+		if l, err = change(ctx, run, func(l *ledger.Ledger) error {
 			for _, name := range lost {
 				abandon(l, name, run.Now)
 			}
@@ -139,13 +138,11 @@ func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledge
 	if len(waiting) == 0 {
 		return l, nil
 	}
-	for _, name := range waiting {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return nil, err
-		}
+	if err := askAccounts(ctx, run, waiting...); err != nil {
+		return nil, err
 	}
 	err = run.Wait(ctx, func(ctx context.Context) (bool, error) {
-		l, err = ledgers.Get(ctx, run.Identity)
+		l, err = ledgers(run).Get(ctx, run.Identity)
 		return err == nil && l.Count(ledger.Retiring) == 0, err
 	})
 	if err != nil {
@@ -172,23 +169,6 @@ func abandon(l *ledger.Ledger, account string, now time.Time) {
 			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
 		}
 	}
-}
-
-// abandonGone settles what has expired of accounts that the request drew from before
-// and that are gone.
-func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
-	for _, name := range retiringAt(l) {
-		if name == w.account.Name || !abandoned(l, name, run.Now) {
-			continue
-		}
-		var gone *account.NotFoundError
-		if _, _, err := account.Get(ctx, run.Platform, name); errors.As(err, &gone) {
-			abandon(l, name, run.Now)
-		} else if platform.IsTransient(err) {
-			return err
-		}
-	}
-	return nil
 }
 
 // policy is what the request says of its deletion. A spec that is wrong does not

@@ -5,18 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
-
-	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -97,94 +90,6 @@ func record(row ledger.Row) (string, error) {
 	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	data, err := json.Marshal(row)
 	return string(data), err
-}
-
-// delivered are the rows of what was emitted last. What is not a SealedSecret of
-// this pipeline's says nothing.
-func delivered(last destination.Output) []ledger.Row {
-	var rows []ledger.Row
-	for _, name := range last.Destinations() {
-		for _, file := range slices.Sorted(maps.Keys(last[name])) {
-			var object struct {
-				Kind     string
-				Metadata struct{ Annotations map[string]string }
-				Spec     struct{ EncryptedData map[string]string }
-			}
-			var row ledger.Row
-			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
-				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
-				continue
-			}
-			if len(object.Spec.EncryptedData) > 0 {
-				row.Ciphertext = object.Spec.EncryptedData
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows
-}
-
-// see writes down which generations have arrived in the state store: those that
-// the last output has, on a cluster whose WorkPlacement was written since.
-func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	pending := map[string]*ledger.Row{}
-	for _, row := range delivered(run.Last) {
-		if r := l.Row(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
-			pending[row.Destination] = r
-		}
-	}
-	if len(pending) == 0 {
-		return nil
-	}
-	placements, err := placements(ctx, run)
-	if err != nil {
-		return err
-	}
-	for name, r := range pending {
-		if slices.ContainsFunc(placements[name], func(p placement) bool { return p.has(*r) }) {
-			r.Written = run.Now.UTC().Truncate(time.Second)
-		}
-	}
-	return nil
-}
-
-// placement is what Kratix says of the documents of one cluster.
-type placement struct {
-	written bool
-	version string // of the state store: a commit
-}
-
-// has reports whether a generation has arrived there. WriteSucceeded alone may be
-// about what was there before it, so the state store must have another version.
-func (p placement) has(r ledger.Row) bool {
-	return p.written && (p.version == "" || p.version != r.Version)
-}
-
-func placements(ctx context.Context, run *workflow.Run) (map[string][]placement, error) {
-	found := map[string][]placement{}
-	var objects []unstructured.Unstructured
-	for _, work := range run.Works {
-		some, err := run.Platform.List(ctx, platform.WorkPlacement, run.Identity.Namespace, map[string]string{kratix.LabelWork: work})
-		if err != nil {
-			return nil, fmt.Errorf("the WorkPlacements of NatsUser %s cannot be listed: %w", run.Identity, err)
-		}
-		objects = append(objects, some...)
-	}
-	for _, o := range objects {
-		text := func(path ...string) string {
-			s, _, _ := unstructured.NestedString(o.Object, path...)
-			return s
-		}
-		p := placement{version: text("status", "versionID")}
-		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-		for _, c := range conditions {
-			c, _ := c.(map[string]any)
-			p.written = p.written || c["type"] == "WriteSucceeded" && c["status"] == "True"
-		}
-		name := text("spec", "targetDestinationName")
-		found[name] = append(found[name], p)
-	}
-	return found, nil
 }
 
 // versions returns the version of the state store that each cluster has now.

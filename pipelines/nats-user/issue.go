@@ -8,149 +8,20 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
-// tries bounds how often a run starts over because the ledger was changed by
-// another. Each of them has got something done.
-const tries = 10
-
-// carryOut brings the ledger in line with what is wanted: it claims the Secrets,
-// issues what there is a reason for, and lets go of what is superseded. What it
-// returns is committed.
-func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, map[string]*cluster, error) {
-	ledgers := ledger.Book{Client: run.Platform}
-	for range tries {
-		l, err := load(ctx, run, ledgers)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := see(ctx, run, l); err != nil {
-			return nil, nil, err
-		}
-		held, err := settle(ctx, run, w, l)
-		if err != nil {
-			return nil, nil, err
-		}
-		clusters := survey(run, w, l, held)
-		if err := issue(ctx, run, w, ledgers, l, clusters); err == nil {
-			return l, clusters, askAccounts(ctx, run, l)
-		} else if !errors.Is(err, ledger.ErrConflict) {
-			return nil, nil, err
-		}
-	}
-	return nil, nil, ledger.ErrConflict
-}
-
-// tolerance is by how much the clocks of nodes and of the API server may differ.
-const tolerance = 10 * time.Minute
-
-// checkClock compares the time of this run with that of the API server, which
-// tells when the ledger was written last: earlier than that it cannot be, and not
-// much later than a write of this run's. With a wrong clock credentials would be
-// issued that have expired already, or live for years.
-func checkClock(now, server time.Time, fresh bool) error {
-	if server.IsZero() || !now.Before(server.Add(-tolerance)) && (!fresh || !now.After(server.Add(tolerance))) {
-		return nil
-	}
-	return workflow.Fail("ClockOff", fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
-		stamp(now), stamp(server)))
-}
-
-// load reads the ledger and makes it whole: with what is delivered and not in it,
-// and for the incarnation of the request that this run is for.
-func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.Ledger, error) {
-	l, err := ledgers.Get(ctx, run.Identity)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkClock(run.Now, l.ServerTime(), false); err != nil {
-		return nil, err
-	}
-	uid := string(run.Request.GetUID())
-	if l.Tombstone != nil {
-		// This incarnation is being deleted, or it is a new one. Asked again, because
-		// a deletion may have begun after this run did.
-		stored, err := run.Platform.Get(ctx, platform.NatsUser, run.Identity.Namespace, run.Identity.Name)
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("NatsUser %s cannot be read: %w", run.Identity, err)
-		}
-		if !run.DryRun && (err != nil || stored.GetDeletionTimestamp() != nil || string(stored.GetUID()) != uid) {
-			return nil, workflow.Stop(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
-		}
-		for i := range l.Rows { // what belongs to the former one
-			if r := &l.Rows[i]; r.State == ledger.Active || r.State == ledger.Intended {
-				r.State = ledger.Retiring
-			}
-		}
-		l.Tombstone = nil
-	}
-	l.UID, l.MissingSince = uid, time.Time{}
-	credential.Import(l, delivered(run.Last), run.Now)
-	return l, nil
-}
-
-// remember looks after the ledger of a request that is refused, and returns why it
-// is: what is delivered goes on, and must not be forgotten if its ledger was lost
-// meanwhile; what was superseded goes when its time has come, if the spec tells
-// when that is.
-func remember(ctx context.Context, run *workflow.Run, w world, refused error) error {
-	ledgers := ledger.Book{Client: run.Platform}
-	l, err := load(ctx, run, ledgers)
-	if err != nil {
-		return err
-	}
-	if !l.Exists() && len(l.Rows) == 0 {
-		return refused
-	}
-	if w.user != nil {
-		if err := see(ctx, run, l); err != nil {
-			return err
-		}
-		all := func(string) bool { return true } // no cluster is left, and accounts know what they can revoke
-		t := overlapOf(w.user)
-		t.Served, t.Revocable = all, all
-		credential.Tend(l, t, run.Now)
-	}
-	if err := ledgers.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
-		return err
-	}
-	return cmp.Or(askAccounts(ctx, run, l), sayCutOff(l, refused))
-}
-
-// sayCutOff adds to why a request is refused which clusters have a credential that
-// somebody has revoked: what the request asks for now is not to be had, so nothing
-// takes its place.
-func sayCutOff(l *ledger.Ledger, refused error) error {
-	var names []string
-	for i := range l.Rows {
-		if r := &l.Rows[i]; !r.Revoked.IsZero() && r == l.Current(r.Destination) {
-			names = append(names, r.Destination)
-		}
-	}
-	var failure *workflow.Failure
-	if len(names) == 0 || !errors.As(refused, &failure) {
-		return refused
-	}
-	return workflow.Fail(failure.Reason, fmt.Errorf("%w; until that is mended nothing takes the place of the credentials that somebody has revoked, on %s", failure.Err, strings.Join(names, ", ")))
-}
-
 // issue makes a generation for each cluster that has a reason. Its intent is
 // committed before, and its ciphertext after.
-func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster) error {
+func issue(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) error {
 	renew(run, l, clusters)
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
@@ -170,7 +41,7 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	}
 	credential.Tend(l, terms(w), run.Now)
 	for batch := range slices.Chunk(names, w.account.Issuer.AtOnce()) {
-		err := issueBatch(ctx, run, w, ledgers, l, clusters, batch)
+		err := issueBatch(ctx, run, w, l, clusters, batch)
 		var failure *workflow.Failure
 		if errors.As(err, &failure) && failure.Reason == issueFailed { // what was issued before counts, and the next run goes on
 			postpone(clusters, names[slices.Index(names, batch[0]):], failure.Err)
@@ -184,7 +55,7 @@ func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book,
 	if err := abandonGone(ctx, run, w, l); err != nil {
 		return err
 	}
-	return ledgers.Save(ctx, l)
+	return ledgers(run).Save(ctx, l)
 }
 
 // issueFailed is the reason where the issuer cannot be reached, or refuses.
@@ -236,7 +107,7 @@ func try(run *workflow.Run, w world, want credential.Want) (size int, err error)
 	return size, nil
 }
 
-func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
+func issueBatch(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
 	expires := run.Now.Add(w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
 	if run.DryRun { // nobody is to have one that works and that no ledger knows
 		expires = run.Now
@@ -261,7 +132,7 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 		}
 		l.Add(made[name])
 	}
-	if err := ledgers.Save(ctx, l); err != nil {
+	if err := ledgers(run).Save(ctx, l); err != nil {
 		return err
 	}
 	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
@@ -302,7 +173,7 @@ func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.
 		l.Add(row)
 	}
 	credential.Tend(l, terms(w), run.Now) // the former ciphertext goes with the same commit
-	return ledgers.Save(ctx, l)
+	return ledgers(run).Save(ctx, l)
 }
 
 // roomFor is how many bytes a generation for each of some clusters adds: its
@@ -351,42 +222,4 @@ func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
 		all[ledger.KeepKey] = []byte("retain: Nothing")
 	}
 	return all
-}
-
-// patience is how many attempts may fail in a day with the account asked to clear up
-// after each, which then has it tried again: else the two would ask each other without
-// end. Afterwards all takes its course.
-const patience = 3
-
-// askAccounts has those accounts reconcile that are to revoke something.
-func askAccounts(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	failed := 0
-	for _, r := range l.Rows {
-		if r.User == "" {
-			failed++
-		}
-	}
-	asked := map[string]bool{}
-	for _, r := range l.Rows {
-		if r.State == ledger.Retiring && (r.User != "" || failed <= patience) {
-			asked[r.Basis.Account] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(asked)) {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// retiringAt returns the accounts that are to revoke something.
-func retiringAt(l *ledger.Ledger) []string {
-	names := map[string]bool{}
-	for _, r := range l.Rows {
-		if r.State == ledger.Retiring {
-			names[r.Basis.Account] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
 }

@@ -41,7 +41,7 @@ func TestLoadMeetsATombstone(t *testing.T) {
 				l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")}
 			})
 			test.changed(t, run.Platform)
-			l, err := load(t.Context(), run, ledger.Book{Client: run.Platform})
+			l, err := load(t.Context(), run)
 			if stopped := err != nil && strings.Contains(err.Error(), "is being deleted: nothing is issued for it any more"); stopped != test.stops {
 				t.Fatalf("it says %v, want it to stop: %t", err, test.stops)
 			}
@@ -100,7 +100,7 @@ func TestIntentComesFirst(t *testing.T) {
 		}
 	}}
 	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "FirstIssue"}}
-	err := issueBatch(t.Context(), run, w, ledger.Book{Client: run.Platform}, &ledger.Ledger{Request: orders}, clusters, []string{"eu-1"})
+	err := issueBatch(t.Context(), run, w, &ledger.Ledger{Request: orders}, clusters, []string{"eu-1"})
 	if !looked || err == nil || err.Error() != "refused" {
 		t.Errorf("it was asked to issue: %t, and says %v", looked, err)
 	}

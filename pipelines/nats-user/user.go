@@ -5,7 +5,6 @@ package natsuser
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,7 +22,6 @@ import (
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
-	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
@@ -85,77 +83,6 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 		return workflow.Result{Status: w.seen}, err
 	}
 	return report(run, w, l, clusters, output), nil
-}
-
-func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
-	w := world{seen: map[string]any{termsKey: ""}}
-	var err error
-	if w.user, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail("InvalidSpec", err)
-	}
-	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
-		return w, workflow.Fail("NamespaceNotMapped", err)
-	}
-	if w.account, err = p.readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
-		return w, err
-	}
-	w.seen[termsKey] = w.account.Terms()
-	if err := w.account.Admit(w.user); err != nil {
-		return w, workflow.Fail("NotAdmitted", err)
-	}
-	all, err := destination.List(ctx, run.Platform, w.user.Spec.Placement.Labels())
-	if err != nil {
-		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
-	}
-	allows := func(labels map[string]string) bool { return account.Allows(w.account.NatsAccount, labels) }
-	if w.placement, w.refused = all.Restrict(allows); len(w.user.Spec.Placement.MatchLabels) == 0 {
-		w.refused = nil // nobody asked for those
-	}
-	kept, _ := run.Kept(w.placement)
-	w.kept = slices.Collect(maps.Keys(kept))
-	if w.bundles, err = config.Data(ctx, run.Platform, seal.BundlesName); err != nil {
-		return w, err
-	}
-	w.templates, err = run.Templates(ctx, promises.Templates(promise))
-	return w, err
-}
-
-// readAccount opens the account, and makes sure that what it signs would connect.
-func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
-	object, spec, err := account.Get(ctx, run.Platform, name)
-	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return nil, err
-		}
-	}
-	var gone *account.NotFoundError
-	switch {
-	case errors.As(err, &gone):
-		return nil, workflow.Fail("AccountNotFound", err)
-	case platform.IsTransient(err):
-		return nil, err
-	case err != nil:
-		return nil, workflow.Fail("AccountInvalid", err)
-	}
-	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
-		return nil, workflow.Fail("AccountInvalid", err)
-	}
-	opened, err := account.Opener{Client: run.Platform, Transport: p.transport, Now: run.Now}.Open(ctx, object, spec)
-	switch {
-	case platform.IsTransient(err):
-		return nil, err
-	case err != nil:
-		return nil, workflow.Fail("AccountInvalid", err)
-	case opened.Unseen:
-		// The key may be one of another account: what it signs would not connect.
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return nil, err
-		}
-		return nil, workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", name))
-	case opened.Refuted != "":
-		return nil, workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", name, opened.Refuted))
-	}
-	return opened, nil
 }
 
 // survey decides about each cluster by itself: pure, but for the claims, which
