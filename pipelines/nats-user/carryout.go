@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/credential"
@@ -25,7 +23,7 @@ const tries = 10
 // carryOut brings the ledger in line with what is wanted: it claims the Secrets,
 // issues what there is a reason for, and lets go of what is superseded. What it
 // returns is committed.
-func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, map[string]*cluster, error) {
+func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, []*cluster, error) {
 	for range tries {
 		l, err := load(ctx, run)
 		if err != nil {
@@ -38,9 +36,9 @@ func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, 
 		if err != nil {
 			return nil, nil, err
 		}
-		clusters := survey(run, w, l, held)
-		if err := issue(ctx, run, w, l, clusters); err == nil {
-			return l, clusters, askAccounts(ctx, run, asked(l)...)
+		i := issuance{run, w, l, plan(w, l, held, run.Now)}
+		if err := i.carryOut(ctx); err == nil {
+			return l, i.clusters, askAccounts(ctx, run, asked(l)...)
 		} else if !errors.Is(err, ledger.ErrConflict) {
 			return nil, nil, err
 		}
@@ -132,21 +130,4 @@ func accountsOf(l *ledger.Ledger, some func(ledger.Row) bool) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
-}
-
-// sayCutOff adds to why a request is refused which clusters have a credential that
-// somebody has revoked: what the request asks for now is not to be had, so nothing
-// takes its place.
-func sayCutOff(l *ledger.Ledger, refused error) error {
-	var names []string
-	for i := range l.Rows {
-		if r := &l.Rows[i]; !r.Revoked.IsZero() && r == l.Current(r.Destination) {
-			names = append(names, r.Destination)
-		}
-	}
-	var failure *workflow.Failure
-	if len(names) == 0 || !errors.As(refused, &failure) {
-		return refused
-	}
-	return workflow.Fail(failure.Reason, fmt.Errorf("%w; until that is mended nothing takes the place of the credentials that somebody has revoked, on %s", failure.Err, strings.Join(names, ", ")))
 }

@@ -224,19 +224,19 @@ func TestAskAccounts(t *testing.T) {
 }
 
 // issueOn issues on some clusters for a reason.
-func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names ...string) (map[string]*cluster, error) {
+func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names ...string) ([]*cluster, error) {
 	t.Helper()
 	held := map[claim.Thing]claim.Verdict{}
 	for _, name := range w.placement.Placed {
 		held[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
 	}
-	clusters := survey(run, w, l, held)
-	for name, c := range clusters {
-		if c.reason = "FirstIssue"; !slices.Contains(names, name) {
+	i := issuance{run, w, l, plan(w, l, held, run.Now)}
+	for _, c := range i.clusters {
+		if c.reason = "FirstIssue"; !slices.Contains(names, c.want.Destination) {
 			c.reason = ""
 		}
 	}
-	return clusters, issue(t.Context(), run, w, l, clusters)
+	return i.clusters, i.carryOut(t.Context())
 }
 
 // What an issue leaves in the ledger, and on which clusters it is put off, by which
@@ -279,12 +279,12 @@ func TestIssue(t *testing.T) {
 				t.Fatal(err)
 			}
 			problems := map[string]string{}
-			for name, c := range clusters {
-				if c.problem != "" {
-					problems[name] = c.problem
+			for _, c := range clusters {
+				if c.problem.message != "" {
+					problems[c.want.Destination] = c.problem.message
 				}
-				if (c.problem != "") != (c.problemReason == issueFailed) {
-					t.Errorf("%s has a problem for the reason %q", name, c.problemReason)
+				if (c.problem.message != "") != (c.problem.reason == issueFailed) {
+					t.Errorf("%s has a problem for the reason %q", c.want.Destination, c.problem.reason)
 				}
 			}
 			if !maps.Equal(problems, test.problems) {
@@ -320,7 +320,7 @@ func TestIssuedRow(t *testing.T) {
 	got.Ciphertext = nil
 	want := ledger.Row{
 		Destination: "eu-1", Generation: 5, State: ledger.Active, User: "U.team-a.orders.eu-1.g5", ID: "id.team-a.orders.eu-1.g5", Settings: "made", Reason: "FirstIssue",
-		Issued: now, Expires: now.AddDate(0, 0, 30), Basis: clusters["eu-1"].want.Basis,
+		Issued: now, Expires: now.AddDate(0, 0, 30), Basis: planned(clusters, "eu-1").want.Basis,
 		Earlier: []ledger.Earlier{{Generation: 4, User: "U4", Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Expires: now.Add(time.Hour)}},
 	}
 	want.Renews = credential.RenewAt(orders, want, 240*time.Hour)
@@ -338,9 +338,9 @@ func TestOneCiphertextIsCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "GrantChanged", certificate: certificate}}
+	clusters := []*cluster{{want: want(w, "eu-1"), reason: "GrantChanged", certificate: certificate}}
 	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}}
-	if err := issueBatch(t.Context(), run, w, l, clusters, []string{"eu-1"}); err != nil {
+	if err := (issuance{run, w, l, clusters}).issueAtOnce(t.Context(), clusters); err != nil {
 		t.Fatal(err)
 	}
 	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Rows) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {
@@ -447,7 +447,7 @@ spec:
 `}); err != nil {
 		t.Fatal(err)
 	}
-	size, err := try(run, w, want(w, "eu-1"))
+	size, err := issuance{run: run, w: w}.try(want(w, "eu-1"))
 	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
 		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
 	}
@@ -456,7 +456,11 @@ spec:
 // A ciphertext takes the place of the former one where there is one.
 func TestRoomFor(t *testing.T) {
 	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}} // of eu-1
-	if n := roomFor(l, []string{"eu-1", "us-1", "ap-1"}, 100); n != 3*1024+2*100 {
+	var clusters []*cluster
+	for _, name := range []string{"eu-1", "us-1", "ap-1"} {
+		clusters = append(clusters, &cluster{want: credential.Want{Destination: name}})
+	}
+	if n := roomFor(l, clusters, 100); n != 3*1024+2*100 {
 		t.Errorf("it takes %d bytes", n)
 	}
 }
@@ -560,8 +564,8 @@ func TestInterruptedIssue(t *testing.T) {
 				t.Errorf("%s at call %d: U3 is %s, and removed: %t", how, at, r.State, r.Removed)
 			}
 			for name, reasons := range map[string][]string{"eu-1": {"RotationRequested"}, "us-1": {"DestinationAdded", "PreviousAttemptLost"}} {
-				if c := l.Current(name); c == nil || !slices.Contains(reasons, c.Reason) || clusters[name].problem != "" {
-					t.Errorf("%s at call %d: %s has %+v: %s", how, at, name, c, clusters[name].problem)
+				if c := l.Current(name); c == nil || !slices.Contains(reasons, c.Reason) || planned(clusters, name).problem.message != "" {
+					t.Errorf("%s at call %d: %s has %+v: %s", how, at, name, c, planned(clusters, name).problem.message)
 				}
 			}
 			if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {

@@ -146,16 +146,16 @@ func TestEmitWithOverlays(t *testing.T) {
 			c := &cluster{want: credential.Want{Destination: "eu-1"}, verdicts: map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): {Held: true}}}
 			w := delivering()
 			w.templates = made
-			output, err := emit(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, map[string]*cluster{"eu-1": c})
+			output, err := emit(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, []*cluster{c})
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason {
 				t.Errorf("it says %v, want %s", err, test.reason)
 			}
-			if len(output["eu-1"]) != test.files || c.problemReason != test.problemReason {
-				t.Errorf("%d files are emitted, and the problem is %s: %s", len(output["eu-1"]), c.problemReason, c.problem)
+			if len(output["eu-1"]) != test.files || c.problem.reason != test.problemReason {
+				t.Errorf("%d files are emitted, and the problem is %s: %s", len(output["eu-1"]), c.problem.reason, c.problem.message)
 			}
-			if test.problemReason != "" && c.problem != "the overlays of the platform team leave nothing to deliver to eu-1: correct the ConfigMap nats-user-overlays" {
-				t.Error(c.problem)
+			if test.problemReason != "" && c.problem.message != "the overlays of the platform team leave nothing to deliver to eu-1: correct the ConfigMap nats-user-overlays" {
+				t.Error(c.problem.message)
 			}
 		})
 	}
@@ -180,9 +180,10 @@ func TestPlacements(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(placement{})); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	all, err := versions(t.Context(), run, []string{"us-1", "ap-1"})
-	if want := map[string]string{"us-1": "v2"}; !maps.Equal(all, want) || err != nil {
-		t.Errorf("the versions are %v, want %v: %v", all, want, err)
+	for cluster, want := range map[string]string{"eu-1": "v3", "us-1": "v2", "ap-1": ""} {
+		if version := versionOf(got[cluster]); version != want {
+			t.Errorf("%s has the version %q, want %q", cluster, version, want)
+		}
 	}
 	run.Platform = platformtest.At(run.Platform, 2, platformtest.Refused)
 	if _, err := placements(t.Context(), run); !platform.IsTransient(err) || !strings.Contains(err.Error(), "the WorkPlacements of NatsUser team-a/orders cannot be listed") {

@@ -1,7 +1,6 @@
 package natsuser
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -29,23 +29,20 @@ const patchAnnotation = "sealedsecrets.bitnami.com/patch"
 
 // emit renders for each cluster what the ledger has for it. The same ledger gives
 // the same bytes.
-func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) (destination.Output, error) {
+func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (destination.Output, error) {
 	output := destination.Output{}
-	for name, c := range clusters {
+	for _, c := range clusters {
+		name := c.want.Destination
 		current := l.Current(name)
 		if current == nil || !c.holds(current.Basis.Delivery) {
 			continue
 		}
-		values, err := values(run, w, *current)
+		documents, err := documents(run, w, *current)
 		if err != nil {
 			return nil, err
 		}
-		documents, err := w.templates.Render(values)
-		if err != nil {
-			return nil, workflow.Fail("RenderFailed", err)
-		}
 		if len(documents) == 0 { // by an overlay
-			c.problemReason, c.problem = "NothingRendered", fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)
+			c.problem = problem{"NothingRendered", fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)}
 		}
 		output[name] = map[string][]byte{}
 		for _, d := range documents {
@@ -53,6 +50,19 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*clu
 		}
 	}
 	return output, nil
+}
+
+// documents are what is emitted of a row.
+func documents(run *workflow.Run, w world, row ledger.Row) ([]render.Document, error) {
+	values, err := values(run, w, row)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := w.templates.Render(values)
+	if err != nil {
+		return nil, workflow.Fail("RenderFailed", err)
+	}
+	return documents, nil
 }
 
 // values are what the templates get; the keys are those of their schema.
@@ -90,16 +100,4 @@ func record(row ledger.Row) (string, error) {
 	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	data, err := json.Marshal(row)
 	return string(data), err
-}
-
-// versions returns the version of the state store that each cluster has now.
-func versions(ctx context.Context, run *workflow.Run, names []string) (map[string]string, error) {
-	found, err := placements(ctx, run)
-	versions := map[string]string{}
-	for _, name := range names {
-		for _, p := range found[name] {
-			versions[name] = p.version
-		}
-	}
-	return versions, err
 }

@@ -92,7 +92,7 @@ func TestEmitsWhatItHolds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := &ledger.Ledger{Request: orders, Rows: test.rows}
 			w := world{user: &v1alpha1.NatsUser{}, templates: templates}
-			output, err := emit(newRun(t), w, l, map[string]*cluster{"eu-1": {want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
+			output, err := emit(newRun(t), w, l, []*cluster{{want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
 			if err != nil || len(output["eu-1"]) != test.files {
 				t.Errorf("%d files are emitted, want %d: %v", len(output["eu-1"]), test.files, err)
 			}

@@ -248,3 +248,11 @@ func placementOf(o unstructured.Unstructured) placement {
 	}
 	return p
 }
+
+// versionOf returns the version of the state store that a cluster has now.
+func versionOf(placements []placement) string {
+	if len(placements) == 0 {
+		return ""
+	}
+	return placements[len(placements)-1].version
+}

@@ -174,7 +174,7 @@ func holder(namespace, name string) claim.Verdict {
 
 // What a cluster gets, or why it does not, by what it has, whose its Secret is, and
 // whether there is a certificate to seal with.
-func TestSurvey(t *testing.T) {
+func TestPlan(t *testing.T) {
 	const missing = "cannot be sealed: the key eu-1 of the ConfigMap baleen-system/sealing-certificates: it holds no certificate: add that of the controller with `baleen clusters trust`"
 	wanted := func(r *ledger.Row) { // what it has is what is wanted
 		w := serving(&stub{})
@@ -232,7 +232,7 @@ func TestSurvey(t *testing.T) {
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), serving(&stub{})
+			w := serving(&stub{})
 			w.placement.Placed = []string{"eu-1"}
 			w.bundles = map[string]string{"eu-1": test.certificate}
 			w.user.Spec.Credentials.Rotate = test.rotate
@@ -240,9 +240,9 @@ func TestSurvey(t *testing.T) {
 			for _, name := range test.holds {
 				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
 			}
-			c := survey(run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts)["eu-1"]
-			if string(c.reason) != test.reason || c.problemReason != test.problemReason || c.problem != test.problem {
-				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problemReason, c.problem, test.problemReason, test.problem)
+			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts, now), "eu-1")
+			if string(c.reason) != test.reason || c.problem != (problem{test.problemReason, test.problem}) {
+				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problem.reason, c.problem.message, test.problemReason, test.problem)
 			}
 			if c.want.Basis.Delivery.Name != test.delivers {
 				t.Errorf("it is delivered as %s, want %s", c.want.Basis.Delivery.Name, test.delivers)

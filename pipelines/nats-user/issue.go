@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,72 +18,108 @@ import (
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
-// issue makes a generation for each cluster that has a reason. Its intent is
-// committed before, and its ciphertext after.
-func issue(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) error {
-	renew(run, l, clusters)
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(clusters)) {
-		if clusters[name].reason != "" {
-			names = append(names, name)
+// issuance makes a generation for each cluster that has a reason.
+type issuance struct {
+	run      *workflow.Run
+	w        world
+	l        *ledger.Ledger
+	clusters []*cluster
+}
+
+// attempt is one identity that is being made.
+type attempt struct {
+	*cluster
+
+	identity issuer.Identity
+	row      ledger.Row
+}
+
+// issueFailed is the reason where the issuer cannot be reached, or refuses.
+const issueFailed = "IssueFailed"
+
+// carryOut issues what there is a reason for, and lets go of what is superseded.
+func (i issuance) carryOut(ctx context.Context) error {
+	i.renew()
+	if err := i.issue(ctx); err != nil {
+		return err
+	}
+	i.tend()
+	if err := abandonGone(ctx, i.run, i.w, i.l); err != nil {
+		return err
+	}
+	return ledgers(i.run).Save(ctx, i.l)
+}
+
+// renew writes down when each cluster's next generation is due: the spec may have
+// moved that.
+func (i issuance) renew() {
+	for _, c := range i.clusters {
+		if current := i.l.Current(c.want.Destination); current != nil {
+			current.Renews = credential.RenewAt(i.run.Identity, *current, c.want.RenewBefore)
 		}
 	}
-	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
-		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		size, err := try(run, w, clusters[longest].want)
-		if err != nil {
-			return err
-		}
-		if err := l.Room(roomFor(l, names, size)); err != nil {
-			return workflow.Fail("LedgerFull", err)
+}
+
+// issue issues on all clusters, as many at once as may be lost. If the issuer fails,
+// what was issued before counts, and a later run goes on.
+func (i issuance) issue(ctx context.Context) error {
+	var due []*cluster
+	for _, c := range i.clusters {
+		if c.reason != "" {
+			due = append(due, c)
 		}
 	}
-	credential.Tend(l, terms(w), run.Now)
-	for batch := range slices.Chunk(names, w.account.Issuer.AtOnce()) {
-		err := issueBatch(ctx, run, w, l, clusters, batch)
+	if err := i.fits(due); err != nil {
+		return err
+	}
+	i.tend()
+	for batch := range slices.Chunk(due, i.w.account.Issuer.AtOnce()) {
+		err := i.issueAtOnce(ctx, batch)
 		var failure *workflow.Failure
-		if errors.As(err, &failure) && failure.Reason == issueFailed { // what was issued before counts, and the next run goes on
-			postpone(clusters, names[slices.Index(names, batch[0]):], failure.Err)
+		if errors.As(err, &failure) && failure.Reason == issueFailed {
+			postpone(due[slices.Index(due, batch[0]):], failure.Err)
 			break
 		}
 		if err != nil {
 			return err
 		}
 	}
-	credential.Tend(l, terms(w), run.Now)
-	if err := abandonGone(ctx, run, w, l); err != nil {
-		return err
-	}
-	return ledgers(run).Save(ctx, l)
+	return nil
 }
-
-// issueFailed is the reason where the issuer cannot be reached, or refuses.
-const issueFailed = "IssueFailed"
 
 // postpone leaves clusters to a later run.
-func postpone(clusters map[string]*cluster, names []string, why error) {
-	for _, name := range names {
-		clusters[name].problemReason, clusters[name].problem = issueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", clusters[name].reason, name, why)
+func postpone(clusters []*cluster, why error) {
+	for _, c := range clusters {
+		c.problem = problem{issueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", c.reason, c.want.Destination, why)}
 	}
 }
 
-// renew writes down when each cluster's next generation is due: the spec may have
-// moved that.
-func renew(run *workflow.Run, l *ledger.Ledger, clusters map[string]*cluster) {
-	for name, c := range clusters {
-		if current := l.Current(name); current != nil {
-			current.Renews = credential.RenewAt(run.Identity, *current, c.want.RenewBefore)
-		}
+// tend lets go of what is superseded.
+func (i issuance) tend() { credential.Tend(i.l, terms(i.w), i.run.Now) }
+
+// fits makes sure that what is to be issued can be issued, emitted and kept, before
+// anything is written, and before anything is revoked for its sake.
+func (i issuance) fits(due []*cluster) error {
+	if len(due) == 0 {
+		return nil
 	}
+	// Each has another name, and the longest makes the largest JWT.
+	longest := slices.MaxFunc(due, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
+	size, err := i.try(longest.want)
+	if err != nil {
+		return err
+	}
+	if err := i.l.Room(roomFor(i.l, due, size)); err != nil {
+		return workflow.Fail("LedgerFull", err)
+	}
+	return nil
 }
 
 // try makes one user that is forgotten at once, and renders what could be delivered
-// of it, so that what cannot be issued or emitted is refused before anything is
-// written, and before anything is revoked for its sake. It returns how many bytes
-// its ciphertext has.
-func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
+// of it. It returns how many bytes its ciphertext has.
+func (i issuance) try(want credential.Want) (size int, err error) {
 	name := want.Destination
-	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
+	made, err := i.w.account.Issuer.Sample(i.w.account.UserName(i.run.Identity, name, 1<<31), i.w.account.Grant(i.w.user, name))
 	if _, ok := errors.AsType[*jwt.TooLargeError](err); ok {
 		return 0, workflow.Fail("GrantTooLarge", err)
 	}
@@ -97,97 +132,126 @@ func try(run *workflow.Run, w world, want credential.Want) (size int, err error)
 		sample.Ciphertext[key] = "sealed"
 		size += (len(value) + sealing) * 4 / 3
 	}
-	rendered, err := values(run, w, sample)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := w.templates.Render(rendered); err != nil {
-		return 0, workflow.Fail("RenderFailed", err)
-	}
-	return size, nil
-}
-
-func issueBatch(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
-	expires := run.Now.Add(w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
-	if run.DryRun { // nobody is to have one that works and that no ledger knows
-		expires = run.Now
-	}
-	versions, err := versions(ctx, run, names)
-	if err != nil {
-		return err
-	}
-	identities := map[string]issuer.Identity{}
-	made := map[string]ledger.Row{}
-	for _, name := range names {
-		generation := l.Next(name)
-		identity, err := w.account.Issuer.Propose(w.account.UserName(run.Identity, name, generation))
-		if err != nil {
-			return err
-		}
-		identities[name] = identity
-		made[name] = ledger.Row{
-			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(clusters[name].reason),
-			Issued: run.Now.Truncate(time.Second), Expires: expires, Basis: clusters[name].want.Basis, Earlier: credential.EarlierOf(l, name),
-			Version: versions[name],
-		}
-		l.Add(made[name])
-	}
-	if err := ledgers(run).Save(ctx, l); err != nil {
-		return err
-	}
-	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
-		return err
-	}
-	issue := func(name string) (issuer.Credential, error) {
-		grant := w.account.Grant(w.user, name)
-		if run.DryRun {
-			c, err := w.account.Issuer.Sample(identities[name].Name, grant)
-			c.Expires = expires
-			return c, err
-		}
-		return w.account.Issuer.Issue(ctx, identities[name], grant, expires)
-	}
-	rows := make([]ledger.Row, len(names))
-	err = concurrently(len(names), func(i int) error {
-		row := made[names[i]]
-		c, err := issue(names[i])
-		if err != nil {
-			return workflow.Fail(issueFailed, err)
-		}
-		row.State, row.User, row.ID, row.Settings, row.Expires = ledger.Active, c.User, c.ID, c.Settings, c.Expires
-		d := row.Basis.Delivery
-		row.Ciphertext, err = clusters[names[i]].certificate.Seal(d.Namespace, d.Name, contents(d, c))
-		rows[i] = row
-		return err
-	})
-	var nothing *issuer.NotMadeError
-	if errors.As(err, &nothing) && len(names) == 1 { // nobody need look for it
-		l.Remove(names[0], made[names[0]].Generation)
-	}
-	if err != nil {
-		return err
-	}
-	for i, name := range names {
-		row := rows[i]
-		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
-		l.Add(row)
-	}
-	credential.Tend(l, terms(w), run.Now) // the former ciphertext goes with the same commit
-	return ledgers(run).Save(ctx, l)
+	_, err = documents(i.run, i.w, sample)
+	return size, err
 }
 
 // roomFor is how many bytes a generation for each of some clusters adds: its
 // ciphertext takes the place of the former one where there is one.
-func roomFor(l *ledger.Ledger, names []string, ciphertext int) int {
+func roomFor(l *ledger.Ledger, clusters []*cluster, ciphertext int) int {
 	const row = 1 << 10
 	more := 0
-	for _, name := range names {
+	for _, c := range clusters {
 		more += row
-		if l.Current(name) == nil {
+		if l.Current(c.want.Destination) == nil {
 			more += ciphertext
 		}
 	}
 	return more
+}
+
+// issueAtOnce issues on some clusters. The intent is committed before, and the
+// ciphertext after.
+func (i issuance) issueAtOnce(ctx context.Context, clusters []*cluster) error {
+	attempts, err := i.propose(ctx, clusters)
+	if err != nil {
+		return err
+	}
+	if err := i.intend(ctx, attempts); err != nil {
+		return err
+	}
+	if err := i.makeAll(ctx, attempts); err != nil {
+		var nothing *issuer.NotMadeError
+		if errors.As(err, &nothing) && len(attempts) == 1 { // nobody need look for it
+			i.l.Remove(attempts[0].row.Destination, attempts[0].row.Generation)
+		}
+		return err
+	}
+	return i.commit(ctx, attempts)
+}
+
+// propose makes up an identity for each cluster.
+func (i issuance) propose(ctx context.Context, clusters []*cluster) ([]*attempt, error) {
+	placements, err := placements(ctx, i.run)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []*attempt
+	for _, c := range clusters {
+		name := c.want.Destination
+		generation := i.l.Next(name)
+		identity, err := i.w.account.Issuer.Propose(i.w.account.UserName(i.run.Identity, name, generation))
+		if err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, &attempt{c, identity, ledger.Row{
+			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(c.reason),
+			Issued: i.run.Now.Truncate(time.Second), Expires: i.expires(), Basis: c.want.Basis, Earlier: credential.EarlierOf(i.l, name),
+			Version: versionOf(placements[name]),
+		}})
+	}
+	return attempts, nil
+}
+
+// expires is when what is issued now does. In a dry run that is at once: nobody is to
+// have one that works and that no ledger knows.
+func (i issuance) expires() time.Time {
+	if i.run.DryRun {
+		return i.run.Now
+	}
+	return i.run.Now.Add(i.w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
+}
+
+// intend writes down which identities are about to be made.
+func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
+	for _, a := range attempts {
+		i.l.Add(a.row)
+	}
+	if err := ledgers(i.run).Save(ctx, i.l); err != nil {
+		return err
+	}
+	return checkClock(i.run.Now, i.l.ServerTime(), true)
+}
+
+// makeAll makes and seals identities.
+func (i issuance) makeAll(ctx context.Context, attempts []*attempt) error {
+	return concurrently(len(attempts), func(n int) error {
+		a := attempts[n]
+		made, err := i.make(ctx, a)
+		if err != nil {
+			return workflow.Fail(issueFailed, err)
+		}
+		return a.seal(made)
+	})
+}
+
+// make makes the identity of an attempt, and in a dry run one that connects nowhere.
+func (i issuance) make(ctx context.Context, a *attempt) (issuer.Credential, error) {
+	grant := i.w.account.Grant(i.w.user, a.row.Destination)
+	if !i.run.DryRun {
+		return i.w.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
+	}
+	made, err := i.w.account.Issuer.Sample(a.identity.Name, grant)
+	made.Expires = a.row.Expires
+	return made, err
+}
+
+// seal makes the row of an attempt that of a credential that was made.
+func (a *attempt) seal(made issuer.Credential) (err error) {
+	a.row.State, a.row.User, a.row.ID, a.row.Settings, a.row.Expires = ledger.Active, made.User, made.ID, made.Settings, made.Expires
+	d := a.row.Basis.Delivery
+	a.row.Ciphertext, err = a.certificate.Seal(d.Namespace, d.Name, contents(d, made))
+	return err
+}
+
+// commit stores what was made. The former ciphertext goes with the same commit.
+func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
+	for _, a := range attempts {
+		a.row.Renews = credential.RenewAt(i.run.Identity, a.row, a.want.RenewBefore)
+		i.l.Add(a.row)
+	}
+	i.tend()
+	return ledgers(i.run).Save(ctx, i.l)
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error

@@ -99,8 +99,8 @@ func TestIntentComesFirst(t *testing.T) {
 			t.Errorf("the ledger has %+v", l.Rows)
 		}
 	}}
-	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "FirstIssue"}}
-	err := issueBatch(t.Context(), run, w, &ledger.Ledger{Request: orders}, clusters, []string{"eu-1"})
+	clusters := []*cluster{{want: want(w, "eu-1"), reason: "FirstIssue"}}
+	err := issuance{run, w, &ledger.Ledger{Request: orders}, clusters}.issueAtOnce(t.Context(), clusters)
 	if !looked || err == nil || err.Error() != "refused" {
 		t.Errorf("it was asked to issue: %t, and says %v", looked, err)
 	}

@@ -77,7 +77,7 @@ func TestSettleKeepsWhatIsDelivered(t *testing.T) {
 // A rotation that is taken back, or a bundle of certificates that cannot be read, is no
 // reason for another credential. The bundle here is one, so that whoever needs another
 // is told that it cannot be sealed.
-func TestSurveyKeeps(t *testing.T) {
+func TestPlanKeeps(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*ledger.Row)
@@ -98,9 +98,9 @@ func TestSurveyKeeps(t *testing.T) {
 			w.user.Spec.Credentials.Rotate = test.asked
 			w.bundles = map[string]string{"eu-1": "unreadable"}
 			held := map[claim.Thing]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
-			c := survey(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, held)["eu-1"]
-			if wants := c.problemReason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
-				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem)
+			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, held, now), "eu-1")
+			if wants := c.problem.reason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
+				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem.message)
 			}
 		})
 	}

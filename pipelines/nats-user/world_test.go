@@ -3,6 +3,7 @@ package natsuser
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,4 +97,9 @@ func delivering() world {
 	w.account.Name, w.account.Spec.JWT = "commerce", &accountv1alpha1.JWT{Operator: &accountv1alpha1.Operator{}}
 	w.placement.Placed = []string{"eu-1"}
 	return w
+}
+
+// planned returns what was decided about one Destination.
+func planned(clusters []*cluster, destination string) *cluster {
+	return clusters[slices.IndexFunc(clusters, func(c *cluster) bool { return c.want.Destination == destination })]
 }
