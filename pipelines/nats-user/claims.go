@@ -78,6 +78,16 @@ func served(run *workflow.Run) []claim.Thing {
 	return things
 }
 
+// release lets go of all Secrets of a request that is being deleted. They are free
+// once the request is gone.
+func release(ctx context.Context, run *workflow.Run) error {
+	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	if err != nil {
+		return err
+	}
+	return askOwners(ctx, run, waiters)
+}
+
 // askOwners has requests reconcile that wait for a Secret, or have one that is
 // waited for.
 func askOwners(ctx context.Context, run *workflow.Run, owners []claim.Owner) error {
