@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/issuer"
@@ -255,19 +256,18 @@ func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error
-// in that order.
+// in that order: which of several is told must not depend on who is faster.
 func concurrently(n int, do func(i int) error) error {
 	errs := make([]error, n)
-	workers := min(n, runtime.GOMAXPROCS(0))
-	var wait sync.WaitGroup
-	for worker := range workers {
-		wait.Go(func() {
-			for i := worker; i < n; i += workers {
-				errs[i] = do(i)
-			}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() error {
+			errs[i] = do(i)
+			return errs[i]
 		})
 	}
-	wait.Wait()
+	_ = group.Wait() // it would tell of the fastest
 	return cmp.Or(errs...)
 }
 
