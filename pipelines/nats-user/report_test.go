@@ -1,6 +1,7 @@
 package natsuser
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -156,27 +157,6 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// A Secret that another request has is said to be that request's, and to come by itself
-// where that lets go of it.
-func TestConflict(t *testing.T) {
-	for _, test := range []struct {
-		name      string
-		releasing bool
-		says      string
-	}{
-		{"another has it", false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{"another lets go of it", true, "team-b/shop is letting go of the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			verdict := holder("team-b", "shop")
-			verdict.Releasing = test.releasing
-			if got := conflict(active(1, "U1", "FirstIssue").Basis.Delivery, "eu-1", verdict); got != test.says {
-				t.Error(got)
-			}
-		})
-	}
-}
-
 // Words of the status are those of one, or of several.
 func TestCount(t *testing.T) {
 	var got []string
@@ -185,5 +165,32 @@ func TestCount(t *testing.T) {
 	}
 	if want := "0 clusters, 1 cluster, 2 clusters"; strings.Join(got, ", ") != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// Which clusters are cut off is said where there is a reason that somebody can mend.
+func TestSayCutOff(t *testing.T) {
+	cut := func(r *ledger.Row) { r.Revoked = now }
+	elsewhere := issued(1, "U2", "commerce", cut)
+	elsewhere.Destination = "us-1"
+	failure, plain := workflow.Fail("NotAdmitted", errors.New("no")), errors.New("no")
+	for _, test := range []struct {
+		name    string
+		rows    []ledger.Row
+		refused error
+		says    string
+	}{
+		{"nothing was revoked", []ledger.Row{issued(1, "U1", "commerce")}, failure, "no"},
+		{"two were", []ledger.Row{issued(1, "U1", "commerce", cut), elsewhere}, failure, "no; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1, us-1"},
+		{"it was followed", []ledger.Row{issued(1, "U1", "commerce", cut), issued(2, "U3", "commerce")}, failure, "no"},
+		{"there is no reason", []ledger.Row{issued(1, "U1", "commerce", cut)}, plain, "no"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := sayCutOff(&ledger.Ledger{Request: orders, Rows: test.rows}, test.refused)
+			var is *workflow.Failure
+			if words(err) != test.says || errors.As(err, &is) != errors.Is(test.refused, failure) || is != nil && is.Reason != "NotAdmitted" {
+				t.Errorf("it says %v, want %s", err, test.says)
+			}
+		})
 	}
 }
