@@ -37,7 +37,7 @@ func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, 
 			return nil, nil, err
 		}
 		i := issuance{run, w, l, plan(w, l, held, run.Now)}
-		if err := i.carryOut(ctx); err == nil {
+		if err := i.fulfil(ctx); err == nil {
 			return l, i.clusters, askAccounts(ctx, run, asked(l)...)
 		} else if !errors.Is(err, ledger.ErrConflict) {
 			return nil, nil, err
@@ -62,10 +62,7 @@ func remember(ctx context.Context, run *workflow.Run, w world, refused error) er
 		if err := see(ctx, run, l); err != nil {
 			return err
 		}
-		all := func(string) bool { return true } // no cluster is left, and accounts know what they can revoke
-		t := overlapOf(w.user)
-		t.Served, t.Revocable = all, all
-		credential.Tend(l, t, run.Now)
+		credential.Tend(l, termsOfRefused(w.user), run.Now)
 	}
 	if err := ledgers(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err

@@ -38,8 +38,9 @@ type attempt struct {
 // issueFailed is the reason where the issuer cannot be reached, or refuses.
 const issueFailed = "IssueFailed"
 
-// carryOut issues what there is a reason for, and lets go of what is superseded.
-func (i issuance) carryOut(ctx context.Context) error {
+// fulfil issues what there is a reason for, lets go of what is superseded, and commits
+// that.
+func (i issuance) fulfil(ctx context.Context) error {
 	i.renew()
 	if err := i.issue(ctx); err != nil {
 		return err

@@ -84,7 +84,7 @@ func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names .
 			c.reason = ""
 		}
 	}
-	return i.clusters, i.carryOut(t.Context())
+	return i.clusters, i.fulfil(t.Context())
 }
 
 // What an issue leaves in the ledger, and on which clusters it is put off, by which

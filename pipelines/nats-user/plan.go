@@ -196,6 +196,15 @@ func terms(w world) credential.Terms {
 	return t
 }
 
+// termsOfRefused are those of a request that is refused: it leaves no cluster, and
+// accounts know what they can revoke.
+func termsOfRefused(u *v1alpha1.NatsUser) credential.Terms {
+	t := overlapOf(u)
+	all := func(string) bool { return true }
+	t.Served, t.Revocable = all, all
+	return t
+}
+
 func overlapOf(u *v1alpha1.NatsUser) credential.Terms {
 	c := u.Spec.Credentials
 	return credential.Terms{Overlap: c.Overlap.Value(), Immediately: c.RevokePrevious == v1alpha1.Immediately}
