@@ -276,7 +276,7 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	case peer.Reason == "":
 		return "Pending", "", "no run has carried it out yet"
 	case !peer.Ready:
-		return "NotReady", peer.Reason, cmp.Or(message, "its status does not say why")
+		return "NotReady", string(peer.Reason), cmp.Or(message, "its status does not say why")
 	case peer.IsForgotten(now):
 		return "Forgotten", "", fmt.Sprintf("Kratix has forgotten its run of %s: the next run of NatsAccount %s asks for it again", peer.Begun.UTC().Format(time.RFC3339), a.accounts())
 	case peer.Failed:

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 )
 
 // The stand-in says what one needs to use it, writes that into a platform, shows

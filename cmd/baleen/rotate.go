@@ -187,7 +187,7 @@ func (f rotateFlags) destinations(ctx context.Context, client platform.Client, r
 // fate says what becomes of the former credential.
 func fate(user *v1alpha1.NatsUser, of *accounts.NatsAccount) string {
 	switch c := user.Spec.Credentials; {
-	case !account.Revocable(of):
+	case !of.Spec.Revocable():
 		return fmt.Sprintf("lives until it expires, because NatsAccount %s has no operator key to revoke it with", of.Name)
 	case c.RevokePrevious == v1alpha1.Immediately:
 		return "is revoked at once"

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
 )
 
 const cloudToken = "uat_of_the_platform_team"

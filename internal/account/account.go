@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"path"
 	"slices"
 	"strconv"
@@ -23,10 +22,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/subject"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -38,36 +36,22 @@ const Namespace = config.Namespace
 // Account is a NatsAccount that can make users.
 type Account struct {
 	*v1alpha1.NatsAccount
-	Issuer issuer.Issuer
-	// ID is the public key of the account. SigningKey is the public key that signs,
-	// with Synadia the id of its group. Scoped: that one has a scope, which holds the
-	// permissions of all users. With Synadia the account's last run knows these; they
-	// are empty before.
-	ID, SigningKey string
-	Scoped         bool
-	// KeptIn is the provider's id of the account, where it keeps a user for each
-	// identity.
-	KeptIn string
-	// Unseen: the account's last run has not looked at what would be used.
-	Unseen bool
+	// Opened is what makes them. Where the provider is asked what the account is, the
+	// account's last run knows it: it is empty before.
+	provider.Opened
 	// Refuted is what its last run found to be wrong with the keys, so that no
 	// credential would connect; empty if nothing.
 	Refuted string
-}
-
-// CorrectsDrift tells whether a user that was changed at the provider is replaced.
-func (a *Account) CorrectsDrift() bool {
-	return a.Spec.Synadia != nil && a.Spec.Synadia.DriftPolicy == v1alpha1.DriftCorrect
 }
 
 // UserName returns how the user of a generation is called in the account: readable,
 // and where the provider finds it by its name, unique.
 func (a *Account) UserName(request identity.Request, destination string, generation int64) string {
 	name := fmt.Sprintf("%s.%s.%s.g%d", request.Namespace, request.Name, destination, generation)
-	if a.Spec.Synadia == nil {
+	if !a.Spec.KeepsUsers() {
 		return name
 	}
-	return name + "." + identity.Hash(a.Spec.Synadia.Platform, request.Namespace, request.Name, destination, fmt.Sprint(generation))
+	return name + "." + identity.Hash(a.Spec.Platform(), request.Namespace, request.Name, destination, fmt.Sprint(generation))
 }
 
 // NamedFor returns for whom a user of the account was made, by its name alone.
@@ -85,10 +69,6 @@ func (a *Account) NamedFor(name string) (request identity.Request, destination s
 	}
 	return
 }
-
-// ReasonRefuted are the reasons of a NatsAccount by which its keys are known to be
-// wrong. A server that is away is none of them.
-var ReasonRefuted = []string{"SigningKeyUnknown", "ScopeMismatch", "SigningKeyUnusable", "AccountUnknown", "IssuerNotTrusted", "UserRefused"}
 
 // NotFoundError tells that there is no such NatsAccount (any more).
 type NotFoundError struct{ Name string }
@@ -112,47 +92,50 @@ func Get(ctx context.Context, client platform.Client, name string) (*unstructure
 	return object, a, err
 }
 
-// Opener is what opening a NatsAccount needs.
+// Opener opens NatsAccounts.
 type Opener struct {
 	Client platform.Client
-	// Transport carries requests to control planes, nil for the network of this process.
-	Transport http.RoundTripper
-	Now       time.Time
+	// Providers are those that there are.
+	Providers map[v1alpha1.Provider]provider.Provider
+	// How a run goes about it; what is the account's is filled in.
+	How provider.Setting
 }
 
-// Open reads the secrets of a NatsAccount and returns it with its issuer.
+// Open returns a NatsAccount with what makes its users.
 func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
 	status := LastStatus(object)
-	opened := &Account{NatsAccount: a}
-	var err error
-	if a.Spec.Synadia != nil {
-		err = opened.openSynadia(ctx, o, status)
-	} else {
-		err = opened.openJWT(ctx, o.Client, status)
-	}
+	opened, err := o.Providers[a.Spec.Provider].Issuer(ctx, o.setting(a, status))
 	if err != nil {
 		return nil, err
 	}
+	found := &Account{NatsAccount: a, Opened: opened}
 	for _, c := range status.Conditions {
-		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && slices.Contains(ReasonRefuted, c.Reason) && c.ObservedGeneration == object.GetGeneration() {
-			opened.Refuted = c.Message
+		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && reason.Reason(c.Reason).Refutes() && c.ObservedGeneration == object.GetGeneration() {
+			found.Refuted = c.Message
 		}
 	}
-	return opened, nil
+	return found, nil
 }
 
-// Source is the digest of what in the spec names Synadia's account.
-func (a *Account) Source() string {
-	s := a.Spec.Synadia
-	return identity.Hash(s.BaseURL, s.AccountID, s.System, s.Account, s.SigningKeyGroup)
+// Administrator returns what looks after an account that was opened.
+func (o Opener) Administrator(ctx context.Context, a *Account) (provider.Administrator, error) {
+	return o.Providers[a.Spec.Provider].Administrator(ctx, o.setting(a.NatsAccount, v1alpha1.NatsAccountStatus{}), a.Opened)
 }
 
-// Found completes an account of Synadia's with what its control plane said.
-func (a *Account) Found(id, providerID, group string, scoped bool) {
-	a.ID, a.KeptIn, a.SigningKey, a.Scoped = id, providerID, group, scoped
-	if made, ok := a.Issuer.(*synadia.Issuer); ok {
-		made.AccountID, made.ProviderID, made.Group = id, providerID, group
+func (o Opener) setting(a *v1alpha1.NatsAccount, status v1alpha1.NatsAccountStatus) provider.Setting {
+	how := o.How
+	how.NatsAccount, how.Last, how.Source = a, status.Account, Source(a)
+	how.Secret = func(ctx context.Context, ref v1alpha1.SecretRef) ([]byte, error) { return Secret(ctx, o.Client, ref) }
+	return how
+}
+
+// Source is the digest of what in a spec names the account to a provider that looks it
+// up, empty for others.
+func Source(a *v1alpha1.NatsAccount) string {
+	if names := a.Spec.Names(); names != nil {
+		return identity.Hash(names...)
 	}
+	return ""
 }
 
 // LastStatus reads what an account's last run has reported; nothing if it is not
@@ -164,41 +147,6 @@ func LastStatus(object *unstructured.Unstructured) v1alpha1.NatsAccountStatus {
 		return v1alpha1.NatsAccountStatus{}
 	}
 	return status
-}
-
-func (a *Account) openJWT(ctx context.Context, client platform.Client, status v1alpha1.NatsAccountStatus) error {
-	spec := a.Spec.JWT
-	seed, err := Secret(ctx, client, spec.SigningKey.SecretRef)
-	if err != nil {
-		return err
-	}
-	signer, err := jwt.New(spec.AccountID, seed, a.Spec.Policy.MaxJWTBytes)
-	if err != nil {
-		return fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
-			a.Namespace, a.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
-	}
-	a.Issuer, a.ID, a.SigningKey, a.Scoped = signer, spec.AccountID, signer.SigningKey, spec.SigningKey.Scoped
-	a.Unseen = status.Account != nil && status.Account.SigningKey != a.SigningKey
-	return nil
-}
-
-func (a *Account) openSynadia(ctx context.Context, o Opener, status v1alpha1.NatsAccountStatus) error {
-	spec := a.Spec.Synadia
-	token, err := Secret(ctx, o.Client, v1alpha1.SecretRef(spec.TokenSecretRef))
-	if err != nil {
-		return err
-	}
-	if trimmed := strings.TrimSpace(string(token)); trimmed == "" || strings.ContainsFunc(trimmed, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("the token of NatsAccount %s/%s, the key %s of the Secret %s, is empty, or has characters in it that no token has: put in the token alone",
-			a.Namespace, a.Name, spec.TokenSecretRef.Key, spec.TokenSecretRef.Name)
-	}
-	cloud := synadia.Open(o.Transport, spec.BaseURL, string(spec.CACertificates), string(token), spec.Budget.Value())
-	made := &synadia.Issuer{Cloud: cloud, MaxBytes: a.Spec.Policy.MaxJWTBytes, Now: o.Now}
-	a.Issuer, a.Unseen = made, status.Account == nil || status.Account.Source != a.Source() || status.Account.ProviderID == ""
-	if !a.Unseen {
-		a.Found(status.Account.ID, status.Account.ProviderID, status.Account.SigningKey, status.Account.Scoped)
-	}
-	return nil
 }
 
 // Secret returns the value that a reference names. Its errors never show it.
@@ -247,9 +195,6 @@ func (a *Account) Terms() string {
 	}
 	return specForm.Digest(a.Spec, besides...)
 }
-
-// Revocable tells whether users can be revoked before they expire.
-func Revocable(a *v1alpha1.NatsAccount) bool { return a.Spec.JWT == nil || a.Spec.JWT.Operator != nil }
 
 // Allows tells whether users may be delivered to a Destination with such labels.
 func Allows(a *v1alpha1.NatsAccount, of map[string]string) bool {
@@ -401,16 +346,16 @@ func Tags(u *user.NatsUser, destination string) []string {
 }
 
 // Grant returns what an admitted request is granted on a cluster.
-func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
+func (a *Account) Grant(u *user.NatsUser, destination string) provider.Grant {
 	s := u.Spec
-	g := issuer.Grant{Tags: Tags(u, destination), Scoped: a.Scoped}
+	g := provider.Grant{Tags: Tags(u, destination), Scoped: a.Scoped}
 	if g.Scoped {
 		return g
 	}
 	if m := s.Permissions; m != nil {
-		g.Publish, g.Subscribe = issuer.Subjects(m.Publish), issuer.Subjects(m.Subscribe)
+		g.Publish, g.Subscribe = provider.Subjects(m.Publish), provider.Subjects(m.Subscribe)
 		if r := m.AllowResponses; r != nil {
-			g.Responses = &issuer.Responses{Max: r.Max, TTL: r.TTL.Value()}
+			g.Responses = &provider.Responses{Max: r.Max, TTL: r.TTL.Value()}
 		}
 	}
 	if l := s.Limits; l != nil {
@@ -427,7 +372,7 @@ func (a *Account) Grant(u *user.NatsUser, destination string) issuer.Grant {
 	if t := s.Times; t != nil {
 		g.TimeZone = t.TimeZone
 		for _, r := range t.Ranges {
-			g.Times = append(g.Times, issuer.Range(r))
+			g.Times = append(g.Times, provider.Range(r))
 		}
 	}
 	return g

@@ -17,9 +17,10 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -236,16 +237,16 @@ func TestGrant(t *testing.T) {
 		scoped      bool
 		destination string
 		user        func(*user.NatsUserSpec)
-		want        issuer.Grant
+		want        provider.Grant
 	}{
-		{"as little as there can be", false, "eu-1", func(u *user.NatsUserSpec) { u.Permissions = nil }, issuer.Grant{Tags: tags, ConnectionTypes: []string{"STANDARD", "WEBSOCKET"}}},
-		{"all", false, "eu-1", full, issuer.Grant{
-			Publish: issuer.Subjects{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}}, Subscribe: issuer.Subjects{Allow: []string{"_INBOX.>"}},
-			Responses: &issuer.Responses{Max: 1, TTL: 5 * time.Second}, Subscriptions: 10, Payload: 1024, ConnectionTypes: []string{"MQTT"}, SourceCIDRs: []string{"10.0.0.0/8"},
-			TimeZone: "Europe/Berlin", Times: []issuer.Range{{Start: "08:00:00", End: "18:00:00"}}, Tags: append(slices.Clone(tags), "team:a"), Bearer: true,
+		{"as little as there can be", false, "eu-1", func(u *user.NatsUserSpec) { u.Permissions = nil }, provider.Grant{Tags: tags, ConnectionTypes: []string{"STANDARD", "WEBSOCKET"}}},
+		{"all", false, "eu-1", full, provider.Grant{
+			Publish: provider.Subjects{Allow: []string{"orders.>"}, Deny: []string{"orders.secret"}}, Subscribe: provider.Subjects{Allow: []string{"_INBOX.>"}},
+			Responses: &provider.Responses{Max: 1, TTL: 5 * time.Second}, Subscriptions: 10, Payload: 1024, ConnectionTypes: []string{"MQTT"}, SourceCIDRs: []string{"10.0.0.0/8"},
+			TimeZone: "Europe/Berlin", Times: []provider.Range{{Start: "08:00:00", End: "18:00:00"}}, Tags: append(slices.Clone(tags), "team:a"), Bearer: true,
 		}},
-		{"with a scope", true, "eu-1", full, issuer.Grant{Tags: append(slices.Clone(tags), "team:a"), Scoped: true}},
-		{"a cluster with a dot has no tag", true, "eu.1", func(*user.NatsUserSpec) {}, issuer.Grant{Tags: tags[:2], Scoped: true}},
+		{"with a scope", true, "eu-1", full, provider.Grant{Tags: append(slices.Clone(tags), "team:a"), Scoped: true}},
+		{"a cluster with a dot has no tag", true, "eu.1", func(*user.NatsUserSpec) {}, provider.Grant{Tags: tags[:2], Scoped: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, u := read(t, ofJWT), request(t)
@@ -290,7 +291,7 @@ func TestRevocable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := read(t, test.account)
-			if test.change(a); Revocable(a.NatsAccount) != test.want {
+			if test.change(a); a.Spec.Revocable() != test.want {
 				t.Errorf("they can be revoked: %t", !test.want)
 			}
 		})
@@ -306,7 +307,7 @@ func TestCorrectsDrift(t *testing.T) {
 		want    bool
 	}{"jwt": {read(t, ofJWT), false}, "Report": {report, false}, "Correct": {correct, true}} {
 		t.Run(name, func(t *testing.T) {
-			if test.account.CorrectsDrift() != test.want {
+			if test.account.Spec.CorrectsDrift() != test.want {
 				t.Errorf("it is replaced: %t", !test.want)
 			}
 		})
@@ -506,7 +507,7 @@ func TestRefuted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", seed)), Now: now}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", seed)), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			if err != nil || opened.SigningKey != key || opened.ID != accountID || opened.Scoped || opened.Issuer == nil {
 				t.Fatalf("it is %+v, %v", opened, err)
 			}
@@ -566,7 +567,7 @@ func TestOpenJWT(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.Spec.JWT.SigningKey.Scoped = test.scoped
-			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Now: now}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err == nil && (opened.SigningKey != key || opened.Unseen != test.unseen || opened.Scoped != test.scoped || opened.KeptIn != "") {
 				t.Errorf("it is %+v", opened)
@@ -581,7 +582,7 @@ func TestOpenJWT(t *testing.T) {
 // Of an account of Synadia's its last run knows what it has found, for as long as the
 // spec names the same.
 func TestOpenSynadia(t *testing.T) {
-	source := read(t, ofSynadia).Source()
+	source := Source(read(t, ofSynadia).NatsAccount)
 	seen := func(source, id string) string {
 		return fmt.Sprintf("status: {account: {id: %s, signingKey: group, providerID: %s, scoped: true, source: %s}}\n", accountID, id, source)
 	}
@@ -609,7 +610,7 @@ func TestOpenSynadia(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Opener{Client: newPlatform(t, secret(t, "token", "token", []byte(test.token))), Now: now}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "token", "token", []byte(test.token))), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err != nil {
 				if opened != nil || strings.Contains(err.Error(), "uat") {
@@ -640,7 +641,7 @@ func TestOpenSynadia(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				a := read(t, ofSynadia)
-				if change(a.Spec.Synadia); a.Source() == source {
+				if change(a.Spec.Synadia); Source(a.NatsAccount) == source {
 					t.Errorf("a change of the %s does not show", name)
 				}
 			})

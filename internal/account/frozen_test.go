@@ -7,6 +7,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
@@ -15,13 +16,13 @@ import (
 // of such an account run: whatever changes, these stay.
 var frozen = []struct {
 	name, spec    string
-	account       Account // what is not in its spec
+	account       provider.Account // what is not in its spec
 	terms, userOf string
 }{
 	{"jwt, the least", `
 provider: jwt
 jwt: {accountID: AACC3MUL3OWOTHZEDKQAFGGQMFKFL7YCULECIZM553BEVNXH7F4S764O, signingKey: {secretRef: {name: commerce-signing}}}
-`, Account{SigningKey: "S1"}, "d9e97537362a75a7", "team-a.orders.eu-1.g3"},
+`, provider.Account{SigningKey: "S1"}, "d9e97537362a75a7", "team-a.orders.eu-1.g3"},
 	{"jwt, all fields", `
 provider: jwt
 jwt:
@@ -44,15 +45,15 @@ policy:
   maxJWTBytes: 3000
 placement:
   allowed: [{matchLabels: {environment: prod, region: eu}}, {}]
-`, Account{SigningKey: "S2", Scoped: true}, "4dc391c405f7ab80", "team-a.orders.eu-1.g3"},
+`, provider.Account{SigningKey: "S2", Scoped: true}, "4dc391c405f7ab80", "team-a.orders.eu-1.g3"},
 	{"synadia, the least", `
 provider: synadia
 synadia: {accountID: 2abc, platform: eu-platform, tokenSecretRef: {name: synadia}}
-`, Account{SigningKey: "group", KeptIn: "2abc", ID: "A1"}, "8ca8d719fe0db654", "team-a.orders.eu-1.g3.94c6482a"},
+`, provider.Account{SigningKey: "group", KeptIn: "2abc", ID: "A1"}, "8ca8d719fe0db654", "team-a.orders.eu-1.g3.94c6482a"},
 	{"synadia, never seen", `
 provider: synadia
 synadia: {system: prod, account: commerce, platform: eu-platform, tokenSecretRef: {name: synadia}}
-`, Account{}, "da661522ac82f720", "team-a.orders.eu-1.g3.94c6482a"},
+`, provider.Account{}, "da661522ac82f720", "team-a.orders.eu-1.g3.94c6482a"},
 	{"synadia, all fields", `
 provider: synadia
 synadia:
@@ -68,12 +69,12 @@ synadia:
   driftPolicy: Correct
   budget: 30s
 policy: {namespaces: [team-a], allowResponses: {max: 3, ttl: 1m}}
-`, Account{SigningKey: "group", KeptIn: "2abc", ID: "A1", Scoped: true}, "9a59eb7cd4dce1c3", "team-a.orders.eu-1.g3.94c6482a"},
+`, provider.Account{SigningKey: "group", KeptIn: "2abc", ID: "A1", Scoped: true}, "9a59eb7cd4dce1c3", "team-a.orders.eu-1.g3.94c6482a"},
 }
 
-func (a Account) of(t *testing.T, spec string) *Account {
+func opened(t *testing.T, account provider.Account, spec string) *Account {
 	t.Helper()
-	a.NatsAccount = &v1alpha1.NatsAccount{}
+	a := &Account{NatsAccount: &v1alpha1.NatsAccount{}, Opened: provider.Opened{Account: account}}
 	a.Name, a.Namespace = "commerce", Namespace
 	if err := yaml.UnmarshalStrict([]byte(spec), &a.Spec); err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func (a Account) of(t *testing.T, spec string) *Account {
 	if err := a.Spec.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	return &a
+	return a
 }
 
 // An upgrade has no user run because of its account, and calls no user otherwise.
@@ -90,7 +91,7 @@ func TestTermsAndNamesAreFrozen(t *testing.T) {
 	orders := identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"}
 	for _, test := range frozen {
 		t.Run(test.name, func(t *testing.T) {
-			a := test.account.of(t, test.spec)
+			a := opened(t, test.account, test.spec)
 			if got := a.Terms(); got != test.terms {
 				t.Errorf("terms %s, and v0.1.0 stored %s:\n%s", got, test.terms, specForm.Bytes(a.Spec))
 			}
@@ -105,7 +106,7 @@ func TestTermsAndNamesAreFrozen(t *testing.T) {
 func TestLaterFieldChangesNoTerms(t *testing.T) {
 	for _, test := range frozen {
 		t.Run(test.name, func(t *testing.T) {
-			spec := test.account.of(t, test.spec).Spec
+			spec := opened(t, test.account, test.spec).Spec
 			for _, later := range fingerprinttest.WithLaterField(spec) {
 				if specForm.Digest(later.Unset) != specForm.Digest(spec) {
 					t.Errorf("a field added to %q changes them: %s", later.Struct, specForm.Bytes(later.Unset))
@@ -127,7 +128,7 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 			}
 		})
 	}
-	was := Account{NatsAccount: &v1alpha1.NatsAccount{}, KeptIn: "account", ID: "A", SigningKey: "group"}
+	was := Account{NatsAccount: &v1alpha1.NatsAccount{}, Opened: provider.Opened{Account: provider.Account{KeptIn: "account", ID: "A", SigningKey: "group"}}}
 	for name, change := range map[string]func(*Account){
 		"signing key":        func(a *Account) { a.SigningKey = "other" },
 		"provider's account": func(a *Account) { a.KeptIn = "other" },

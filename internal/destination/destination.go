@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // Label is put on a Destination when its cluster is registered, with the
@@ -91,13 +92,13 @@ func (p Placement) Count() string {
 // Problem returns a reason and a sentence if the request does not get everywhere
 // it should, and empty strings if it does. The sentence calls what selects the
 // Destinations by its name.
-func (p Placement) Problem(selector string) (reason, message string) {
+func (p Placement) Problem(selector string) (why reason.Reason, message string) {
 	switch {
 	case len(p.Unregistered) > 0:
-		return "DestinationNotRegistered", fmt.Sprintf("nothing new can be sent to %s: register it with `baleen clusters trust %s`",
+		return reason.DestinationNotRegistered, fmt.Sprintf("nothing new can be sent to %s: register it with `baleen clusters trust %s`",
 			strings.Join(p.Unregistered, ", "), p.Unregistered[0])
 	case len(p.Placed) == 0:
-		return "NoDestination", fmt.Sprintf("no Destination matches %s, so no cluster is served: change it, or label a Destination", selector)
+		return reason.NoDestination, fmt.Sprintf("no Destination matches %s, so no cluster is served: change it, or label a Destination", selector)
 	}
 	return "", ""
 }

@@ -123,7 +123,7 @@ func TestProblem(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reason, message := test.placement.Problem("spec.placement")
-			if reason != test.reason || !strings.HasPrefix(message, test.says) || test.says == "" && message != "" {
+			if string(reason) != test.reason || !strings.HasPrefix(message, test.says) || test.says == "" && message != "" {
 				t.Errorf("the reason is %q: %s", reason, message)
 			}
 			if got := test.placement.Count(); got != test.count {

@@ -1,10 +1,11 @@
 package workflow
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // Peer is what a run knows of another request, whose status says how it fares.
@@ -16,7 +17,7 @@ type Peer struct {
 	Deleting time.Time
 	// Ready and Reason are those of its last run; Reason is empty before.
 	Ready  bool
-	Reason string
+	Reason reason.Reason
 	// Failed tells that its last run could not finish for a reason that may have
 	// gone away since.
 	Failed bool
@@ -28,9 +29,6 @@ type Peer struct {
 	Refused bool
 }
 
-// mayHaveGoneAway are reasons of a failure that nobody mends in the request.
-var mayHaveGoneAway = []string{"PlatformUnavailable", "Failed", "RenderFailed", "OverlayFailed", "ConfigurationInvalid", "ClockOff", "IssueFailed"}
-
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName()}
@@ -41,16 +39,16 @@ func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	for _, c := range conditions {
 		c, _ := c.(map[string]any)
-		reason, _ := c["reason"].(string)
+		why, _ := c["reason"].(string)
 		switch c["type"] {
 		case "Ready":
 			generation, _ := c["observedGeneration"].(int64)
-			p.Ready, p.Reason = c["status"] == "True", reason
-			p.Failed = p.Failed || slices.Contains(mayHaveGoneAway, reason)
-			p.Refused = slices.Contains([]string{"InvalidSpec", "NamespaceNotMapped"}, reason) && generation == o.GetGeneration()
+			p.Ready, p.Reason = c["status"] == "True", reason.Reason(why)
+			p.Failed = p.Failed || p.Reason.Class() == reason.Retry
+			p.Refused = p.Reason.Class() == reason.Refuse && generation == o.GetGeneration()
 		case "ConfigureWorkflowCompleted":
-			p.Failed = p.Failed || reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
-			if text, _ := c["lastTransitionTime"].(string); reason == "PipelinesInProgress" {
+			p.Failed = p.Failed || why == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
+			if text, _ := c["lastTransitionTime"].(string); why == "PipelinesInProgress" {
 				p.Begun, _ = time.Parse(time.RFC3339, text)
 			}
 		}

@@ -29,6 +29,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/identity"
 	standin "github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 )
 
@@ -79,21 +80,22 @@ type Result struct {
 	Status map[string]any
 	// Reason and Message describe the outcome; Ready is whether all that was
 	// asked could be done.
-	Ready           bool
-	Reason, Message string
+	Ready   bool
+	Reason  reason.Reason
+	Message string
 }
 
 // Failure is an error with the reason that a condition gives for it.
 type Failure struct {
-	Reason string
+	Reason reason.Reason
 	Err    error
 }
 
 func (f *Failure) Error() string { return f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Fail gives an error its reason, a CamelCase word.
-func Fail(reason string, err error) error { return &Failure{reason, err} }
+// Fail gives an error its reason.
+func Fail(why reason.Reason, err error) error { return &Failure{why, err} }
 
 // stop is an error that ends a run without any output.
 type stop struct{ error }
@@ -107,11 +109,11 @@ func Stop(err error) error { return &stop{err} }
 func (r *Run) Templates(ctx context.Context, own fs.FS) (render.Templates, error) {
 	overlays, err := config.Data(ctx, r.Platform, r.Promise+"-overlays")
 	if err != nil {
-		return render.Templates{}, Fail("OverlayFailed", err)
+		return render.Templates{}, Fail(reason.OverlayFailed, err)
 	}
 	templates, err := render.New(own, overlays)
 	if err != nil {
-		return templates, Fail("OverlayFailed", err)
+		return templates, Fail(reason.OverlayFailed, err)
 	}
 	return templates, nil
 }
@@ -248,7 +250,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if r.Config, err = config.Load(ctx, r.Platform); err == nil {
 		result, err = p.Configure(ctx, r)
 	} else {
-		err = Fail("ConfigurationInvalid", err)
+		err = Fail(reason.ConfigurationInvalid, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
@@ -280,7 +282,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if err := m.write(result.Output, status); err != nil {
 		return err
 	}
-	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", result.Reason)
+	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", string(result.Reason))
 	return nil
 }
 
@@ -310,22 +312,22 @@ func (r *Run) remembered() []destination.Leaving {
 // failed is the status of a run that could not finish. The kind's own keys stay
 // as they are: what they describe is still served.
 func (r *Run) failed(err error) map[string]any {
-	reason := "Failed"
+	why := reason.Failed
 	var failure *Failure
 	switch {
 	case platform.IsTransient(err): // whatever was under way
-		reason = "PlatformUnavailable"
+		why = reason.PlatformUnavailable
 	case errors.As(err, &failure):
-		reason = failure.Reason
+		why = failure.Reason
 	}
 	message := oneLine(err)
 	if len(r.Last) > 0 {
 		message += "; what was emitted last stays in place"
 	}
-	return r.status(false, reason, message)
+	return r.status(false, why, message)
 }
 
-func (r *Run) status(ready bool, reason, message string) map[string]any {
+func (r *Run) status(ready bool, why reason.Reason, message string) map[string]any {
 	value := "False"
 	if ready {
 		value = "True"
@@ -343,7 +345,7 @@ func (r *Run) status(ready bool, reason, message string) map[string]any {
 		"observedGeneration": r.Request.GetGeneration(),
 		"message":            message,
 		"conditions": []any{map[string]any{
-			"type": "Ready", "status": value, "reason": reason, "message": message,
+			"type": "Ready", "status": value, "reason": string(why), "message": message,
 			"observedGeneration": r.Request.GetGeneration(), "lastTransitionTime": since,
 		}},
 	}

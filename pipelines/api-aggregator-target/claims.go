@@ -8,6 +8,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -31,7 +32,7 @@ func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregat
 		return err
 	}
 	if c == nil || !c.Owner.Is(claim.Owner{Kind: platform.ApiAggregator.Kind, Namespace: a.Namespace, Name: a.Name}) || c.State != claim.Held {
-		return workflow.Fail("HostNotHeld", fmt.Errorf("ApiAggregator %s/%s does not hold the host %s (yet): see its status; when it does, this target is asked to reconcile",
+		return workflow.Fail(reason.HostNotHeld, fmt.Errorf("ApiAggregator %s/%s does not hold the host %s (yet): see its status; when it does, this target is asked to reconcile",
 			a.Namespace, a.Name, a.Spec.Hostname))
 	}
 	return nil

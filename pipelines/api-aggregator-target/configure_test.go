@@ -26,6 +26,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
@@ -136,7 +137,7 @@ func TestGather(t *testing.T) {
 			test.change(t, run)
 			w, err := gather(t.Context(), run)
 			var failure *workflow.Failure
-			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
 			if seen, is := w.seen[termsKey].(string); is != test.seen || (seen != "") != test.terms || seen != "" && seen != w.terms.Digest() {
@@ -504,7 +505,7 @@ func TestReport(t *testing.T) {
 			w := world{terms: gateway.Terms{Hostname: host}, placement: destination.Placement{Placed: test.placed}}
 			output := destination.Output{"eu-1": {"a.yaml": nil}}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: test.reason, Message: test.message,
+				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{"url": "https://api.example.com", "accepted": test.accepted, "paths": test.rows, "aggregatorTerms": w.terms.Digest()},
 			}
 			if diff := cmp.Diff(want, report(w, slices.Clone(test.paths), output), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {

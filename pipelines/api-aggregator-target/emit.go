@@ -11,6 +11,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 )
@@ -29,7 +30,7 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 	for _, name := range w.placement.Placed {
 		documents, err := w.templates.Render(values(run, w, paths, name))
 		if err != nil {
-			return nil, workflow.Fail("RenderFailed", err)
+			return nil, workflow.Fail(reason.RenderFailed, err)
 		}
 		files := map[string][]byte{}
 		for i, p := range paths {

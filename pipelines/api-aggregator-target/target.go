@@ -12,6 +12,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
@@ -64,10 +65,10 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	var w world
 	var err error
 	if w.target, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail("InvalidSpec", err)
+		return w, workflow.Fail(reason.InvalidSpec, err)
 	}
 	if w.namespace, err = run.Config.WorkloadNamespace(w.target.Namespace, w.target.Spec.WorkloadNamespace); err != nil {
-		return w, workflow.Fail("NamespaceNotMapped", err)
+		return w, workflow.Fail(reason.NamespaceNotMapped, err)
 	}
 	w.seen = map[string]any{termsKey: ""}
 	a, err := readAggregator(ctx, run.Platform, w.target)
@@ -83,7 +84,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	w.terms = gateway.TermsFor(a, w.target.Namespace, w.placement.Placed)
 	w.seen[termsKey] = w.terms.Digest()
 	if !w.terms.Admitted {
-		return w, workflow.Fail("NotAdmitted", fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
+		return w, workflow.Fail(reason.NotAdmitted, fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
 			a.Namespace, a.Name, w.target.Namespace))
 	}
 	w.templates, err = run.Templates(ctx, promises.Templates(promise))
@@ -95,15 +96,15 @@ func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.Api
 	object, err := client.Get(ctx, platform.ApiAggregator, namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, workflow.Fail("AggregatorNotFound", fmt.Errorf("there is no ApiAggregator %s/%s: create it, or correct spec.aggregatorRef", namespace, name))
+		return nil, workflow.Fail(reason.AggregatorNotFound, fmt.Errorf("there is no ApiAggregator %s/%s: create it, or correct spec.aggregatorRef", namespace, name))
 	case err != nil:
 		return nil, fmt.Errorf("ApiAggregator %s/%s cannot be read: %w", namespace, name, err)
 	case object.GetDeletionTimestamp() != nil:
-		return nil, workflow.Fail("AggregatorNotFound", fmt.Errorf("ApiAggregator %s/%s is being deleted: move this target to another one", namespace, name))
+		return nil, workflow.Fail(reason.AggregatorNotFound, fmt.Errorf("ApiAggregator %s/%s is being deleted: move this target to another one", namespace, name))
 	}
 	a, err := aggregator.Read(object)
 	if err != nil {
-		return nil, workflow.Fail("AggregatorInvalid", err)
+		return nil, workflow.Fail(reason.AggregatorInvalid, err)
 	}
 	return a, nil
 }
@@ -135,7 +136,7 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		Placement: w.placement,
 		Output:    output,
 		Ready:     true,
-		Reason:    "Published",
+		Reason:    reason.Published,
 		Message:   fmt.Sprintf("%d of %d paths are accepted under %s, on %s", accepted, len(paths), url, w.placement.Count()),
 		Status: map[string]any{
 			"url":      url,
@@ -144,12 +145,12 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 			termsKey:   w.terms.Digest(),
 		},
 	}
-	if reason, message := w.placement.Problem("the aggregator's spec.placement"); reason != "" {
-		result.Ready, result.Reason = false, reason
+	if why, message := w.placement.Problem("the aggregator's spec.placement"); why != "" {
+		result.Ready, result.Reason = false, why
 		result.Message += "; " + message
 	}
 	if len(refused) > 0 {
-		result.Ready, result.Reason = false, "PathsRefused"
+		result.Ready, result.Reason = false, reason.PathsRefused
 		result.Message += "; " + refused[0]
 	}
 	if more := len(refused) - 1; more > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
@@ -78,7 +79,7 @@ func gather(ctx context.Context, run *workflow.Run) (world, error) {
 	var w world
 	var err error
 	if w.aggregator, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail("InvalidSpec", err)
+		return w, workflow.Fail(reason.InvalidSpec, err)
 	}
 	if w.placement, err = destination.List(ctx, run.Platform, w.aggregator.Spec.Placement.Labels()); err != nil {
 		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
@@ -110,7 +111,7 @@ func report(w world, output destination.Output, claims []claim.Claim) workflow.R
 		Placement: w.placement,
 		Output:    output,
 		Ready:     true,
-		Reason:    "Published",
+		Reason:    reason.Published,
 		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", url(w.aggregator), w.placement.Count(), len(rows)),
 		Status: map[string]any{
 			"url":       url(w.aggregator),
@@ -120,12 +121,12 @@ func report(w world, output destination.Output, claims []claim.Claim) workflow.R
 	}
 	for _, o := range w.aggregator.Spec.PerDestination {
 		if !slices.Contains(w.placement.Placed, o.Name) {
-			result.Ready, result.Reason = false, "OverrideUnused"
+			result.Ready, result.Reason = false, reason.OverrideUnused
 			result.Message += fmt.Sprintf("; spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name)
 		}
 	}
-	if reason, message := w.placement.Problem("spec.placement"); reason != "" {
-		result.Ready, result.Reason = false, reason
+	if why, message := w.placement.Problem("spec.placement"); why != "" {
+		result.Ready, result.Reason = false, why
 		result.Message += "; " + message
 	}
 	return result

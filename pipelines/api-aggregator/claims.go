@@ -7,6 +7,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -31,7 +32,7 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 			return nil
 		}
 		if c.Thing != host && !c.Deleted {
-			return workflow.Fail("HostnameChanged", fmt.Errorf("spec.hostname of ApiAggregator %s was changed from %s: set it back, or make another ApiAggregator", run.Identity, c.Thing.Scope))
+			return workflow.Fail(reason.HostnameChanged, fmt.Errorf("spec.hostname of ApiAggregator %s was changed from %s: set it back, or make another ApiAggregator", run.Identity, c.Thing.Scope))
 		}
 	}
 	c, err := b.Acquire(ctx, host, owner, nil)
@@ -48,7 +49,7 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 		}
 	}
 	if c.Owner != owner {
-		return workflow.Fail("HostConflict", fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
+		return workflow.Fail(reason.HostConflict, fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
 	}
 	return nil
 }

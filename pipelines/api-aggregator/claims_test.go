@@ -176,7 +176,7 @@ func TestHoldHost(t *testing.T) {
 				t.Errorf("it makes %d requests", counted.Calls)
 			}
 			var failure *workflow.Failure
-			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason {
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
 				t.Errorf("it says %v, want the reason %q", err, test.reason)
 			}
 			c, err := book(run).Get(t.Context(), claim.Host(host))

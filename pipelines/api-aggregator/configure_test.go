@@ -24,6 +24,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -187,7 +188,7 @@ func TestConfigureRefuses(t *testing.T) {
 			test.change(t, run)
 			_, err := configure(t.Context(), run)
 			var failure *workflow.Failure
-			if !errors.As(err, &failure) || failure.Reason != test.reason || !strings.Contains(err.Error(), test.says) {
+			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
 			if got := workflowtest.Asked(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
@@ -243,7 +244,7 @@ func TestReport(t *testing.T) {
 			}
 			output := destination.Output{"eu-1": {"a.yaml": nil}}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: test.reason, Message: "https://api.example.com " + test.message,
+				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: "https://api.example.com " + test.message,
 				Status: map[string]any{"url": "https://api.example.com", "paths": test.paths, "pathCount": test.count},
 			}
 			if diff := cmp.Diff(want, report(w, output, test.claims), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {

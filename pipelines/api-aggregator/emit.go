@@ -5,6 +5,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -15,7 +16,7 @@ func emit(run *workflow.Run, w world) (destination.Output, error) {
 	for _, name := range w.placement.Placed {
 		documents, err := w.templates.Render(values(run, specOn(name, w.aggregator.Spec), w.aggregator, name))
 		if err != nil {
-			return nil, workflow.Fail("RenderFailed", err)
+			return nil, workflow.Fail(reason.RenderFailed, err)
 		}
 		files := map[string][]byte{}
 		for _, d := range documents {

@@ -21,12 +21,12 @@ import (
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/operator"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -106,11 +106,11 @@ func seedOf(t *testing.T, create func() (nkeys.KeyPair, error)) string {
 // creds is a .creds file of a new user.
 func creds(t *testing.T) string {
 	t.Helper()
-	signer, err := jwt.New("AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27", []byte(seedOf(t, nkeys.CreateAccount)), 3500)
+	signer, err := operator.New("AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27", []byte(seedOf(t, nkeys.CreateAccount)), 3500)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := signer.Sample("system", issuer.Grant{})
+	c, err := signer.Sample("system", provider.Grant{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,6 @@ func TestGather(t *testing.T) {
 		change       func(*testing.T, *workflow.Run)
 		reason, says string
 		operator     bool
-		urls         string
 	}{
 		{name: "all is well", change: func(*testing.T, *workflow.Run) {}},
 		{name: "it is in another namespace", change: func(_ *testing.T, run *workflow.Run) { run.Identity.Namespace = "team-a" }, reason: "WrongNamespace",
@@ -150,7 +149,7 @@ func TestGather(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, reason: "SecretInvalid", says: "there is no Secret baleen-system/commerce-signing"},
-		{name: "it has an operator's key", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": system}}), operator: true, urls: "nats://nats.example.com"},
+		{name: "it has an operator's key", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": system}}), operator: true},
 		{name: "the operator's key is missing", change: operatedBy(map[string]map[string]string{"system": {"creds": system}}), reason: "SecretInvalid", says: "there is no Secret baleen-system/operator"},
 		{name: "the operator's key is an account's", change: operatedBy(map[string]map[string]string{"operator": {"seed": seedOf(t, nkeys.CreateAccount)}, "system": {"creds": system}}), reason: "SecretInvalid",
 			says: "the operator's signing key, the key seed of the Secret operator, cannot be used: it is the seed of an account"},
@@ -161,31 +160,31 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t)
 			test.change(t, run)
-			w, err := Network{}.gather(t.Context(), run)
+			w, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
-			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if got := strings.Join(w.servers.URLs, ","); err == nil && (got != test.urls || (w.operator != nil) != test.operator || (w.operatorKey != "") != test.operator || (len(w.system) > 0) != test.operator) {
-				t.Errorf("it has an operator: %t, of the key %q, and the servers %s", w.operator != nil, w.operatorKey, got)
+			if err == nil && (w.admin.CannotRevoke() == "") != test.operator {
+				t.Errorf("it cannot revoke: %s", w.admin.CannotRevoke())
 			}
-			if result, failed := (Network{}).configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
+			if result, failed := (pipeline{}).configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
 				t.Errorf("in the end it says %v", failed)
 			}
 		})
 	}
 }
 
-// Where the certificates of the servers are said, they are those that count.
-func TestGatherCertificates(t *testing.T) {
+// What is gathered are the requests of the account, and of others.
+func TestGatherUsers(t *testing.T) {
 	run := onPlatform(t)
 	put(t, run.Platform, platform.NatsUser, "team-a", "mine", "spec: {accountRef: {name: commerce}}", "")
 	put(t, run.Platform, platform.NatsUser, "team-a", "theirs", "spec: {accountRef: {name: payments}}", "")
-	w, err := Network{}.gather(t.Context(), run)
+	w, err := pipeline{}.gather(t.Context(), run)
 	if err != nil || len(w.users) != 1 || w.users[0].Name != "mine" || len(w.all) != 2 {
 		t.Errorf("it has %d users of %d: %v", len(w.users), len(w.all), err)
 	}
-	if w.lastRead != (time.Time{}) || w.synadia != nil {
+	if w.lastRead != (time.Time{}) || w.keeper != nil {
 		t.Error("it is taken for an account of Synadia's")
 	}
 }
@@ -212,11 +211,14 @@ func TestListUsers(t *testing.T) {
 	}
 }
 
+// keeper is a provider that keeps users, of whom nobody asks.
+type keeper struct{ provider.Keeper }
+
 // Which requests are asked to run again: those that have not seen what the account
 // offers now, and those that may have something to do; none where they would find the
 // account wanting, and each but once.
 func TestAsk(t *testing.T) {
-	a := &account.Account{NatsAccount: operated(), SigningKey: "S"}
+	a := &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{SigningKey: "S"}}}
 	terms := a.Terms()
 	peer := func(name string, change func(*workflow.Peer)) natsUser {
 		p := workflow.Peer{Namespace: "team-a", Name: name, Terms: terms, Ready: true, Reason: "Delivered"}
@@ -245,10 +247,10 @@ func TestAsk(t *testing.T) {
 		asks   string
 	}{
 		{"all is well", finding{}, func(*world) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
-		{"the servers are away", finding{reason: "ServersUnreachable", err: errors.New("away")}, func(*world) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
-		{"the account does not work", finding{reason: "UserRefused", err: errors.New("no")}, func(*world) {}, ""},
-		{"nobody has seen the account at Synadia", finding{}, func(w *world) { w.synadia = &synadia.Issuer{} }, ""},
-		{"the account at Synadia was seen", finding{}, func(w *world) { w.synadia, w.account.KeptIn = &synadia.Issuer{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*world) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
+		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*world) {}, ""},
+		{"nobody has seen the account at Synadia", finding{}, func(w *world) { w.keeper = keeper{} }, ""},
+		{"the account at Synadia was seen", finding{}, func(w *world) { w.keeper, w.account.KeptIn = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
@@ -299,8 +301,8 @@ func TestReport(t *testing.T) {
 	ready := func(name string) natsUser {
 		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Ready: true, Reason: "Delivered"}}
 	}
-	failing := func(name, reason string) natsUser {
-		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason}}
+	failing := func(name, why string) natsUser {
+		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason.Reason(why)}}
 	}
 	var many []natsUser
 	var names []string
@@ -333,26 +335,26 @@ func TestReport(t *testing.T) {
 		{name: "some are unknown", found: finding{unknown: 2}, ready: true, reason: "Verified", attention: []string{},
 			message: "verified; 0 users, of which 0 need attention; 2 users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform"},
 		{name: "a ledger is damaged", damaged: errors.New("it cannot be read"), reason: "LedgerDamaged", message: "verified; 0 users, of which 0 need attention; it cannot be read", attention: []string{}},
-		{name: "it does not work", found: finding{reason: "UserRefused", err: errors.New("no user connects")}, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
-		{name: "something is queued", found: finding{reason: "ServersUnreachable", err: errors.New("away")}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
+		{name: "it does not work", found: finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no user connects")}}, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
+		{name: "something is queued", found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
 			rows: []ledger.Row{
 				queuedRow(func(*ledger.Row) {}), queuedRow(func(r *ledger.Row) { r.State = ledger.Active }), queuedRow(func(r *ledger.Row) { r.User = "" }), queuedRow(func(r *ledger.Row) { r.Basis.Account = "payments" }),
 			}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{account: &account.Account{NatsAccount: operated(), ID: "ACCOUNT", SigningKey: "SIGNING"}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Rows: test.rows}}}
+			w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{ID: "ACCOUNT", SigningKey: "SIGNING"}}}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Rows: test.rows}}}
 			if test.damaged != nil {
 				w.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
 			}
-			test.found.verified, test.found.revocation, test.found.name, test.found.scope, test.found.revocations = "verified", "possible", "name", "scope", 7
+			test.found.Verified, test.found.Name, test.found.Scope = "verified", "name", "scope"
 			want := workflow.Result{
-				Ready: test.ready, Reason: test.reason, Message: test.message,
+				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
-					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible"},
+					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
 					"policy":  w.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}
-			if diff := cmp.Diff(want, report(w, test.found), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
+			if diff := cmp.Diff(want, report(w, test.found, 7), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -413,7 +415,7 @@ func populated(t *testing.T) *workflow.Run {
 // interrupted, it comes to that when it is run again.
 func TestConfigure(t *testing.T) {
 	workflowtest.Interrupted(t, populated, func(ctx context.Context, run *workflow.Run) error {
-		result, err := Network{}.configure(ctx, run)
+		result, err := (pipeline{}).configure(ctx, run)
 		if err == nil && !result.Ready {
 			return errors.New(result.Message)
 		}
@@ -457,7 +459,7 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 	if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row}}); err != nil {
 		t.Fatal(err)
 	}
-	if result, err := (Network{}).configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
+	if result, err := (pipeline{}).configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
 		t.Errorf("its status has %v revocations: %v", result.Status["revocations"], err)
 	}
 }
@@ -465,7 +467,7 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 // An account that is deleted has all that draw from it say so. One that cannot revoke
 // has nothing else to do.
 func TestRemove(t *testing.T) {
-	workflowtest.Interrupted(t, populated, Network{}.remove, func(t *testing.T, memory platform.Client) {
+	workflowtest.Interrupted(t, populated, pipeline{}.remove, func(t *testing.T, memory platform.Client) {
 		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
 		if err != nil || l.Count(ledger.Retiring) != 1 {
 			t.Errorf("the ledger has %+v: %v", l.Rows, err)
@@ -499,7 +501,11 @@ func TestRemoveRevokesFirst(t *testing.T) {
 		{name: "a dry run", rows: func(*ledger.Row) {}, dry: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dial, n := dialing(nats.ErrNoServers)
+			dials := 0
+			dial := func(string, ...nats.Option) (*nats.Conn, error) {
+				dials++
+				return nil, nats.ErrNoServers
+			}
 			run := onPlatform(t)
 			j := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
 			j["servers"] = []any{"nats://nats.example.com"}
@@ -522,12 +528,12 @@ func TestRemoveRevokesFirst(t *testing.T) {
 			if test.dry {
 				run.DryRun, run.Platform = true, platform.ReadOnly(memory)
 			}
-			err := Network{Dial: dial}.remove(t.Context(), run)
+			err := pipeline{Network{Dial: dial}}.remove(t.Context(), run)
 			if said := fmt.Sprint(err); (err != nil) != (test.says != "") || !strings.HasPrefix(said, test.says) && err != nil {
 				t.Errorf("it says %v, want %s", err, test.says)
 			}
-			if *n != test.dials {
-				t.Errorf("it connects %d times, want %d", *n, test.dials)
+			if dials != test.dials {
+				t.Errorf("it connects %d times, want %d", dials, test.dials)
 			}
 			want := map[bool]string{true: "team-a/orders"}[err == nil && !test.dry]
 			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != want {
@@ -544,7 +550,7 @@ func TestDamagedLedger(t *testing.T) {
 	if _, err := run.Platform.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+damaged.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := Network{}.configure(t.Context(), run)
+	result, err := (pipeline{}).configure(t.Context(), run)
 	if err != nil || result.Ready || result.Reason != "LedgerDamaged" || !strings.Contains(result.Message, "is not a ledger") {
 		t.Errorf("it says %s: %s: %v", result.Reason, result.Message, err)
 	}

@@ -17,13 +17,13 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -68,7 +68,7 @@ func newCloud(t *testing.T) *cloudy {
 	return c
 }
 
-func (c *cloudy) network() Network { return Network{Transport: c} }
+func (c *cloudy) pipeline() pipeline { return pipeline{Network{Transport: c}} }
 
 // spec changes what the account says of Synadia.
 func (c *cloudy) spec(change func(spec map[string]any)) {
@@ -78,7 +78,7 @@ func (c *cloudy) spec(change func(spec map[string]any)) {
 // apply runs the account, and keeps what its status says.
 func (c *cloudy) apply() workflow.Result {
 	c.Helper()
-	result, err := c.network().configure(c.Context(), c.run)
+	result, err := c.pipeline().configure(c.Context(), c.run)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func (c *cloudy) keep(result workflow.Result) {
 // world is that of another run of the account, which has been seen.
 func (c *cloudy) world() world {
 	c.Helper()
-	w, err := c.network().gather(c.Context(), c.run)
+	w, err := c.pipeline().gather(c.Context(), c.run)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func (c *cloudy) world() world {
 func (c *cloudy) make(request identity.Request, generation int64, lives time.Duration) ledger.Row {
 	c.Helper()
 	w := c.world()
-	made, err := w.account.Issuer.Issue(c.Context(), issuer.Identity{Name: w.account.UserName(request, "eu-1", generation)}, issuer.Grant{}, c.run.Now.Add(lives))
+	made, err := w.account.Issuer.Issue(c.Context(), provider.Identity{Name: w.account.UserName(request, "eu-1", generation)}, provider.Grant{}, c.run.Now.Add(lives))
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -177,34 +177,34 @@ func TestVisit(t *testing.T) {
 		reason, says string
 		verified     string
 		named, scope string
-		became, past settlement // of what is queued: what lives, and what has expired
+		became, past provider.Fate // of what is queued: what lives, and what has expired
 		read         bool
 	}{
-		{name: "all is well", change: func(*cloudy) {}, verified: signs, named: "commerce", became: revoked, past: revoked, read: true},
-		{name: "there is no such account", change: func(c *cloudy) { c.spec(func(s map[string]any) { s["account"] = "other" }) }, reason: "AccountUnknown", says: `the token sees no account "other" in a system "NGS"`, verified: silent, became: pending, past: leftToExpire},
+		{name: "all is well", change: func(*cloudy) {}, verified: signs, named: "commerce", became: provider.Revoked, past: provider.Revoked, read: true},
+		{name: "there is no such account", change: func(c *cloudy) { c.spec(func(s map[string]any) { s["account"] = "other" }) }, reason: "AccountUnknown", says: `the token sees no account "other" in a system "NGS"`, verified: silent, became: provider.Pending, past: provider.LeftToExpire},
 		{name: "the token is refused", change: func(c *cloudy) { c.RevokeToken("token") }, reason: "TokenRefused", says: "the token is refused (401)", verified: silent},
 		{name: "it is away", change: func(c *cloudy) { c.Fail(fakecloud.Fault{Drop: true}) }, reason: "ProviderUnreachable", says: "there was no answer", verified: silent},
 		{name: "the clock is behind", change: func(c *cloudy) { c.at = now.Add(10*time.Minute + time.Second) }, reason: "ClockOff", verified: silent,
 			says: "the clock says 2026-01-01T12:00:00Z, and the control plane says 2026-01-01T12:10:01Z: set the clock of the node that runs the pipeline; until then nothing is revoked, and no revocation is taken back"},
 		{name: "the clock is ahead", change: func(c *cloudy) { c.at = now.Add(-10*time.Minute - time.Second) }, reason: "ClockOff", says: "the control plane says 2026-01-01T11:49:59Z", verified: silent},
-		{name: "the clock is as far off as may be", change: func(c *cloudy) { c.at = now.Add(10 * time.Minute) }, verified: signs, named: "commerce", became: revoked, past: revoked, read: true},
-		{name: "the time is a simulated one", change: func(c *cloudy) { c.at, c.run.Simulated = now.AddDate(1, 0, 0), true }, verified: signs, named: "commerce", became: revoked, past: revoked, read: true},
+		{name: "the clock is as far off as may be", change: func(c *cloudy) { c.at = now.Add(10 * time.Minute) }, verified: signs, named: "commerce", became: provider.Revoked, past: provider.Revoked, read: true},
+		{name: "the time is a simulated one", change: func(c *cloudy) { c.at, c.run.Simulated = now.AddDate(1, 0, 0), true }, verified: signs, named: "commerce", became: provider.Revoked, past: provider.Revoked, read: true},
 		{name: "its group cannot sign", change: func(c *cloudy) {
 			if err := c.DisableGroup(c.Group); err != nil {
 				c.Fatal(err)
 			}
-		}, reason: "SigningKeyUnusable", says: `the signing key group "Default" is disabled`, verified: known, named: "commerce", became: revoked, past: revoked},
+		}, reason: "SigningKeyUnusable", says: `the signing key group "Default" is disabled`, verified: known, named: "commerce", became: provider.Revoked, past: provider.Revoked},
 		{name: "its group has a scope", change: func(c *cloudy) { group(c, fakecloud.Group{Name: "teams", Scope: scope("{{tag(name)}}.>")}) },
-			verified: strings.Replace(signs, "Default", "teams", 1), named: "commerce", scope: "teams", became: revoked, past: revoked, read: true},
+			verified: strings.Replace(signs, "Default", "teams", 1), named: "commerce", scope: "teams", became: provider.Revoked, past: provider.Revoked, read: true},
 		{name: "its scope needs a tag", change: func(c *cloudy) { group(c, fakecloud.Group{Name: "teams", Scope: scope("{{tag(stage)}}.>")}) }, reason: "ScopeMismatch",
-			says: "the scope of the signing key needs the tag stage: add it to spec.synadia.requiredTags", verified: known, named: "commerce", scope: "teams", became: revoked, past: revoked},
+			says: "the scope of the signing key needs the tag stage: add it to spec.synadia.requiredTags", verified: known, named: "commerce", scope: "teams", became: provider.Revoked, past: provider.Revoked},
 		{name: "its scope needs a tag that all must have", change: func(c *cloudy) {
 			group(c, fakecloud.Group{Name: "teams", Scope: scope("{{tag(stage)}}.>")})
 			c.spec(func(s map[string]any) { s["requiredTags"] = []any{"stage"} })
-		}, verified: strings.Replace(signs, "Default", "teams", 1), named: "commerce", scope: "teams", became: revoked, past: revoked, read: true},
+		}, verified: strings.Replace(signs, "Default", "teams", 1), named: "commerce", scope: "teams", became: provider.Revoked, past: provider.Revoked, read: true},
 		{name: "its group with a scope cannot sign", change: func(c *cloudy) {
 			group(c, fakecloud.Group{Name: "teams", Scope: scope("{{tag(stage)}}.>"), MissingSeed: true})
-		}, reason: "SigningKeyUnusable", says: "does not have the seed", verified: known, named: "commerce", became: revoked, past: revoked},
+		}, reason: "SigningKeyUnusable", says: "does not have the seed", verified: known, named: "commerce", became: provider.Revoked, past: provider.Revoked},
 		{name: "a dry run", change: func(c *cloudy) { c.run.DryRun = true }, verified: signs, named: "commerce", read: true},
 		{name: "what is queued cannot go", change: func(c *cloudy) { c.Fail(fakecloud.Fault{Method: "DELETE", Status: 400}) }, reason: "ProviderUnreachable", says: "cannot be deleted: the answer is 400", verified: signs, named: "commerce"},
 	} {
@@ -219,19 +219,17 @@ func TestVisit(t *testing.T) {
 				w := c.world()
 				w.lastRead = time.Time{}
 				f := examine(t.Context(), c.run, w)
-				if f.reason != test.reason || (f.err != nil) != (test.reason != "") || f.err != nil && !strings.Contains(f.err.Error(), test.says) {
-					t.Errorf("it says %s: %v, want %s: %s", f.reason, f.err, test.reason, test.says)
+				says(t, f.refusal, test.reason, test.says)
+				if shown := showAccount(w, f); f.Verified != test.verified || f.Name != test.named || f.Scope != test.scope || shown.Revocation != "possible" {
+					t.Errorf("it is verified: %s, of the name %q and the scope %q; revocation: %s", f.Verified, f.Name, f.Scope, shown.Revocation)
 				}
-				if f.verified != test.verified || f.name != test.named || f.scope != test.scope || f.revocation != "possible" {
-					t.Errorf("it is verified: %s, of the name %q and the scope %q; revocation: %s", f.verified, f.name, f.scope, f.revocation)
-				}
-				if a, b := f.settled(l, lives), f.settled(l, past); a != test.became || b != test.past {
+				if a, b := f.fate(w, l, lives, now), f.fate(w, l, past, now); a != test.became || b != test.past {
 					t.Errorf("what lives became %d, and what has expired %d, want %d and %d", a, b, test.became, test.past)
 				}
 				if (f.reading != nil) != test.read || test.read != f.lastRead.Equal(now) {
 					t.Errorf("its users are read: %t, on %s", f.reading != nil, f.lastRead)
 				}
-				if left := len(c.Users(c.Account)); (left == 0) != (test.became == revoked) {
+				if left := len(c.Users(c.Account)); (left == 0) != (test.became == provider.Revoked) {
 					t.Errorf("%d users are left", left)
 				}
 			})
@@ -245,32 +243,32 @@ func TestRetire(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(c *cloudy, rows []ledger.Row)
-		became []settlement
+		became []provider.Fate
 		reason string
 		puts   int // revocations that are asked for
 	}{
-		{"all go", func(*cloudy, []ledger.Row) {}, []settlement{revoked, revoked}, "", 2},
+		{"all go", func(*cloudy, []ledger.Row) {}, []provider.Fate{provider.Revoked, provider.Revoked}, "", 2},
 		{"one cannot, and the next does", func(c *cloudy, _ []ledger.Row) {
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 409})
-		}, []settlement{pending, revoked}, "ProviderUnreachable", 2},
+		}, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
 		{"the token is refused", func(c *cloudy, _ []ledger.Row) {
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 403})
-		}, []settlement{pending, pending}, "TokenRefused", 1},
-		{"it is not there", func(c *cloudy, _ []ledger.Row) { c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 404}) }, []settlement{pending, revoked}, "ProviderUnreachable", 2},
+		}, []provider.Fate{provider.Pending, provider.Pending}, "TokenRefused", 1},
+		{"it is not there", func(c *cloudy, _ []ledger.Row) { c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 404}) }, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
 		{"the budget is spent", func(c *cloudy, _ []ledger.Row) {
 			c.spec(func(s map[string]any) { s["budget"] = "10s" })
 			c.Fail(fakecloud.Fault{Method: "DELETE", Late: true, Delay: 11 * time.Second})
-		}, []settlement{pending, pending}, "ProviderUnreachable", 1},
-		{"of an account that is gone", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "gone" }, []settlement{leftToExpire, revoked}, "", 2},
+		}, []provider.Fate{provider.Pending, provider.Pending}, "ProviderUnreachable", 1},
+		{"of an account that is gone", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "gone" }, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 2},
 		{"of an account that the token may not see", func(c *cloudy, rows []ledger.Row) {
 			rows[0].Basis.KeptIn = "gone"
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 403})
-		}, []settlement{leftToExpire, revoked}, "", 2},
+		}, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 2},
 		{"of an account that is away", func(c *cloudy, rows []ledger.Row) {
 			rows[0].Basis.KeptIn = "gone"
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 409})
-		}, []settlement{pending, revoked}, "ProviderUnreachable", 2},
-		{"of another provider", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "" }, []settlement{leftToExpire, revoked}, "", 1},
+		}, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
+		{"of another provider", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "" }, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -283,13 +281,11 @@ func TestRetire(t *testing.T) {
 				w := c.world()
 				f := examine(t.Context(), c.run, w)
 				for i, want := range test.became {
-					if got := f.settled(l, rows[i]); got != want {
+					if got := f.fate(w, l, rows[i], now); got != want {
 						t.Errorf("the %d. became %d, want %d", i+1, got, want)
 					}
 				}
-				if f.reason != test.reason {
-					t.Errorf("it says %s: %v, want %s", f.reason, f.err, test.reason)
-				}
+				says(t, f.refusal, test.reason, "")
 				puts := 0
 				for _, r := range c.Requests() {
 					if r.Method == http.MethodPut {
@@ -347,7 +343,7 @@ func TestRead(t *testing.T) {
 	removed := func(rows ...ledger.Row) {
 		w := c.world()
 		for _, r := range rows {
-			if _, err := w.synadia.Retire(t.Context(), issuer.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
+			if _, err := w.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -356,10 +352,10 @@ func TestRead(t *testing.T) {
 	// One that was made and not downloaded: its answer was lost.
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
 	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: w.account.UserName(orders, "eu-1", 6)}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(orders, "eu-1", 6)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: "of somebody else"}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: "of somebody else"}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()
@@ -373,9 +369,8 @@ func TestRead(t *testing.T) {
 	w.lastRead = time.Time{}
 	c.ForgetRequests()
 	f := finding{}
-	f.read(t.Context(), c.run, w)
-	if f.err != nil || f.reading == nil {
-		t.Fatal(f.err)
+	if refusal := f.read(t.Context(), c.run, w); refusal != nil || f.reading == nil {
+		t.Fatal(refusal)
 	}
 	got := map[int64]string{}
 	for _, s := range f.reading.of[orders] {
@@ -394,11 +389,11 @@ func TestRead(t *testing.T) {
 	if f.reading.keptIn != c.Account || f.reading.accountID != c.PublicKey(c.Account) || f.reading.account != "commerce" {
 		t.Errorf("it is of %+v", f.reading)
 	}
-	if at := expiry(synadia.User{}, now); !at.Equal(now.AddDate(10, 0, 0)) {
+	if at := expiry(provider.User{}, now); !at.Equal(now.AddDate(10, 0, 0)) {
 		t.Errorf("one that never expires is taken to on %s", at)
 	}
 	for id, is := range map[string]bool{loaded.ID: false, unloaded.ID: true} {
-		if got, err := w.isNobodys(t.Context(), synadia.User{ID: id}, now); got != is || err != nil {
+		if got, err := w.isNobodys(t.Context(), provider.User{ID: id}, now); got != is || err != nil {
 			t.Errorf("one that never expires is nobody's: %t, want %t: %v", got, is, err)
 		}
 	}
@@ -423,9 +418,9 @@ func TestReadFails(t *testing.T) {
 				w := c.world()
 				w.lastRead = now.Add(-48 * time.Hour)
 				f := finding{lastRead: w.lastRead}
-				f.read(t.Context(), c.run, w)
-				if f.reason != "ProviderUnreachable" || f.reading != nil || !f.lastRead.Equal(w.lastRead) {
-					t.Errorf("it says %s: %v, and was read on %s", f.reason, f.err, f.lastRead)
+				says(t, f.read(t.Context(), c.run, w), "ProviderUnreachable", "")
+				if f.reading != nil || !f.lastRead.Equal(w.lastRead) {
+					t.Errorf("it was read on %s", f.lastRead)
 				}
 			})
 		})
@@ -437,9 +432,9 @@ func TestReadFails(t *testing.T) {
 		w := c.world()
 		w.book.Client, w.lastRead = platformtest.At(w.book.Client, 1, platformtest.Refused), time.Time{}
 		f := finding{}
-		f.read(t.Context(), c.run, w)
-		if f.reason != "PlatformUnavailable" || f.reading != nil {
-			t.Errorf("it says %s: %v", f.reason, f.err)
+		says(t, f.read(t.Context(), c.run, w), "PlatformUnavailable", "")
+		if f.reading != nil {
+			t.Error("it is read")
 		}
 	})
 }
@@ -469,7 +464,7 @@ func TestOrphans(t *testing.T) {
 
 // A user stands in a row by its id, by its key, or where it was to be made.
 func TestSeenRow(t *testing.T) {
-	s := seen{synadia.User{ID: "id", PublicKey: "U1"}, "eu-1", 3, false}
+	s := seen{provider.User{ID: "id", PublicKey: "U1"}, "eu-1", 3, false}
 	row := func(change func(*ledger.Row)) ledger.Row {
 		r := ledger.Row{Destination: "us-1", Generation: 9, State: ledger.Active, User: "U9", ID: "other"}
 		change(&r)
@@ -502,12 +497,16 @@ func TestRevocationsAreCounted(t *testing.T) {
 		change(&r)
 		return r
 	}
-	w := world{account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{
+	w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{
 		row(func(*ledger.Row) {}), row(func(r *ledger.Row) { r.Basis.Account = "payments" }), row(func(r *ledger.Row) { r.State = ledger.Retiring }),
 		row(func(r *ledger.Row) { r.Revoked = time.Time{} }), row(func(r *ledger.Row) { r.Expires = now }), row(func(*ledger.Row) {}),
 	}}}}
-	if n := revocations(w, now); n != 2 {
-		t.Errorf("%d are counted, want 2", n)
+	if n := revocations(w, now); n != 3 {
+		t.Errorf("%d are counted, want 3", n)
+	}
+	w.admin = administrator{cannot: "there is no key"}
+	if n := revocations(w, now); n != 0 {
+		t.Errorf("%d are counted of whom nobody can tell", n)
 	}
 }
 
@@ -519,7 +518,7 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 	theirs, mine := c.make(orders, 1, time.Hour), c.make(orders, 2, time.Hour)
 	c.save(orders, theirs, mine)
 	w := c.world()
-	if _, err := w.synadia.Retire(t.Context(), issuer.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
+	if _, err := w.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
 		t.Fatal(err)
 	}
 	c.apply()
@@ -529,7 +528,7 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 	}
 	c.run.Now = now.Add(48 * time.Hour)
 	c.ForgetRequests()
-	if err := c.network().remove(t.Context(), c.run); err != nil {
+	if err := c.pipeline().remove(t.Context(), c.run); err != nil {
 		t.Fatal(err)
 	}
 	if slices.Contains(c.asked(), "GET /accounts/…/nats-users 200") {
@@ -546,7 +545,7 @@ func TestStatusIsReadAgain(t *testing.T) {
 	}
 	result := c.apply()
 	want := v1alpha1.AccountStatus{
-		ID: c.PublicKey(c.Account), SigningKey: c.Group, ProviderID: c.Account, Read: now.Format(time.RFC3339), Source: c.world().account.Source(), Name: "commerce",
+		ID: c.PublicKey(c.Account), SigningKey: c.Group, ProviderID: c.Account, Read: now.Format(time.RFC3339), Source: account.Source(c.world().account.NatsAccount), Name: "commerce",
 		Verified: `the control plane has the account, and can sign with its signing key group "Default"`, Revocation: "possible",
 	}
 	if diff := cmp.Diff(want, result.Status["account"]); diff != "" {
@@ -565,10 +564,12 @@ func TestStatusIsReadAgain(t *testing.T) {
 	}
 	w := c.world()
 	w.account.Scoped = true
-	if s := showSynadia(w, finding{unknown: 2}, v1alpha1.AccountStatus{}); !s.Scoped || s.UnknownUsers != 2 || s.Read != "" {
+	if s := showAccount(w, finding{unknown: 2}); !s.Scoped || s.UnknownUsers != 2 || s.Read != "" {
 		t.Errorf("it shows %+v", s)
 	}
-	if s := showSynadia(world{account: &account.Account{NatsAccount: operated(), Scoped: true}}, finding{unknown: 2}, v1alpha1.AccountStatus{}); !cmp.Equal(s, v1alpha1.AccountStatus{}) {
+	signs := commerce()
+	signs.account.Scoped = true
+	if s := showAccount(signs, finding{}); !cmp.Equal(s, v1alpha1.AccountStatus{Revocation: "possible"}) {
 		t.Errorf("of an account that signs users itself it shows %+v", s)
 	}
 }
@@ -589,7 +590,7 @@ func inCloud(t *testing.T) *cloudy {
 	c.save(theirs, deleted)
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
 	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), issuer.Identity{Name: w.account.UserName(gone, "eu-1", 1)}, issuer.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(gone, "eu-1", 1)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()
@@ -726,7 +727,7 @@ func TestInterruptedInCloud(t *testing.T) {
 					c := inCloud(t)
 					memory := c.run.Platform
 					c.run.Platform = platformtest.At(memory, at+1, how)
-					if result, err := c.network().configure(t.Context(), c.run); err == nil {
+					if result, err := c.pipeline().configure(t.Context(), c.run); err == nil {
 						c.keep(result)
 					} else if !platform.IsTransient(err) {
 						t.Errorf("it says %v", err)

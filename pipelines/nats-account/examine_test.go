@@ -1,134 +1,113 @@
 package natsaccount
 
 import (
-	"context"
 	"errors"
-	"maps"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
-	natsjwt "github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nkeys"
-
-	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
-// servers are a NATS system that has one account, or none.
-type servers struct {
-	*testing.T
-	account *natsjwt.AccountClaims
-	// pushed is what happens to an update; limit is the largest message.
-	pushed          func(*natsjwt.AccountClaims)
-	limit           int64
-	lookups, pushes int
-	largest         int64 // update so far
-	// trusted and at are what they say of themselves; fails are errors by what is asked.
-	trusted []string
-	at      time.Time
-	fails   map[string]error
-	// look is called with each lookup, before it.
-	look func()
+// administrator looks after an account of which nothing is asked, or cannot revoke.
+type administrator struct {
+	provider.Administrator
+	cannot string
 }
 
-func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
-	return s.trusted, s.at, s.fails["trusted"]
-}
+func (a administrator) CannotRevoke() string { return a.cannot }
+func (a administrator) Close()               {}
 
-func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
-	if s.look != nil {
-		s.look()
-	}
-	if s.lookups++; s.account == nil || s.fails["lookup"] != nil {
-		return nil, s.fails["lookup"]
-	}
-	copied := *s.account
-	copied.Revocations = natsjwt.RevocationList{}
-	maps.Copy(copied.Revocations, s.account.Revocations)
-	return &copied, nil
-}
-
-func (s *servers) Update(_ context.Context, _, token string) error {
-	if err := s.fails["update"]; err != nil {
-		return err
-	}
-	s.pushes++
-	s.largest = max(s.largest, int64(len(token)))
-	claims, err := natsjwt.DecodeAccountClaims(token)
-	if err != nil {
-		s.Error(err)
-	}
-	s.pushed(claims)
-	return nil
-}
-
-func (s *servers) MaxPayload() int64 { return s.limit }
-
-func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string) {
+// says fails unless a refusal has a reason, and a part of its sentence; none has none.
+func says(t *testing.T, r *provider.Refusal, reason, part string) {
 	t.Helper()
-	pair, err := create()
-	if err == nil {
-		public, err = pair.PublicKey()
+	if r == nil {
+		r = &provider.Refusal{Err: errors.New("")}
 	}
-	if err != nil {
-		t.Fatal(err)
+	if string(r.Reason) != reason || !strings.Contains(r.Err.Error(), part) {
+		t.Errorf("it says %s: %v, want %s: %s", r.Reason, r.Err, reason, part)
 	}
-	return pair, public
 }
 
-// A revocation is done once a look at the servers shows it, and not when they have
-// taken it: somebody may have pushed an older account over it.
-func TestReviseOne(t *testing.T) {
+// gone is what a run found that has ended identities, by the rows of a ledger.
+func gone(l *ledger.Ledger, users ...provider.Identity) finding {
+	f := finding{outcomes: map[place]outcome{}}
+	for _, r := range l.Rows {
+		f.outcomes[placeOf(l, r)] = outcome{
+			provider.Departure{Identity: provider.Identity{User: r.User}, AccountID: r.Basis.AccountID},
+			provider.Outcome{Fate: provider.Revoked, Users: users},
+		}
+	}
+	return f
+}
+
+// What became of a row is told of it alone: not of one that took its place.
+func TestFateOfRows(t *testing.T) {
+	own := active("U1")
+	own.State = ledger.Retiring
+	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{own}}
+	row := func(change func(*ledger.Row)) ledger.Row {
+		r := own
+		change(&r)
+		return r
+	}
+	same := func(*ledger.Row) {}
 	for _, test := range []struct {
-		name   string
-		set    func(*servers, *workflow.Run)
-		became settlement
-		pushes int
-		says   string
+		name  string
+		row   ledger.Row
+		found finding
+		admin administrator
+		want  provider.Fate
 	}{
-		{"the servers show it", func(*servers, *workflow.Run) {}, revoked, 1, ""},
-		{"the servers show it after a while", func(s *servers, _ *workflow.Run) {
-			s.pushed = func(c *natsjwt.AccountClaims) {
-				at := time.Now().Add(time.Second)
-				s.look = func() {
-					if !time.Now().Before(at) {
-						s.account = c
-					}
-				}
-			}
-		}, revoked, 1, ""},
-		{"somebody pushes an older account over it", func(s *servers, _ *workflow.Run) {
-			s.pushed = func(*natsjwt.AccountClaims) {}
-		}, pending, 1, "the servers do not show the revocations"},
-		{"the account is gone afterwards", func(s *servers, _ *workflow.Run) {
-			s.pushed = func(*natsjwt.AccountClaims) { s.account = nil }
-		}, pending, 1, "the servers do not show the revocations"},
-		{"it was there before", func(s *servers, _ *workflow.Run) { s.account.RevokeAt("U1", now.AddDate(0, 0, 30)) }, revoked, 0, ""},
-		{"the servers have no such account", func(s *servers, _ *workflow.Run) { s.account = nil }, leftToExpire, 0, ""},
-		{"a stranger has signed the account", func(s *servers, _ *workflow.Run) { s.account.Issuer = "OSTRANGER" }, pending, 0, "which the servers do not trust"},
-		{"the account would be too large", func(s *servers, _ *workflow.Run) { s.limit = 10 }, pending, 0, "the servers take messages of 10"},
-		{"a dry run", func(_ *servers, run *workflow.Run) { run.DryRun = true }, pending, 0, ""},
-		{"the account cannot be looked up", func(s *servers, _ *workflow.Run) { s.fails = map[string]error{"lookup": errors.New("nobody answers")} }, pending, 0, "nobody answers"},
-		{"the account cannot be updated", func(s *servers, _ *workflow.Run) { s.fails = map[string]error{"update": errors.New("nobody takes it")} }, pending, 0, "nobody takes it"},
+		{"it has gone", row(same), gone(l), administrator{}, provider.Revoked},
+		{"queued later", row(func(r *ledger.Row) { r.Generation = 9 }), gone(l), administrator{}, provider.Pending},
+		{"another in its place", row(func(r *ledger.Row) { r.User = "U9" }), gone(l), administrator{}, provider.Pending},
+		{"in its place, of another account", row(func(r *ledger.Row) { r.Basis.AccountID = "OTHER" }), gone(l), administrator{}, provider.Pending},
+		{"nothing was done", row(same), finding{}, administrator{}, provider.Pending},
+		{"nobody can revoke", row(same), gone(l), administrator{cannot: "there is no key"}, provider.LeftToExpire},
+		{"its account is gone", row(same), finding{Facts: provider.Facts{Gone: true}}, administrator{}, provider.Pending},
+		{"its account is gone, and it has expired", row(func(r *ledger.Row) { r.Expires = now }), finding{Facts: provider.Facts{Gone: true}}, administrator{}, provider.LeftToExpire},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			operator, issuer := newKey(t, nkeys.CreateOperator)
-			_, id := newKey(t, nkeys.CreateAccount)
-			synctest.Test(t, func(t *testing.T) {
-				s := &servers{T: t, account: natsjwt.NewAccountClaims(id), limit: 1 << 20}
-				s.account.Issuer = issuer
-				s.pushed = func(c *natsjwt.AccountClaims) { s.account = c }
-				run := &workflow.Run{Now: now}
-				test.set(s, run)
-				became, err := reviseOne(t.Context(), run, world{operator: operator}, s, []string{issuer}, id, map[string]time.Time{"U1": now.AddDate(0, 0, 30)})
-				if became != test.became || s.pushes != test.pushes {
-					t.Errorf("it became %d after %d pushes, want %d after %d", became, s.pushes, test.became, test.pushes)
-				}
-				if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
-					t.Errorf("it says %v, want %q", err, test.says)
-				}
-			})
+			if got := test.found.fate(world{admin: test.admin}, l, test.row, now); got != test.want {
+				t.Errorf("it became %d, want %d", got, test.want)
+			}
 		})
+	}
+}
+
+// What is queued goes, and what was revoked stays away; who could connect comes before
+// what has expired, because the budget of a run may end in between.
+func TestDepartures(t *testing.T) {
+	row := func(user string, change func(*ledger.Row)) ledger.Row {
+		r := active(user)
+		r.State, r.Basis.KeptIn = ledger.Retiring, "cloud"
+		change(&r)
+		return r
+	}
+	rows := []ledger.Row{
+		row("expired", func(r *ledger.Row) { r.Expires = now }),
+		row("queued", func(*ledger.Row) {}),
+		row("delivered", func(r *ledger.Row) { r.State = ledger.Active }),
+		row("of another NatsAccount", func(r *ledger.Row) { r.Basis.Account = "payments" }),
+		row("kept nowhere", func(r *ledger.Row) { r.Basis.KeptIn = "" }),
+		row("revoked", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
+		row("revoked, but expired", func(r *ledger.Row) { r.State, r.Revoked, r.Expires = ledger.Retired, now, now }),
+		row("revoked in a former account", func(r *ledger.Row) { r.State, r.Revoked, r.Basis.AccountID = ledger.Retired, now, "FORMER" }),
+		row("delivered again, after somebody has undone it", func(r *ledger.Row) { r.State, r.Revoked = ledger.Active, now }),
+		row("delivered by an operator", func(r *ledger.Row) { r.State, r.Revoked, r.Basis.KeptIn = ledger.Active, now, "" }),
+		row("left to expire", func(r *ledger.Row) { r.State = ledger.Retired }),
+	}
+	w := world{account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: rows}}}
+	var got []string
+	for _, d := range departures(w, now) {
+		got = append(got, fmt.Sprintf("%s%s", d.User, map[bool]string{true: ", again"}[d.Again]))
+	}
+	want := []string{"queued", "kept nowhere", "revoked, again", "revoked in a former account, again", "delivered by an operator, again", "expired", "revoked, but expired, again"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q go, want %q", got, want)
 	}
 }

@@ -7,26 +7,41 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
-// read reads the users of the account, if it is time for that.
-func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
-	if run.Now.Before(w.lastRead.Add(w.account.Spec.Synadia.VerifyInterval.Value())) {
-		return
+// read reads the users that the provider keeps, if it is time for that.
+func (f *finding) read(ctx context.Context, run *workflow.Run, w world) *provider.Refusal {
+	if run.Now.Before(w.lastRead.Add(w.account.Spec.VerifyInterval())) {
+		return nil
 	}
-	users, err := w.synadia.Users(ctx)
+	users, err := w.keeper.Users(ctx)
 	if err != nil {
-		f.failCloud(err)
-		return
+		return w.keeper.Refuse(err)
 	}
-	found := &reading{map[identity.Request][]seen{}, map[string]synadia.User{}, map[string]bool{}, w.account.KeptIn, w.account.ID, w.account.Name}
-	unknown := int64(0)
+	found := &reading{
+		of: map[identity.Request][]seen{}, users: map[string]provider.User{}, gone: map[string]bool{},
+		keptIn: w.account.KeptIn, accountID: w.account.ID, account: w.account.Name,
+	}
+	unknown, refusal := found.recognize(ctx, w, users, run.Now)
+	if refusal == nil {
+		refusal = found.miss(ctx, w)
+	}
+	if refusal == nil {
+		f.lastRead, f.unknown, f.reading = run.Now, unknown, found
+	}
+	return refusal
+}
+
+// recognize notes for whom users were made, and counts those that no ledger has and
+// that may be in use.
+func (c *reading) recognize(ctx context.Context, w world, users []provider.User, now time.Time) (unknown int64, refusal *provider.Refusal) {
 	for _, u := range users {
-		found.users[u.ID] = u
+		c.users[u.ID] = u
 		request, destination, generation, ok := w.account.NamedFor(u.Name)
 		if !ok {
 			continue
@@ -34,33 +49,35 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) {
 		s := seen{u, destination, generation, false}
 		known, err := w.knows(ctx, request, s)
 		if err != nil {
-			f.fail("PlatformUnavailable", err)
-			return
+			return 0, &provider.Refusal{Reason: reason.PlatformUnavailable, Err: err}
 		}
 		if !known {
-			if s.stray, err = w.isNobodys(ctx, u, run.Now); err != nil {
-				f.failCloud(err)
-				return
+			if s.stray, err = w.isNobodys(ctx, u, now); err != nil {
+				return 0, w.keeper.Refuse(err)
 			}
 			if !s.stray {
 				unknown++
 			}
 		}
-		found.of[request] = append(found.of[request], s)
+		c.of[request] = append(c.of[request], s)
 	}
-	// Of those written down before the list was made.
+	return unknown, nil
+}
+
+// miss notes which of the users are gone that were written down before the list was made.
+func (c *reading) miss(ctx context.Context, w world) *provider.Refusal {
 	for _, l := range w.ledgers {
 		for _, r := range l.Rows {
-			if _, there := found.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.KeptIn != w.account.KeptIn || !r.Lost.IsZero() {
+			if _, there := c.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.KeptIn != w.account.KeptIn || !r.Lost.IsZero() {
 				continue
 			}
-			if found.gone[r.ID], err = w.synadia.Gone(ctx, r.ID); err != nil {
-				f.failCloud(err)
-				return
+			var err error
+			if c.gone[r.ID], err = w.keeper.Gone(ctx, r.ID); err != nil {
+				return w.keeper.Refuse(err)
 			}
 		}
 	}
-	f.lastRead, f.unknown, f.reading = run.Now, unknown, found
+	return nil
 }
 
 // knows tells whether a user is in the ledger of a request, be it one that draws
@@ -79,26 +96,26 @@ func (w world) knows(ctx context.Context, request identity.Request, s seen) (boo
 // isNobodys tells whether a user that is in no ledger can be removed: nobody can have
 // its credentials, or they have expired. Others may be in use: the ledger may be
 // lost, or another platform may have the same name.
-func (w world) isNobodys(ctx context.Context, u synadia.User, now time.Time) (bool, error) {
+func (w world) isNobodys(ctx context.Context, u provider.User, now time.Time) (bool, error) {
 	if u.Expires > 0 && now.Unix() >= u.Expires {
 		return true, nil
 	}
-	downloaded, err := w.synadia.Downloaded(ctx, u.ID)
+	downloaded, err := w.keeper.Downloaded(ctx, u.ID)
 	return !downloaded, err
 }
 
-// reading is what the control plane has.
+// reading is what the provider has.
 type reading struct {
 	of    map[identity.Request][]seen
-	users map[string]synadia.User // by id
-	gone  map[string]bool         // ids that were written down, and are of none
+	users map[string]provider.User // by id
+	gone  map[string]bool          // ids that were written down, and are of none
 	// keptIn, accountID and account name the account.
 	keptIn, accountID, account string
 }
 
 // seen is a user that was made for a generation.
 type seen struct {
-	synadia.User
+	provider.User
 	destination string
 	generation  int64
 	// stray: no ledger had it, and nobody can use it.
@@ -117,7 +134,7 @@ func (s seen) row(l *ledger.Ledger) *ledger.Row {
 	return &l.Rows[i]
 }
 
-// compare writes down what the control plane has otherwise than the ledger, and
+// compare writes down what the provider has otherwise than the ledger, and
 // tells whether that is news. Pure.
 func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 	note := func(at *time.Time, is bool) {
@@ -162,7 +179,7 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 }
 
 // expiry is by when a user that was found has nothing left that could connect.
-func expiry(u synadia.User, now time.Time) time.Time {
+func expiry(u provider.User, now time.Time) time.Time {
 	if u.Expires > 0 {
 		return time.Unix(u.Expires, 0).UTC()
 	}

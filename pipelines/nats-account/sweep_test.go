@@ -14,14 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
@@ -31,6 +33,18 @@ var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 var orders = identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "orders"}
 
 // active is a credential that is delivered.
+func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string) {
+	t.Helper()
+	pair, err := create()
+	if err == nil {
+		public, err = pair.PublicKey()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair, public
+}
+
 func active(user string) ledger.Row {
 	return ledger.Row{
 		Destination: "eu-1", Generation: 1, State: ledger.Active, User: user, Issued: now, Expires: now.AddDate(0, 0, 30),
@@ -96,7 +110,7 @@ func TestRequestReturns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := world{account: &account.Account{NatsAccount: operated()}, all: users, book: book, ledgers: ledgers}
+		w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, all: users, book: book, ledgers: ledgers}
 		if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: at}, &w); err != nil {
 			t.Fatal(err)
 		}
@@ -202,32 +216,32 @@ func TestForget(t *testing.T) {
 // several.
 func TestSettleRow(t *testing.T) {
 	known, unknown := "U1", ""
-	one, two := issuer.Identity{User: "U1", ID: "id-1"}, issuer.Identity{User: "U2", ID: "id-2"}
+	one, two := provider.Identity{User: "U1", ID: "id-1"}, provider.Identity{User: "U2", ID: "id-2"}
 	for _, test := range []struct {
 		name    string
 		keptIn  string
 		user    string
-		became  settlement
-		users   []issuer.Identity
+		became  provider.Fate
+		users   []provider.Identity
 		expired bool
 
 		state                     ledger.State
 		revoked, removed, endsNow bool
 		others                    int
 	}{
-		{name: "not yet", user: known, became: pending, state: ledger.Retiring},
-		{name: "revoked", user: known, became: revoked, state: ledger.Retired, revoked: true},
-		{name: "left to expire", user: known, became: leftToExpire, state: ledger.Retired},
-		{name: "left, and expired", user: known, became: leftToExpire, expired: true, state: ledger.Retired},
-		{name: "kept: revoked, and its user was gone", keptIn: "cloud", user: known, became: revoked, state: ledger.Retired, revoked: true},
-		{name: "kept: not yet", keptIn: "cloud", user: known, became: pending, state: ledger.Retiring},
-		{name: "kept: revoked", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
-		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: revoked, users: []issuer.Identity{one}, expired: true, state: ledger.Retired, removed: true},
-		{name: "kept: left to expire", keptIn: "cloud", user: known, became: leftToExpire, state: ledger.Retired},
-		{name: "kept: left, and expired", keptIn: "cloud", user: known, became: leftToExpire, expired: true, state: ledger.Retired, removed: true},
-		{name: "kept: there never was one", keptIn: "cloud", user: unknown, became: revoked, state: ledger.Retired, removed: true, endsNow: true},
-		{name: "kept: it is found by its name", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one}, state: ledger.Retired, revoked: true},
-		{name: "kept: two are", keptIn: "cloud", user: unknown, became: revoked, users: []issuer.Identity{one, two}, state: ledger.Retired, revoked: true, others: 1},
+		{name: "not yet", user: known, became: provider.Pending, state: ledger.Retiring},
+		{name: "revoked", user: known, became: provider.Revoked, state: ledger.Retired, revoked: true},
+		{name: "left to expire", user: known, became: provider.LeftToExpire, state: ledger.Retired},
+		{name: "left, and expired", user: known, became: provider.LeftToExpire, expired: true, state: ledger.Retired},
+		{name: "kept: revoked, and its user was gone", keptIn: "cloud", user: known, became: provider.Revoked, state: ledger.Retired, revoked: true},
+		{name: "kept: not yet", keptIn: "cloud", user: known, became: provider.Pending, state: ledger.Retiring},
+		{name: "kept: revoked", keptIn: "cloud", user: known, became: provider.Revoked, users: []provider.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: gone after its expiry", keptIn: "cloud", user: known, became: provider.Revoked, users: []provider.Identity{one}, expired: true, state: ledger.Retired, removed: true},
+		{name: "kept: left to expire", keptIn: "cloud", user: known, became: provider.LeftToExpire, state: ledger.Retired},
+		{name: "kept: left, and expired", keptIn: "cloud", user: known, became: provider.LeftToExpire, expired: true, state: ledger.Retired, removed: true},
+		{name: "kept: there never was one", keptIn: "cloud", user: unknown, became: provider.Revoked, state: ledger.Retired, removed: true, endsNow: true},
+		{name: "kept: it is found by its name", keptIn: "cloud", user: unknown, became: provider.Revoked, users: []provider.Identity{one}, state: ledger.Retired, revoked: true},
+		{name: "kept: two are", keptIn: "cloud", user: unknown, became: provider.Revoked, users: []provider.Identity{one, two}, state: ledger.Retired, revoked: true, others: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := active(test.user)
@@ -337,7 +351,7 @@ func swept(t *testing.T, change func(*ledger.Ledger)) (*meddling, *workflow.Run,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &world{account: &account.Account{NatsAccount: operated()}, book: book, ledgers: ledgers}
+	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, book: book, ledgers: ledgers}
 }
 
 // meanwhile changes the ledger as another run does.
@@ -404,7 +418,7 @@ func TestForgetIsOvertaken(t *testing.T) {
 // more if somebody was faster, and not where the ledger was forgotten meanwhile or
 // cannot be written.
 func TestSettleIsOvertaken(t *testing.T) {
-	retired := finding{settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked }, refused: func(ledger.Row) bool { return false }}
+	retired := gone(&ledger.Ledger{Request: orders, Rows: []ledger.Row{active("U1")}})
 	queue := func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retiring }
 	t.Run("somebody was faster", func(t *testing.T) {
 		m, run, w := swept(t, queue)
@@ -444,7 +458,7 @@ func TestSettleIsOvertaken(t *testing.T) {
 		}
 		m, run, w := swept(t, drift)
 		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID, l.Rows[0].Drifted = "2", now })
-		found := finding{refused: func(ledger.Row) bool { return false }, reading: &reading{keptIn: "cloud", users: map[string]synadia.User{"id": {ID: "id", Settings: "other"}}}}
+		found := finding{reading: &reading{keptIn: "cloud", users: map[string]provider.User{"id": {ID: "id", Settings: "other"}}}}
 		if err := settle(t.Context(), run, w, found); err != nil || !w.news[orders] {
 			t.Errorf("it is news: %t: %v", w.news[orders], err)
 		}
@@ -469,10 +483,9 @@ func TestUpdateWritesDown(t *testing.T) {
 		row(4, func(r *ledger.Row) { r.Basis.Account = "payments" }),
 		row(5, func(r *ledger.Row) { r.State, r.User, r.Basis.KeptIn = ledger.Retiring, "", "cloud" }),
 	}}
-	update(l, &workflow.Run{Now: now.Add(time.Millisecond)}, "commerce", finding{
-		settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked }, refused: func(ledger.Row) bool { return true },
-		retired: map[place][]issuer.Identity{{orders, "eu-1", 5}: {{User: "U5", ID: "id-5"}, {User: "U6", ID: "id-6"}}},
-	})
+	f := gone(l, provider.Identity{User: "U5", ID: "id-5"}, provider.Identity{User: "U6", ID: "id-6"})
+	f.ID, f.Revocations = "ACCOUNT", natsjwt.RevocationList{natsjwt.All: now.Unix()}
+	update(l, commerce(), f, now)
 	got := map[int64]string{}
 	for _, r := range l.Rows {
 		got[r.Generation] = strings.TrimSpace(fmt.Sprintf("%s %s %s", r.User, r.State, map[time.Time]string{now: "now", earlier: "earlier"}[r.Revoked]))
@@ -554,10 +567,7 @@ func TestUpdate(t *testing.T) {
 	own.State, other.State = ledger.Retiring, ledger.Retiring
 	other.Generation, other.Basis.Account = 2, "payments"
 	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{own, other}}
-	update(l, &workflow.Run{Now: now}, "commerce", finding{
-		settled: func(*ledger.Ledger, ledger.Row) settlement { return revoked },
-		refused: func(ledger.Row) bool { return false },
-	})
+	update(l, commerce(), gone(l), now)
 	if l.Rows[0].State != ledger.Retired || l.Rows[1].State != ledger.Retiring {
 		t.Errorf("the ledger has %+v", l.Rows)
 	}
@@ -567,13 +577,18 @@ func TestUpdate(t *testing.T) {
 // that, from what is delivered.
 func TestSettleLeavesALostLedger(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
-	w := world{account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{active("U1")}}}}
+	w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{active("U1")}}}}
 	if err := settle(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w, finding{reading: &reading{}}); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := w.book.All(t.Context()); err != nil || len(all) > 0 || len(w.ledgers) > 0 {
 		t.Errorf("%d ledgers are stored, and the run goes on with %d: %v", len(all), len(w.ledgers), err)
 	}
+}
+
+// commerce is a world of nothing but its account.
+func commerce() world {
+	return world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}}
 }
 
 // operated is a NatsAccount that can revoke.

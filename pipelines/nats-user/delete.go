@@ -137,7 +137,7 @@ func sortOut(ctx context.Context, run *workflow.Run, l *ledger.Ledger) (revokers
 			return which, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
 		case platform.IsTransient(err):
 			return which, err
-		case err == nil && !account.Revocable(a):
+		case err == nil && !a.Spec.Revocable():
 			which.lasting = append(which.lasting, name)
 		default: // one whose spec is wrong may be mended
 			which.waiting = append(which.waiting, name)

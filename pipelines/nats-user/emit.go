@@ -9,6 +9,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -42,7 +43,7 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (de
 			return nil, err
 		}
 		if len(documents) == 0 { // by an overlay
-			c.problem = problem{"NothingRendered", fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)}
+			c.problem = problem{reason.NothingRendered, fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)}
 		}
 		output[name] = map[string][]byte{}
 		for _, d := range documents {
@@ -60,7 +61,7 @@ func documents(run *workflow.Run, w world, row ledger.Row) ([]render.Document, e
 	}
 	documents, err := w.templates.Render(values)
 	if err != nil {
-		return nil, workflow.Fail("RenderFailed", err)
+		return nil, workflow.Fail(reason.RenderFailed, err)
 	}
 	return documents, nil
 }

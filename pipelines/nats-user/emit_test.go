@@ -114,10 +114,10 @@ func TestEmitWithOverlays(t *testing.T) {
 			w.templates = made
 			output, err := emit(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, []*cluster{c})
 			var failure *workflow.Failure
-			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && failure.Reason != test.reason {
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
 				t.Errorf("it says %v, want %s", err, test.reason)
 			}
-			if len(output["eu-1"]) != test.files || c.problem.reason != test.problemReason {
+			if len(output["eu-1"]) != test.files || string(c.problem.reason) != test.problemReason {
 				t.Errorf("%d files are emitted, and the problem is %s: %s", len(output["eu-1"]), c.problem.reason, c.problem.message)
 			}
 			if test.problemReason != "" && c.problem.message != "the overlays of the platform team leave nothing to deliver to eu-1: correct the ConfigMap nats-user-overlays" {

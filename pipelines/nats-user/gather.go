@@ -20,6 +20,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
@@ -32,10 +35,10 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) 
 	w := world{seen: map[string]any{termsKey: ""}}
 	var err error
 	if w.user, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail("InvalidSpec", err)
+		return w, workflow.Fail(reason.InvalidSpec, err)
 	}
 	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
-		return w, workflow.Fail("NamespaceNotMapped", err)
+		return w, workflow.Fail(reason.NamespaceNotMapped, err)
 	}
 	if w.account, err = p.readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
 		return w, err
@@ -45,7 +48,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) 
 	}
 	w.seen[termsKey] = w.account.Terms()
 	if err := w.account.Admit(w.user); err != nil {
-		return w, workflow.Fail("NotAdmitted", err)
+		return w, workflow.Fail(reason.NotAdmitted, err)
 	}
 	all, err := destination.List(ctx, run.Platform, w.user.Spec.Placement.Labels())
 	if err != nil {
@@ -77,16 +80,17 @@ func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name strin
 	}
 	var opened *account.Account
 	if err == nil {
-		opened, err = account.Opener{Client: run.Platform, Transport: p.transport, Now: run.Now}.Open(ctx, object, spec)
+		opener := account.Opener{Client: run.Platform, Providers: known.Providers, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
+		opened, err = opener.Open(ctx, object, spec)
 	}
 	var gone *account.NotFoundError
 	switch {
 	case errors.As(err, &gone):
-		return nil, workflow.Fail("AccountNotFound", err)
+		return nil, workflow.Fail(reason.AccountNotFound, err)
 	case platform.IsTransient(err):
 		return nil, err
 	case err != nil:
-		return nil, workflow.Fail("AccountInvalid", err)
+		return nil, workflow.Fail(reason.AccountInvalid, err)
 	}
 	return opened, nil
 }
@@ -99,9 +103,9 @@ func verified(ctx context.Context, run *workflow.Run, a *account.Account) error 
 		if err := askAccounts(ctx, run, a.Name); err != nil {
 			return err
 		}
-		return workflow.Fail("AccountUnverified", fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", a.Name))
+		return workflow.Fail(reason.AccountUnverified, fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", a.Name))
 	case a.Refuted != "":
-		return workflow.Fail("AccountRefuted", fmt.Errorf("NatsAccount %s was found not to work: %s", a.Name, a.Refuted))
+		return workflow.Fail(reason.AccountRefuted, fmt.Errorf("NatsAccount %s was found not to work: %s", a.Name, a.Refuted))
 	}
 	return nil
 }
@@ -157,7 +161,7 @@ func checkClock(now, server time.Time, fresh bool) error {
 	if server.IsZero() || !now.Before(server.Add(-tolerance)) && (!fresh || !now.After(server.Add(tolerance))) {
 		return nil
 	}
-	return workflow.Fail("ClockOff", fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
+	return workflow.Fail(reason.ClockOff, fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
 		stamp(now), stamp(server)))
 }
 

@@ -103,7 +103,7 @@ func TestGather(t *testing.T) {
 			test.change(t, run)
 			w, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
-			if errors.As(err, &failure); failure != nil && failure.Reason != test.reason || failure == nil && test.reason != "" {
+			if errors.As(err, &failure); failure != nil && string(failure.Reason) != test.reason || failure == nil && test.reason != "" {
 				t.Errorf("the reason is %v, want %s", failure, test.reason)
 			}
 			if !strings.Contains(words(err), test.says) || (err == nil) != (test.says == "") {
@@ -145,7 +145,7 @@ func TestGatherWhileThePlatformIsAway(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 			var failure *workflow.Failure
-			if errors.As(err, &failure) && strings.HasPrefix(failure.Reason, "Account") {
+			if errors.As(err, &failure) && strings.HasPrefix(string(failure.Reason), "Account") {
 				t.Errorf("it says that the account is wrong: %s", failure.Reason)
 			}
 		})

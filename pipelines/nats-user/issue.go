@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -31,12 +31,9 @@ type issuance struct {
 type attempt struct {
 	*cluster
 
-	identity issuer.Identity
+	identity provider.Identity
 	row      ledger.Row
 }
-
-// issueFailed is the reason where the issuer cannot be reached, or refuses.
-const issueFailed = "IssueFailed"
 
 // fulfil issues what there is a reason for, lets go of what is superseded, and commits
 // that.
@@ -78,7 +75,7 @@ func (i issuance) issue(ctx context.Context) error {
 	for batch := range slices.Chunk(due, i.w.account.Issuer.AtOnce()) {
 		err := i.issueAtOnce(ctx, batch)
 		var failure *workflow.Failure
-		if errors.As(err, &failure) && failure.Reason == issueFailed {
+		if errors.As(err, &failure) && failure.Reason == reason.IssueFailed {
 			postpone(due[slices.Index(due, batch[0]):], failure.Err)
 			break
 		}
@@ -92,7 +89,7 @@ func (i issuance) issue(ctx context.Context) error {
 // postpone leaves clusters to a later run.
 func postpone(clusters []*cluster, why error) {
 	for _, c := range clusters {
-		c.problem = problem{issueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", c.reason, c.want.Destination, why)}
+		c.problem = problem{reason.IssueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", c.reason, c.want.Destination, why)}
 	}
 }
 
@@ -112,7 +109,7 @@ func (i issuance) fits(due []*cluster) error {
 		return err
 	}
 	if err := i.l.Room(roomFor(i.l, due, size)); err != nil {
-		return workflow.Fail("LedgerFull", err)
+		return workflow.Fail(reason.LedgerFull, err)
 	}
 	return nil
 }
@@ -122,11 +119,11 @@ func (i issuance) fits(due []*cluster) error {
 func (i issuance) try(want credential.Want) (size int, err error) {
 	name := want.Destination
 	made, err := i.w.account.Issuer.Sample(i.w.account.UserName(i.run.Identity, name, 1<<31), i.w.account.Grant(i.w.user, name))
-	if _, ok := errors.AsType[*jwt.TooLargeError](err); ok {
-		return 0, workflow.Fail("GrantTooLarge", err)
+	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
+		return 0, workflow.Fail(reason.GrantTooLarge, err)
 	}
 	if err != nil {
-		return 0, workflow.Fail("GrantRefused", err)
+		return 0, workflow.Fail(reason.GrantRefused, err)
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
 	sample := ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
@@ -163,7 +160,7 @@ func (i issuance) issueAtOnce(ctx context.Context, clusters []*cluster) error {
 		return err
 	}
 	if err := i.makeAll(ctx, attempts); err != nil {
-		var nothing *issuer.NotMadeError
+		var nothing *provider.NotMadeError
 		if errors.As(err, &nothing) && len(attempts) == 1 { // nobody need look for it
 			i.l.Remove(attempts[0].row.Destination, attempts[0].row.Generation)
 		}
@@ -221,14 +218,14 @@ func (i issuance) makeAll(ctx context.Context, attempts []*attempt) error {
 		a := attempts[n]
 		made, err := i.make(ctx, a)
 		if err != nil {
-			return workflow.Fail(issueFailed, err)
+			return workflow.Fail(reason.IssueFailed, err)
 		}
 		return a.seal(made)
 	})
 }
 
 // make makes the identity of an attempt, and in a dry run one that connects nowhere.
-func (i issuance) make(ctx context.Context, a *attempt) (issuer.Credential, error) {
+func (i issuance) make(ctx context.Context, a *attempt) (provider.Credential, error) {
 	grant := i.w.account.Grant(i.w.user, a.row.Destination)
 	if !i.run.DryRun {
 		return i.w.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
@@ -239,7 +236,7 @@ func (i issuance) make(ctx context.Context, a *attempt) (issuer.Credential, erro
 }
 
 // seal makes the row of an attempt that of a credential that was made.
-func (a *attempt) seal(made issuer.Credential) (err error) {
+func (a *attempt) seal(made provider.Credential) (err error) {
 	a.row.State, a.row.User, a.row.ID, a.row.Settings, a.row.Expires = ledger.Active, made.User, made.ID, made.Settings, made.Expires
 	d := a.row.Basis.Delivery
 	a.row.Ciphertext, err = a.certificate.Seal(d.Namespace, d.Name, contents(d, made))
@@ -273,7 +270,7 @@ func concurrently(n int, do func(i int) error) error {
 }
 
 // contents are the keys of the Secret.
-func contents(d ledger.Delivery, c issuer.Credential) map[string][]byte {
+func contents(d ledger.Delivery, c provider.Credential) map[string][]byte {
 	all := map[string][]byte{}
 	switch v1alpha1.Format(d.Format) {
 	case v1alpha1.JWTAndSeed:

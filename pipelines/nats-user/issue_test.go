@@ -18,12 +18,12 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -34,17 +34,17 @@ import (
 
 // watched is an issuer that looks at the ledger when it is to issue, and refuses.
 type watched struct {
-	issuer.Issuer
+	provider.Issuer
 	look func()
 }
 
-func (watched) Propose(name string) (issuer.Identity, error) {
-	return issuer.Identity{Name: name, User: "U1"}, nil
+func (watched) Propose(name string) (provider.Identity, error) {
+	return provider.Identity{Name: name, User: "U1"}, nil
 }
 
-func (w watched) Issue(context.Context, issuer.Identity, issuer.Grant, time.Time) (issuer.Credential, error) {
+func (w watched) Issue(context.Context, provider.Identity, provider.Grant, time.Time) (provider.Credential, error) {
 	w.look()
-	return issuer.Credential{}, errors.New("refused")
+	return provider.Credential{}, errors.New("refused")
 }
 
 // An identity is written down before it is made, with the version that the state store
@@ -98,7 +98,7 @@ func TestIssue(t *testing.T) {
 		}
 		return all
 	}
-	not := map[string]error{eu: &issuer.NotMadeError{Err: errors.New("no")}, us: &issuer.NotMadeError{Err: errors.New("no")}}
+	not := map[string]error{eu: &provider.NotMadeError{Err: errors.New("no")}, us: &provider.NotMadeError{Err: errors.New("no")}}
 	const postponed = "no credential (FirstIssue) could be issued for "
 	for _, test := range []struct {
 		name     string
@@ -131,7 +131,7 @@ func TestIssue(t *testing.T) {
 				if c.problem.message != "" {
 					problems[c.want.Destination] = c.problem.message
 				}
-				if (c.problem.message != "") != (c.problem.reason == issueFailed) {
+				if (c.problem.message != "") != (c.problem.reason == reason.IssueFailed) {
 					t.Errorf("%s has a problem for the reason %q", c.want.Destination, c.problem.reason)
 				}
 			}
@@ -264,7 +264,9 @@ func TestTryFirst(t *testing.T) {
 		rows         []ledger.Row
 		reason, says string
 	}{
-		{"the JWT would be too large", func(s *stub, _ *world) { s.sample = fmt.Errorf("a: %w", &jwt.TooLargeError{Bytes: 5000, Max: 3500}) }, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
+		{"the JWT would be too large", func(s *stub, _ *world) {
+			s.sample = fmt.Errorf("a: %w", &provider.TooLargeError{Bytes: 5000, Max: 3500})
+		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
 		{"NATS would refuse it", func(s *stub, _ *world) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
 		{"overlays do not apply", func(_ *stub, w *world) { w.templates = failing }, nil, "RenderFailed", "do not apply"},
 		{"the ledger is full", func(*stub, *world) {}, []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) {
@@ -277,7 +279,7 @@ func TestTryFirst(t *testing.T) {
 			test.change(s, &w)
 			_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, "eu-1", "us-1")
 			var failure *workflow.Failure
-			if !errors.As(err, &failure) || failure.Reason != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
+			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
 				t.Errorf("it says %v after issuing %v, want %s: %s", err, s.issued, test.reason, test.says)
 			}
 			if l, err := (ledger.Book{Client: run.Platform}).Get(t.Context(), orders); err != nil || l.Exists() {
@@ -333,7 +335,7 @@ func TestConcurrently(t *testing.T) {
 
 // What the Secret has, by its form.
 func TestContents(t *testing.T) {
-	c := issuer.Credential{Identity: issuer.Identity{Seed: []byte("seed")}, JWT: "jwt", File: []byte("file")}
+	c := provider.Credential{Identity: provider.Identity{Seed: []byte("seed")}, JWT: "jwt", File: []byte("file")}
 	for _, test := range []struct {
 		name string
 		d    ledger.Delivery

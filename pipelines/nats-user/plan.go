@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -28,7 +28,10 @@ type cluster struct {
 }
 
 // problem is what keeps a request from what it asked for.
-type problem struct{ reason, message string }
+type problem struct {
+	reason  reason.Reason
+	message string
+}
 
 func (c *cluster) holds(d ledger.Delivery) bool {
 	return c.verdicts[secretOf(c.want.Destination, d)].Held
@@ -55,7 +58,7 @@ func want(w world, name string) credential.Want {
 	return credential.Want{
 		Destination:  name,
 		RenewBefore:  spec.Credentials.RenewalWindow(),
-		CorrectDrift: w.account.CorrectsDrift(),
+		CorrectDrift: w.account.Spec.CorrectsDrift(),
 		Basis: ledger.Basis{
 			Account:    w.account.Name,
 			AccountID:  w.account.ID,
@@ -114,7 +117,7 @@ func deliverable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 	if c.holds(desired) {
 		return true
 	}
-	c.problem = problem{"SecretConflict", conflict(desired, name, c.verdicts[secretOf(name, desired)])}
+	c.problem = problem{reason.SecretConflict, conflict(desired, name, c.verdicts[secretOf(name, desired)])}
 	current := l.Current(name)
 	if current == nil || !c.holds(current.Basis.Delivery) {
 		return false
@@ -132,8 +135,8 @@ func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 
 // needed: there is a reason.
 func needed(c *cluster, l *ledger.Ledger, now time.Time) bool {
-	reason, issue := credential.Decide(l, c.want, now)
-	c.reason = reason
+	var issue bool
+	c.reason, issue = credential.Decide(l, c.want, now)
 	return issue
 }
 
@@ -148,7 +151,7 @@ func bounded(c *cluster, l *ledger.Ledger, now time.Time) bool {
 	if alive(l, name, now) < maxAlive || due(l, c.want, now) {
 		return true
 	}
-	c.problem = problem{"RotatesTooOften", fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, c.reason)}
+	c.problem = problem{reason.RotatesTooOften, fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, c.reason)}
 	return false
 }
 
@@ -180,7 +183,7 @@ func sealable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 	if l.Current(name) != nil { // which stays
 		what = fmt.Sprintf("another credential (%s)", c.reason)
 	}
-	c.problem = problem{"CertificateUnusable", fmt.Sprintf("%s for %s cannot be sealed: the key %s of the ConfigMap %s/%s: %v", what, name, name, config.Namespace, seal.BundlesName, c.unusable)}
+	c.problem = problem{reason.CertificateUnusable, fmt.Sprintf("%s for %s cannot be sealed: the key %s of the ConfigMap %s/%s: %v", what, name, name, config.Namespace, seal.BundlesName, c.unusable)}
 	return false
 }
 
@@ -192,7 +195,7 @@ func terms(w world) credential.Terms {
 	}
 	// Whether another account can, which the request drew from before, its own
 	// pipeline knows.
-	t.Revocable = func(name string) bool { return name != w.account.Name || account.Revocable(w.account.NatsAccount) }
+	t.Revocable = func(name string) bool { return name != w.account.Name || w.account.Spec.Revocable() }
 	return t
 }
 

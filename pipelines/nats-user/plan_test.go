@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/seal"
 	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -128,7 +129,7 @@ func TestPlan(t *testing.T) {
 				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
 			}
 			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts, now), "eu-1")
-			if string(c.reason) != test.reason || c.problem != (problem{test.problemReason, test.problem}) {
+			if string(c.reason) != test.reason || c.problem != (problem{reason.Reason(test.problemReason), test.problem}) {
 				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problem.reason, c.problem.message, test.problemReason, test.problem)
 			}
 			if c.want.Basis.Delivery.Name != test.delivers {

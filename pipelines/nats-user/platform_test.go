@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/config"
-	"github.com/baleen-platform/baleen/internal/issuer"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -94,33 +94,33 @@ type stub struct {
 	issued []string
 }
 
-func (s *stub) Propose(name string) (issuer.Identity, error) {
-	i := issuer.Identity{Name: name}
+func (s *stub) Propose(name string) (provider.Identity, error) {
+	i := provider.Identity{Name: name}
 	if s.proposes {
 		i.User = "U." + name
 	}
 	return i, nil
 }
 
-func (s *stub) Issue(_ context.Context, i issuer.Identity, _ issuer.Grant, expires time.Time) (issuer.Credential, error) {
+func (s *stub) Issue(_ context.Context, i provider.Identity, _ provider.Grant, expires time.Time) (provider.Credential, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if err := s.refuses[i.Name]; err != nil {
-		return issuer.Credential{}, err
+		return provider.Credential{}, err
 	}
 	s.issued = append(s.issued, "U."+i.Name)
 	slices.Sort(s.issued)
 	i.User, i.ID = "U."+i.Name, "id."+i.Name
-	return issuer.Credential{Identity: i, JWT: "a JWT", File: []byte("a file"), Expires: expires, Settings: "made"}, nil
+	return provider.Credential{Identity: i, JWT: "a JWT", File: []byte("a file"), Expires: expires, Settings: "made"}, nil
 }
 
-func (s *stub) Sample(name string, _ issuer.Grant) (issuer.Credential, error) {
-	return issuer.Credential{Identity: issuer.Identity{Name: name, User: "U.sample"}, JWT: "a JWT", File: []byte("a file"), Expires: now.AddDate(0, 0, 1)}, s.sample
+func (s *stub) Sample(name string, _ provider.Grant) (provider.Credential, error) {
+	return provider.Credential{Identity: provider.Identity{Name: name, User: "U.sample"}, JWT: "a JWT", File: []byte("a file"), Expires: now.AddDate(0, 0, 1)}, s.sample
 }
 
 func (s *stub) AtOnce() int { return s.atOnce }
 
-var _ issuer.Issuer = (*stub)(nil)
+var _ provider.Issuer = (*stub)(nil)
 
 // serving is a world with what it takes to issue, on eu-1 and us-1.
 func serving(s *stub) world {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -23,7 +24,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster, o
 		Placement: w.placement,
 		Output:    output,
 		Ready:     true,
-		Reason:    "Delivered",
+		Reason:    reason.Delivered,
 		Message:   fmt.Sprintf("the Secret %s has a credential on %s", secret, count(len(output.Destinations()))),
 		Status: map[string]any{
 			"account":     w.account.ID,
@@ -91,10 +92,10 @@ func expiry(l *ledger.Ledger, clusters []*cluster) time.Time {
 func problems(w world, clusters []*cluster) []problem {
 	var all []problem
 	if len(w.refused) > 0 {
-		all = append(all, problem{"DestinationNotAllowed", fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", "))})
+		all = append(all, problem{reason.DestinationNotAllowed, fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", "))})
 	}
-	if reason, message := w.placement.Problem("spec.placement"); reason != "" && (reason != "NoDestination" || len(w.refused) == 0) {
-		all = append(all, problem{reason, message})
+	if why, message := w.placement.Problem("spec.placement"); why != "" && (why != reason.NoDestination || len(w.refused) == 0) {
+		all = append(all, problem{why, message})
 	}
 	var theirs []problem
 	for _, c := range clusters {

@@ -11,6 +11,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -141,7 +142,7 @@ func TestReport(t *testing.T) {
 				output[name] = map[string][]byte{"secret.yaml": nil}
 			}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: test.reason, Message: test.message,
+				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
 					"account": "ACCOUNT", "secret": "team-a/orders-nats", "expires": test.expires, "credentials": test.credentials, "accountTerms": w.account.Terms(),
 				},

@@ -27,7 +27,7 @@ import (
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 	_ "golang.org/x/crypto/x509roots/fallback" // as the pipelines have them
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
 	"github.com/baleen-platform/baleen/internal/term"
 )
 

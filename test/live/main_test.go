@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 )
 
 // The stand-in is asked, of which the answers are known; nothing is left.

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // ApiAggregatorTarget publishes paths of a service under the host of an
@@ -242,11 +243,11 @@ type PathState string
 // refused one goes on as it was last accepted, if it ever was.
 const (
 	Accepted                    PathState = "Accepted"
-	PathConflict                PathState = "PathConflict"
-	NestedInForeignPrefix       PathState = "NestedInForeignPrefix"
-	NotDelegated                PathState = "NotDelegated"
-	UnsupportedByImplementation PathState = "UnsupportedByImplementation"
-	BodyLimitAboveMaximum       PathState = "BodyLimitAboveMaximum"
+	PathConflict                PathState = PathState(reason.PathConflict)
+	NestedInForeignPrefix       PathState = PathState(reason.NestedInForeignPrefix)
+	NotDelegated                PathState = PathState(reason.NotDelegated)
+	UnsupportedByImplementation PathState = PathState(reason.UnsupportedByImplementation)
+	BodyLimitAboveMaximum       PathState = PathState(reason.BodyLimitAboveMaximum)
 )
 
 // ApiAggregatorTargetStatus is what the last run reports. Kratix adds keys of

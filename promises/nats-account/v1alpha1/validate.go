@@ -87,27 +87,23 @@ const (
 // Validate checks a spec with its defaults filled in.
 func (s *NatsAccountSpec) Validate() error {
 	var p field.Problems
-	known := s.Provider == ProviderJWT || s.Provider == ProviderSynadia
+	known := slices.ContainsFunc(s.sections(), func(o section) bool { return o.provider == s.Provider })
 	if !known {
 		p.Addf("spec.provider %s is not jwt or synadia", field.Quote(string(s.Provider)))
 	}
-	for _, of := range []struct {
-		provider Provider
-		has      bool
-	}{{ProviderJWT, s.JWT != nil}, {ProviderSynadia, s.Synadia != nil}} {
+	for _, o := range s.sections() {
 		switch {
 		case !known: // nor is what goes with it
-		case s.Provider == of.provider && !of.has:
-			p.Addf("spec.provider %s needs the field spec.%s", of.provider, of.provider)
-		case s.Provider != of.provider && of.has:
-			p.Addf("spec.%s goes with provider %s only: leave it out", of.provider, of.provider)
+		case s.Provider == o.provider && !o.there:
+			p.Addf("spec.provider %s needs the field spec.%s", o.provider, o.provider)
+		case s.Provider != o.provider && o.there:
+			p.Addf("spec.%s goes with provider %s only: leave it out", o.provider, o.provider)
 		}
 	}
-	if s.JWT != nil {
-		s.JWT.validate(&p)
-	}
-	if s.Synadia != nil {
-		s.Synadia.validate(&p)
+	for _, o := range s.sections() {
+		if o.there {
+			o.validate(&p)
+		}
 	}
 	s.Policy.validate(&p)
 	p.Count("spec.placement.allowed", len(s.Placement.Allowed), 0, 32)
@@ -336,20 +332,4 @@ func ConnectionTypesProblems(p *field.Problems, name string, values []Connection
 			p.Addf("%s has %s twice", name, field.Quote(string(value)))
 		}
 	}
-}
-
-// Servers are the URLs at which workloads reach NATS.
-func (s *NatsAccountSpec) Servers() []string {
-	if s.Synadia != nil {
-		return s.Synadia.Servers
-	}
-	return s.JWT.Servers
-}
-
-// RequiredTags are the names of the tags that a scope needs.
-func (s *NatsAccountSpec) RequiredTags() []string {
-	if s.Synadia != nil {
-		return s.Synadia.RequiredTags
-	}
-	return s.JWT.SigningKey.RequiredTags
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 )
 
 const module = "github.com/synadia-io/control-plane-sdk-go"

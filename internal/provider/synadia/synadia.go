@@ -1,6 +1,3 @@
-// Package synadia has the control plane of Synadia Cloud, or of a Synadia
-// Platform, make the users of an account. It keeps one user for each generation on
-// each cluster, until that is removed.
 package synadia
 
 import (
@@ -20,8 +17,7 @@ import (
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 
 	"github.com/baleen-platform/baleen/internal/fingerprint"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // Issuer has users made in an account.
@@ -36,55 +32,52 @@ type Issuer struct {
 	Now time.Time
 }
 
-var _ issuer.Issuer = (*Issuer)(nil)
+var _ provider.Issuer = (*Issuer)(nil)
 
-// Propose implements [issuer.Issuer]: the key is made by the control plane.
-func (i *Issuer) Propose(name string) (issuer.Identity, error) {
-	return issuer.Identity{Name: name}, nil
+// found has users made in an account.
+func (i *Issuer) found(a provider.Account) {
+	i.AccountID, i.ProviderID, i.Group = a.ID, a.KeptIn, a.SigningKey
 }
 
-// AtOnce implements [issuer.Issuer].
+// Propose implements [provider.Issuer]: the key is made by the control plane.
+func (i *Issuer) Propose(name string) (provider.Identity, error) {
+	return provider.Identity{Name: name}, nil
+}
+
+// AtOnce implements [provider.Issuer].
 func (i *Issuer) AtOnce() int { return 1 }
 
-// Sample implements [issuer.Issuer]: such a user of an account that is nowhere.
-func (i *Issuer) Sample(name string, grant issuer.Grant) (issuer.Credential, error) {
+// Sample implements [provider.Issuer]: such a user of an account that is nowhere.
+func (i *Issuer) Sample(name string, grant provider.Grant) (provider.Credential, error) {
 	account, err := nkeys.CreateAccount()
 	if err != nil {
-		return issuer.Credential{}, err
+		return provider.Credential{}, err
 	}
-	seed, err := account.Seed()
-	if err != nil {
-		return issuer.Credential{}, err
-	}
-	signer, err := jwt.New(i.AccountID, seed, i.MaxBytes)
-	if err != nil {
-		return issuer.Credential{}, err
-	}
-	return signer.Sample(name, grant)
+	return provider.Signer{AccountID: i.AccountID, Key: account, MaxBytes: i.MaxBytes}.Sample(name, grant)
 }
 
-// Issue implements [issuer.Issuer]. The credentials are downloaded once, and not
+// Issue implements [provider.Issuer]. The credentials are downloaded once, and not
 // again as long as the answer can be read: each download is another issuance.
-func (i *Issuer) Issue(ctx context.Context, identity issuer.Identity, grant issuer.Grant, expires time.Time) (issuer.Credential, error) {
+func (i *Issuer) Issue(ctx context.Context, identity provider.Identity, grant provider.Grant, expires time.Time) (provider.Credential, error) {
 	if !i.Now.Before(expires) { // no time at all would be for ever
-		return issuer.Credential{}, fmt.Errorf("the user %s would have expired at %s: see that the clock is right", identity.Name, expires.UTC().Format(time.RFC3339))
+		return provider.Credential{}, fmt.Errorf("the user %s would have expired at %s: see that the clock is right", identity.Name, expires.UTC().Format(time.RFC3339))
 	}
 	user, err := i.create(ctx, identity.Name, grant, expires)
 	if err != nil {
-		return issuer.Credential{}, err
+		return provider.Credential{}, err
 	}
 	file, err := call(ctx, i.Cloud, fmt.Sprintf("the credentials of the user %s cannot be downloaded", identity.Name), complete,
 		func(ctx context.Context) (string, *http.Response, error) {
 			return i.Cloud.api.NatsUserAPI.DownloadNatsUserCreds(ctx, user.Id).Execute()
 		})
 	if err != nil {
-		return issuer.Credential{}, err
+		return provider.Credential{}, err
 	}
-	c := issuer.Credential{
-		Identity: issuer.Identity{Name: identity.Name, User: user.UserPublicKey, ID: user.Id}, File: []byte(file), Settings: digest(user.JwtSettings),
+	c := provider.Credential{
+		Identity: provider.Identity{Name: identity.Name, User: user.UserPublicKey, ID: user.Id}, File: []byte(file), Settings: digest(user.JwtSettings),
 	}
 	if err := i.check(&c, grant, expires); err != nil {
-		return issuer.Credential{}, fmt.Errorf("what Synadia issued as %s is not what was asked for, and is let go of: %w", identity.Name, err)
+		return provider.Credential{}, fmt.Errorf("what Synadia issued as %s is not what was asked for, and is let go of: %w", identity.Name, err)
 	}
 	return c, nil
 }
@@ -97,11 +90,11 @@ func complete(file string) bool {
 
 // create makes the user. Where the answer is lost, it reads what has become of it
 // before it tries again.
-func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, expires time.Time) (*syncp.NatsUserViewResponse, error) {
+func (i *Issuer) create(ctx context.Context, name string, grant provider.Grant, expires time.Time) (*syncp.NatsUserViewResponse, error) {
 	asked := syncp.NatsUserCreateRequest{
 		Name: name, SkGroupId: i.Group, JwtExpiresInSecs: new(int64(math.Ceil(expires.Sub(i.Now).Seconds()))), JwtSettings: &syncp.NatsCreateUserJwtSettings{},
 	}
-	if err := convert(jwt.User(grant), asked.JwtSettings); err != nil {
+	if err := convert(grant.JWT(), asked.JwtSettings); err != nil {
 		return nil, err
 	}
 	if grant.Scoped { // empty permissions are settings too, and the scope has them all
@@ -123,13 +116,13 @@ func (i *Issuer) create(ctx context.Context, name string, grant issuer.Grant, ex
 				return u, nil
 			}
 			// It could not be found by its name, so it goes at once.
-			gone := i.retire(ctx, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id}, expires)
+			gone := i.retire(ctx, provider.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id}, expires)
 			return nil, errors.Join(fmt.Errorf("%s: the control plane calls it %s: choose a shorter name for the request, or for the Destination", what, u.Name), gone)
 		}
 		lost = lost || err.Lost
 		if !err.again() || try == tries || !i.Cloud.wait(ctx, after) {
 			if !lost {
-				return nil, &issuer.NotMadeError{Err: err}
+				return nil, &provider.NotMadeError{Err: err}
 			}
 			return nil, err
 		}
@@ -186,7 +179,7 @@ const tolerance = 10 * time.Minute
 
 // check makes sure that what was issued is what was asked for, and fills in the
 // credential from it.
-func (i *Issuer) check(c *issuer.Credential, grant issuer.Grant, expires time.Time) error {
+func (i *Issuer) check(c *provider.Credential, grant provider.Grant, expires time.Time) error {
 	token, err := natsjwt.ParseDecoratedJWT(c.File)
 	if err != nil {
 		return errors.New("there is no JWT in it")
@@ -218,9 +211,9 @@ func (i *Issuer) check(c *issuer.Credential, grant issuer.Grant, expires time.Ti
 		return fmt.Errorf("it expires at %s, and %s was asked for: see the limits of the account and of its signing key group",
 			c.Expires.Format(time.RFC3339), expires.UTC().Format(time.RFC3339))
 	case int64(len(token)) > i.MaxBytes:
-		return &jwt.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
+		return &provider.TooLargeError{Bytes: len(token), Max: i.MaxBytes}
 	}
-	if other := differs(claims.User, jwt.User(grant)); other != "" {
+	if other := differs(claims.User, grant.JWT()); other != "" {
 		return fmt.Errorf("it has other %s: see the signing key group, and whether it has a scope now", other)
 	}
 	return nil
@@ -266,8 +259,8 @@ func same[T comparable](a, b []T) bool {
 // Where the id is not known that of its key is meant, and where that is not known
 // either, all of its name that were made since it was written down. It returns those
 // that there were.
-func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, expires time.Time) ([]issuer.Identity, error) {
-	who := []issuer.Identity{identity}
+func (i *Issuer) Retire(ctx context.Context, identity provider.Identity, written, expires time.Time) ([]provider.Identity, error) {
+	who := []provider.Identity{identity}
 	if identity.ID == "" {
 		users, err := i.list(ctx)
 		if err != nil {
@@ -276,10 +269,10 @@ func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, 
 		who = nil
 		for _, u := range users {
 			if u.UserPublicKey == identity.User || identity.User == "" && madeFor(u, identity.Name, written) {
-				who = append(who, issuer.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id})
+				who = append(who, provider.Identity{Name: u.Name, User: u.UserPublicKey, ID: u.Id})
 			}
 		}
-		if identity.User != "" && !slices.ContainsFunc(who, func(one issuer.Identity) bool { return one.User == identity.User }) {
+		if identity.User != "" && !slices.ContainsFunc(who, func(one provider.Identity) bool { return one.User == identity.User }) {
 			who = append(who, identity) // its user is gone, and it may connect all the same
 		}
 	}
@@ -291,7 +284,7 @@ func (i *Issuer) Retire(ctx context.Context, identity issuer.Identity, written, 
 	return who, nil
 }
 
-func (i *Issuer) retire(ctx context.Context, identity issuer.Identity, expires time.Time) error {
+func (i *Issuer) retire(ctx context.Context, identity provider.Identity, expires time.Time) error {
 	expired := !i.Now.Before(expires)
 	if !expired && identity.User != "" { // first, because deleting the user may not revoke it
 		if err := i.revoke(ctx, identity, expires); err != nil {
@@ -315,7 +308,7 @@ func (i *Issuer) retire(ctx context.Context, identity issuer.Identity, expires t
 
 // revoke revokes all that was and will be issued for a key until that expires, and
 // looks whether it is so.
-func (i *Issuer) revoke(ctx context.Context, identity issuer.Identity, expires time.Time) error {
+func (i *Issuer) revoke(ctx context.Context, identity provider.Identity, expires time.Time) error {
 	what := fmt.Sprintf("the user %s cannot be revoked", identity.Name)
 	there := func(r *syncp.NatsUserRevocationViewResponse) bool {
 		return r != nil && r.UserNkeyPublic == identity.User

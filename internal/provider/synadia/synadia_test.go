@@ -1,6 +1,7 @@
 package synadia_test
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,13 +17,14 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 const (
@@ -86,7 +88,7 @@ func (w *world) must(err error) {
 
 // run begins another run: with a budget of its own, and nothing asked yet.
 func (w *world) run() {
-	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open(&network, "http://"+w.host, "", token, budget), time.Now(), issuertest.MaxBytes
+	w.issuer.Cloud, w.issuer.Now, w.issuer.MaxBytes = synadia.Open(&network, "http://"+w.host, "", token, budget), time.Now(), providertest.MaxBytes
 	w.began = time.Now()
 	w.ForgetRequests()
 }
@@ -100,8 +102,8 @@ func (w *world) use(named synadia.Named) {
 	w.run()
 }
 
-func (w *world) issue(grant issuer.Grant) (issuer.Credential, error) {
-	return w.issuer.Issue(w.Context(), issuer.Identity{Name: name}, grant, w.issuer.Now.Add(life))
+func (w *world) issue(grant provider.Grant) (provider.Credential, error) {
+	return w.issuer.Issue(w.Context(), provider.Identity{Name: name}, grant, w.issuer.Now.Add(life))
 }
 
 // named are the users that the control plane has of the name.
@@ -163,16 +165,16 @@ func (w *world) fits(err error) {
 }
 
 // fixture is an issuer whose requests reach the control plane within the process.
-func fixture(t *testing.T) issuertest.Fixture {
+func fixture(t *testing.T) providertest.Fixture {
 	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
-	return issuertest.Fixture{
+	return providertest.Fixture{
 		Issuer: &w.issuer, AccountID: w.issuer.AccountID, NATS: w.nats,
-		Retire: func(identity issuer.Identity, expires time.Time) error {
+		Retire: func(identity provider.Identity, expires time.Time) error {
 			_, err := w.issuer.Retire(t.Context(), identity, w.issuer.Now, expires)
 			return err
 		},
 		Outside: func() string { return fmt.Sprint(w.Requests(), w.Users(w.Account), w.Revocations(w.Account)) },
-		Scoped: func(scope natsjwt.UserPermissionLimits) issuer.Issuer {
+		Scoped: func(scope natsjwt.UserPermissionLimits) provider.Issuer {
 			_, err := w.AddGroup(w.Account, fakecloud.Group{Name: "team", Scope: &scope})
 			w.must(err)
 			w.use(synadia.Named{AccountID: w.Account, Group: "team"})
@@ -181,7 +183,42 @@ func fixture(t *testing.T) issuertest.Fixture {
 	}
 }
 
-func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
+func TestConformance(t *testing.T) { providertest.Run(t, fixture) }
+
+// timely is the network, with answers that tell the time as those of real servers do.
+type timely struct{}
+
+func (timely) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := network.RoundTrip(r)
+	if err == nil {
+		response.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	return response, err
+}
+
+// account is an account at the control plane, whose requests are judged.
+func account(t *testing.T) providertest.Account {
+	w := newWorld(t, natstest.Start(t), fakecloud.Options{}, nil)
+	setting := func(name string) provider.Setting {
+		a := &v1alpha1.NatsAccount{}
+		a.Spec.Provider, a.Spec.Policy.MaxJWTBytes = v1alpha1.ProviderSynadia, providertest.MaxBytes
+		a.Spec.Synadia = &v1alpha1.Synadia{BaseURL: "http://" + w.host, System: "NGS", Account: name, Platform: "prod", Budget: "1m"}
+		return provider.Setting{
+			NatsAccount: a, Source: name, Now: providertest.Now(), Network: provider.Network{Transport: timely{}},
+			Secret: func(context.Context, v1alpha1.SecretRef) ([]byte, error) { return []byte(token), nil },
+		}
+	}
+	return providertest.Account{
+		Provider: synadia.Provider{}, Setting: setting("commerce"), Missing: setting("other"), NATS: w.nats, ID: w.issuer.AccountID,
+		Undo: func(user string) error { // what has expired has its revocation taken back
+			_, err := w.issuer.Retire(t.Context(), provider.Identity{User: user}, w.issuer.Now, w.issuer.Now)
+			return err
+		},
+		Outside: func() string { return fmt.Sprint(w.Users(w.Account), w.Revocations(w.Account)) },
+	}
+}
+
+func TestAdministratorConformance(t *testing.T) { providertest.RunAdministrator(t, account) }
 
 // TestAuthorities: a control plane of one's own has a certificate that no public
 // authority has signed.

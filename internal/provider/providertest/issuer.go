@@ -1,6 +1,6 @@
-// Package issuertest is what all issuers have in common, as tests on a real
+// Package providertest is what all issuers have in common, as tests on a real
 // server.
-package issuertest
+package providertest
 
 import (
 	"bytes"
@@ -15,24 +15,23 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // Fixture is an issuer that has just been made, with servers that know its account.
 type Fixture struct {
-	issuer.Issuer
+	provider.Issuer
 	// AccountID is the public key of the account.
 	AccountID string
 	// NATS runs, and listens.
 	NATS *natslocal.System
 	// Retire makes sure that an identity cannot connect any more.
-	Retire func(issuer.Identity, time.Time) error
+	Retire func(provider.Identity, time.Time) error
 	// Outside is all that the issuer can have changed outside of the process.
 	Outside func() string
 	// Scoped returns an issuer of the same account whose key has a scope.
-	Scoped func(natsjwt.UserPermissionLimits) issuer.Issuer
+	Scoped func(natsjwt.UserPermissionLimits) provider.Issuer
 }
 
 // MaxBytes is how large the JWTs of a fixture may be.
@@ -67,7 +66,7 @@ type suite struct {
 }
 
 // propose proposes an identity of a name that none had before.
-func (s *suite) propose() issuer.Identity {
+func (s *suite) propose() provider.Identity {
 	s.Helper()
 	s.made++
 	identity, err := s.Propose(fmt.Sprintf("team-a.orders.eu-1.g%d", s.made))
@@ -75,7 +74,7 @@ func (s *suite) propose() issuer.Identity {
 	return identity
 }
 
-func (s *suite) issue(grant issuer.Grant) issuer.Credential {
+func (s *suite) issue(grant provider.Grant) provider.Credential {
 	s.Helper()
 	c, err := s.Issue(s.Context(), s.propose(), grant, time.Now().Add(time.Hour))
 	s.must(err)
@@ -95,7 +94,7 @@ type client struct {
 	closed chan bool
 }
 
-func (s *suite) connect(c issuer.Credential) (client, error) {
+func (s *suite) connect(c provider.Credential) (client, error) {
 	closed := make(chan bool)
 	conn, err := s.NATS.Connect(c.File, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err == nil {
@@ -105,7 +104,7 @@ func (s *suite) connect(c issuer.Credential) (client, error) {
 }
 
 // as connects with what is issued for a grant.
-func (s *suite) as(grant issuer.Grant) client {
+func (s *suite) as(grant provider.Grant) client {
 	s.Helper()
 	c, err := s.connect(s.issue(grant))
 	s.must(err)
@@ -120,7 +119,7 @@ func (c client) refused(do func(*nats.Conn) error) bool {
 	return c.LastError() != nil // which came before the flush's answer
 }
 
-func allow(subjects ...string) issuer.Subjects { return issuer.Subjects{Allow: subjects} }
+func allow(subjects ...string) provider.Subjects { return provider.Subjects{Allow: subjects} }
 
 func publish(subject string, size int) func(*nats.Conn) error {
 	return func(c *nats.Conn) error { return c.Publish(subject, make([]byte, size)) }
@@ -139,7 +138,7 @@ func subscribe(subjects ...string) func(*nats.Conn) error {
 
 // grants: what is granted is what a real server lets through, and nothing else.
 func (s *suite) grants() {
-	helper := s.as(issuer.Grant{Publish: allow(">")})
+	helper := s.as(provider.Grant{Publish: allow(">")})
 	answer := func(times int, after time.Duration) func(*nats.Conn) error {
 		return func(c *nats.Conn) error {
 			requests, err := c.SubscribeSync("ask")
@@ -155,37 +154,37 @@ func (s *suite) grants() {
 			return nil
 		}
 	}
-	answers := func(n int64, ttl time.Duration) issuer.Grant {
-		return issuer.Grant{Subscribe: allow("ask"), Responses: &issuer.Responses{Max: n, TTL: ttl}}
+	answers := func(n int64, ttl time.Duration) provider.Grant {
+		return provider.Grant{Subscribe: allow("ask"), Responses: &provider.Responses{Max: n, TTL: ttl}}
 	}
 	for _, test := range []struct {
 		name    string
-		grant   issuer.Grant
+		grant   provider.Grant
 		do      func(*nats.Conn) error
 		refused bool
 	}{
-		{"publish what is allowed", issuer.Grant{Publish: allow("a.>")}, publish("a.b", 1), false},
-		{"publish something else", issuer.Grant{Publish: allow("a.>")}, publish("b", 1), true},
-		{"publish what is denied", issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a.>"}, Deny: []string{"a.b"}}}, publish("a.b", 1), true},
-		{"publish beside what is denied", issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a.>"}, Deny: []string{"a.b"}}}, publish("a.c", 1), false},
-		{"publish with nothing allowed", issuer.Grant{Subscribe: allow(">")}, publish("a", 1), true},
-		{"publish what may be subscribed to", issuer.Grant{Publish: allow("b"), Subscribe: allow("a")}, publish("a", 1), true},
-		{"subscribe to what is allowed", issuer.Grant{Subscribe: allow("a.*")}, subscribe("a.b"), false},
-		{"subscribe to another", issuer.Grant{Subscribe: allow("a.*")}, subscribe("b.c"), true},
-		{"subscribe to what is denied", issuer.Grant{Subscribe: issuer.Subjects{Allow: []string{"a.*"}, Deny: []string{"a.b"}}}, subscribe("a.b"), true},
-		{"subscribe deeper", issuer.Grant{Subscribe: allow("a.*")}, subscribe("a.b.c"), true},
-		{"subscribe with nothing allowed", issuer.Grant{Publish: allow(">")}, subscribe("a"), true},
-		{"publish with nothing granted", issuer.Grant{}, publish("a", 1), true},
-		{"subscribe with nothing granted", issuer.Grant{}, subscribe("_INBOX.a"), true},
+		{"publish what is allowed", provider.Grant{Publish: allow("a.>")}, publish("a.b", 1), false},
+		{"publish something else", provider.Grant{Publish: allow("a.>")}, publish("b", 1), true},
+		{"publish what is denied", provider.Grant{Publish: provider.Subjects{Allow: []string{"a.>"}, Deny: []string{"a.b"}}}, publish("a.b", 1), true},
+		{"publish beside what is denied", provider.Grant{Publish: provider.Subjects{Allow: []string{"a.>"}, Deny: []string{"a.b"}}}, publish("a.c", 1), false},
+		{"publish with nothing allowed", provider.Grant{Subscribe: allow(">")}, publish("a", 1), true},
+		{"publish what may be subscribed to", provider.Grant{Publish: allow("b"), Subscribe: allow("a")}, publish("a", 1), true},
+		{"subscribe to what is allowed", provider.Grant{Subscribe: allow("a.*")}, subscribe("a.b"), false},
+		{"subscribe to another", provider.Grant{Subscribe: allow("a.*")}, subscribe("b.c"), true},
+		{"subscribe to what is denied", provider.Grant{Subscribe: provider.Subjects{Allow: []string{"a.*"}, Deny: []string{"a.b"}}}, subscribe("a.b"), true},
+		{"subscribe deeper", provider.Grant{Subscribe: allow("a.*")}, subscribe("a.b.c"), true},
+		{"subscribe with nothing allowed", provider.Grant{Publish: allow(">")}, subscribe("a"), true},
+		{"publish with nothing granted", provider.Grant{}, publish("a", 1), true},
+		{"subscribe with nothing granted", provider.Grant{}, subscribe("_INBOX.a"), true},
 		{"answer once", answers(1, time.Minute), answer(1, 0), false},
 		{"answer twice where once is allowed", answers(1, time.Minute), answer(2, 0), true},
 		{"answer twice", answers(2, time.Minute), answer(2, 0), false},
 		{"answer too late", answers(1, 10*time.Millisecond), answer(1, 50*time.Millisecond), true},
-		{"answer where nothing is allowed", issuer.Grant{Subscribe: allow("ask")}, answer(1, 0), true},
-		{"as many subscriptions as allowed", issuer.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b"), false},
-		{"one more", issuer.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b", "c"), true},
-		{"a payload as large as allowed", issuer.Grant{Publish: allow("a"), Payload: 100}, publish("a", 100), false},
-		{"a larger one", issuer.Grant{Publish: allow("a"), Payload: 100}, publish("a", 101), true},
+		{"answer where nothing is allowed", provider.Grant{Subscribe: allow("ask")}, answer(1, 0), true},
+		{"as many subscriptions as allowed", provider.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b"), false},
+		{"one more", provider.Grant{Subscribe: allow(">"), Subscriptions: 2}, subscribe("a", "b", "c"), true},
+		{"a payload as large as allowed", provider.Grant{Publish: allow("a"), Payload: 100}, publish("a", 100), false},
+		{"a larger one", provider.Grant{Publish: allow("a"), Payload: 100}, publish("a", 101), true},
 	} {
 		if got := s.as(test.grant).refused(test.do); got != test.refused {
 			s.Errorf("%s: refused: %t, and it should be %t", test.name, got, test.refused)
@@ -196,7 +195,7 @@ func (s *suite) grants() {
 // wildcards: servers let who may subscribe to a.* subscribe to a.>. What comes
 // through must still be what was granted.
 func (s *suite) wildcards() {
-	helper := s.as(issuer.Grant{Publish: allow(">")})
+	helper := s.as(provider.Grant{Publish: allow(">")})
 	for _, test := range []struct {
 		allow     []string
 		subscribe string
@@ -209,7 +208,7 @@ func (s *suite) wildcards() {
 		{[]string{"a.>"}, "a.>", []string{"a.b", "a.b.c", "a.b.c.d"}},
 		{[]string{"a.*", "a.*.*"}, "a.*.*", []string{"a.b.c"}},
 	} {
-		c := s.as(issuer.Grant{Subscribe: issuer.Subjects{Allow: test.allow}})
+		c := s.as(provider.Grant{Subscribe: provider.Subjects{Allow: test.allow}})
 		sub, err := c.SubscribeSync(test.subscribe)
 		s.must(err)
 		s.must(c.Flush())
@@ -239,25 +238,25 @@ func (s *suite) connections() {
 	const zone = "Pacific/Tarawa"
 	there, err := time.LoadLocation(zone)
 	s.must(err)
-	halves := []issuer.Range{{Start: "00:00:00", End: "11:59:59"}, {Start: "12:00:00", End: "23:59:59"}}
+	halves := []provider.Range{{Start: "00:00:00", End: "11:59:59"}, {Start: "12:00:00", End: "23:59:59"}}
 	half := time.Now().In(there).Hour() / 12
-	now, later := []issuer.Range{halves[half]}, []issuer.Range{halves[1-half]}
+	now, later := []provider.Range{halves[half]}, []provider.Range{halves[1-half]}
 	for _, test := range []struct {
 		name    string
-		grant   issuer.Grant
+		grant   provider.Grant
 		refused bool
 	}{
-		{"anything goes", issuer.Grant{}, false},
-		{"from here", issuer.Grant{SourceCIDRs: []string{"127.0.0.0/8"}}, false},
-		{"from here or elsewhere", issuer.Grant{SourceCIDRs: []string{"10.0.0.0/8", "127.0.0.0/8"}}, false},
-		{"from elsewhere", issuer.Grant{SourceCIDRs: []string{"10.0.0.0/8"}}, true},
-		{"a standard connection", issuer.Grant{ConnectionTypes: []string{"STANDARD"}}, false},
-		{"only by websocket", issuer.Grant{ConnectionTypes: []string{"WEBSOCKET"}}, true},
-		{"at this hour", issuer.Grant{Times: now, TimeZone: zone}, false},
-		{"at another", issuer.Grant{Times: later, TimeZone: zone}, true},
-		{"at this hour of another zone", issuer.Grant{Times: now, TimeZone: "UTC"}, true},
-		{"at all hours", issuer.Grant{Times: halves, TimeZone: zone}, false},
-		{"tagged", issuer.Grant{Tags: []string{"namespace:a", "stage:b"}}, false},
+		{"anything goes", provider.Grant{}, false},
+		{"from here", provider.Grant{SourceCIDRs: []string{"127.0.0.0/8"}}, false},
+		{"from here or elsewhere", provider.Grant{SourceCIDRs: []string{"10.0.0.0/8", "127.0.0.0/8"}}, false},
+		{"from elsewhere", provider.Grant{SourceCIDRs: []string{"10.0.0.0/8"}}, true},
+		{"a standard connection", provider.Grant{ConnectionTypes: []string{"STANDARD"}}, false},
+		{"only by websocket", provider.Grant{ConnectionTypes: []string{"WEBSOCKET"}}, true},
+		{"at this hour", provider.Grant{Times: now, TimeZone: zone}, false},
+		{"at another", provider.Grant{Times: later, TimeZone: zone}, true},
+		{"at this hour of another zone", provider.Grant{Times: now, TimeZone: "UTC"}, true},
+		{"at all hours", provider.Grant{Times: halves, TimeZone: zone}, false},
+		{"tagged", provider.Grant{Tags: []string{"namespace:a", "stage:b"}}, false},
 	} {
 		if _, err := s.connect(s.issue(test.grant)); (err != nil) != test.refused {
 			s.Errorf("%s: the server says %v", test.name, err)
@@ -268,7 +267,7 @@ func (s *suite) connections() {
 // bearer: the JWT alone suffices for a bearer token, and for nothing else.
 func (s *suite) bearer() {
 	for _, bearer := range []bool{true, false} {
-		c := s.issue(issuer.Grant{Bearer: bearer})
+		c := s.issue(provider.Grant{Bearer: bearer})
 		conn, err := nats.Connect(s.NATS.URL(), nats.UserJWT(func() (string, error) { return c.JWT, nil }, func([]byte) ([]byte, error) { return nil, nil }))
 		if (err == nil) != bearer {
 			s.Errorf("with bearer: %t the JWT alone gives %v", bearer, err)
@@ -297,7 +296,7 @@ func (s *suite) scoped() {
 		{"too much", publish("team-a.b", 101), true},
 	} {
 		// The rest of the grant counts for nothing.
-		grant := issuer.Grant{Scoped: true, Tags: []string{"namespace:team-a"}, Publish: allow(">"), Subscribe: allow(">"), Payload: 1000}
+		grant := provider.Grant{Scoped: true, Tags: []string{"namespace:team-a"}, Publish: allow(">"), Subscribe: allow(">"), Payload: 1000}
 		if got := s.as(grant).refused(test.do); got != test.refused {
 			s.Errorf("%s: refused: %t, and it should be %t", test.name, got, test.refused)
 		}
@@ -305,7 +304,7 @@ func (s *suite) scoped() {
 }
 
 // parts are what must be in a credential in one form or another.
-func (s *suite) parts(c issuer.Credential) (claims *natsjwt.UserClaims, key string) {
+func (s *suite) parts(c provider.Credential) (claims *natsjwt.UserClaims, key string) {
 	s.Helper()
 	claims, err := natsjwt.DecodeUserClaims(c.JWT)
 	s.must(err)
@@ -329,7 +328,7 @@ func (s *suite) parts(c issuer.Credential) (claims *natsjwt.UserClaims, key stri
 func (s *suite) credential() {
 	identity := s.propose()
 	expires := time.Now().Add(24 * time.Hour)
-	c, err := s.Issue(s.Context(), identity, issuer.Grant{Tags: []string{"stage:b", "namespace:a"}}, expires)
+	c, err := s.Issue(s.Context(), identity, provider.Grant{Tags: []string{"stage:b", "namespace:a"}}, expires)
 	s.must(err)
 	claims, key := s.parts(c)
 	if c.User != claims.Subject || c.User != key || identity.User != "" && identity.User != c.User {
@@ -350,14 +349,14 @@ func (s *suite) credential() {
 	if len(claims.Tags) != 2 || !claims.Tags.Contains("stage:b") || !claims.Tags.Contains("namespace:a") {
 		s.Errorf("its tags are %q", claims.Tags)
 	}
-	if other := s.issue(issuer.Grant{}); other.User == c.User || other.JWT == c.JWT || bytes.Equal(other.Seed, c.Seed) {
+	if other := s.issue(provider.Grant{}); other.User == c.User || other.JWT == c.JWT || bytes.Equal(other.Seed, c.Seed) {
 		s.Error("another identity has the same key")
 	}
 }
 
 // sample: it is like what is issued, has no effect, and is good for nothing.
 func (s *suite) sample() {
-	grant := issuer.Grant{Publish: allow("a.>"), Subscribe: allow("b.*"), Tags: []string{"namespace:a"}}
+	grant := provider.Grant{Publish: allow("a.>"), Subscribe: allow("b.*"), Tags: []string{"namespace:a"}}
 	issued := s.issue(grant)
 	before := s.Outside()
 	sample, err := s.Sample(issued.Name, grant)
@@ -383,25 +382,25 @@ func (s *suite) sample() {
 
 // refused: what NATS would not take is not issued, and a sample tells that before.
 func (s *suite) refused() {
-	var many issuer.Grant
+	var many provider.Grant
 	for n := range 200 {
 		many.Publish.Allow = append(many.Publish.Allow, fmt.Sprintf("orders.of.customer.%d.>", n))
 	}
 	for _, test := range []struct {
 		name  string
-		grant issuer.Grant
+		grant provider.Grant
 		large bool
 	}{
-		{"a network that is none", issuer.Grant{SourceCIDRs: []string{"here"}}, false},
-		{"an hour that is none", issuer.Grant{Times: []issuer.Range{{Start: "25:00:00", End: "26:00:00"}}}, false},
-		{"a time zone that is none", issuer.Grant{TimeZone: "Mars/Olympus"}, false},
-		{"a subject that is none", issuer.Grant{Publish: allow("a b c")}, false},
+		{"a network that is none", provider.Grant{SourceCIDRs: []string{"here"}}, false},
+		{"an hour that is none", provider.Grant{Times: []provider.Range{{Start: "25:00:00", End: "26:00:00"}}}, false},
+		{"a time zone that is none", provider.Grant{TimeZone: "Mars/Olympus"}, false},
+		{"a subject that is none", provider.Grant{Publish: allow("a b c")}, false},
 		{"too many subjects", many, true},
 	} {
 		_, sampled := s.Sample("test", test.grant)
 		made, issued := s.Issue(s.Context(), s.propose(), test.grant, time.Now().Add(time.Hour))
 		for what, err := range map[string]error{"a sample": sampled, "issuing": issued} {
-			var large *jwt.TooLargeError
+			var large *provider.TooLargeError
 			if err == nil || errors.As(err, &large) != test.large || test.large && (large.Max != MaxBytes || large.Bytes <= MaxBytes) {
 				s.Errorf("%s: %s says %v", test.name, what, err)
 			}
@@ -417,13 +416,13 @@ func (s *suite) atOnce() {
 	if s.AtOnce() < 1 {
 		s.Fatalf("%d are issued at once", s.AtOnce())
 	}
-	identities := make([]issuer.Identity, min(s.AtOnce(), 8))
-	credentials, errs := make([]issuer.Credential, len(identities)), make([]error, len(identities))
+	identities := make([]provider.Identity, min(s.AtOnce(), 8))
+	credentials, errs := make([]provider.Credential, len(identities)), make([]error, len(identities))
 	var wait sync.WaitGroup
 	for n := range identities {
 		identities[n] = s.propose()
 		wait.Go(func() {
-			credentials[n], errs[n] = s.Issue(s.Context(), identities[n], issuer.Grant{}, time.Now().Add(time.Hour))
+			credentials[n], errs[n] = s.Issue(s.Context(), identities[n], provider.Grant{}, time.Now().Add(time.Hour))
 		})
 	}
 	wait.Wait()
@@ -437,12 +436,12 @@ func (s *suite) atOnce() {
 
 // expiry: who is connected is cut off then, and nobody comes in later.
 func (s *suite) expiry() {
-	if c, err := s.Issue(s.Context(), s.propose(), issuer.Grant{}, time.Now().Add(-time.Second)); err == nil { // it may refuse that
+	if c, err := s.Issue(s.Context(), s.propose(), provider.Grant{}, time.Now().Add(-time.Second)); err == nil { // it may refuse that
 		if _, err := s.connect(c); err == nil {
 			s.Error("what has expired connects")
 		}
 	}
-	c, err := s.Issue(s.Context(), s.propose(), issuer.Grant{}, time.Now().Add(2*time.Second).Truncate(time.Second))
+	c, err := s.Issue(s.Context(), s.propose(), provider.Grant{}, time.Now().Add(2*time.Second).Truncate(time.Second))
 	s.must(err)
 	conn, err := s.connect(c)
 	s.must(err)
@@ -466,7 +465,7 @@ func (c client) cut(s *suite) {
 // retirement: it ends one identity, whether connected or not, and no other.
 func (s *suite) retirement() {
 	expires := time.Now().Add(time.Hour)
-	one, two := s.issue(issuer.Grant{Publish: allow(">")}), s.issue(issuer.Grant{Publish: allow(">")})
+	one, two := s.issue(provider.Grant{Publish: allow(">")}), s.issue(provider.Grant{Publish: allow(">")})
 	first, err := s.connect(one)
 	s.must(err)
 	second, err := s.connect(two)
@@ -487,7 +486,7 @@ func (s *suite) retirement() {
 	if _, err := s.connect(two); err != nil {
 		s.Errorf("the other generation does not connect: %v", err)
 	}
-	if _, err := s.connect(s.issue(issuer.Grant{})); err != nil {
+	if _, err := s.connect(s.issue(provider.Grant{})); err != nil {
 		s.Errorf("the next generation does not connect: %v", err)
 	}
 }

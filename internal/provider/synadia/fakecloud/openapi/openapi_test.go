@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
 )
 
 // spy keeps what would fail a test.

@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/natslocal"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 )
 
 const (
@@ -171,7 +171,7 @@ func TestIssueFaults(t *testing.T) {
 				w.Fail(fakecloud.Fault{Method: create.method, Path: create.path, Nth: 1, Drop: true, Late: true})
 			}
 			w.Fail(y.Fault)
-			credential, err := w.issue(issuer.Grant{})
+			credential, err := w.issue(provider.Grant{})
 			w.outcome(y, err, success)
 			w.Heal()
 			time.Sleep(slow) // what was slow has happened then
@@ -194,7 +194,7 @@ func TestIssueFaults(t *testing.T) {
 			}
 
 			w.run()
-			_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
+			_, err = w.issuer.Retire(w.Context(), provider.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
 			w.fits(err)
 			w.gone(err)
 		})
@@ -214,11 +214,11 @@ func (w *world) gone(err error) {
 func TestRetireFaults(t *testing.T) {
 	for _, c := range []call{list, revoke, revoked, remove, unrevoke} {
 		eachFault(t, c, func(w *world, y way, once bool) {
-			credential, err := w.issue(issuer.Grant{})
+			credential, err := w.issue(provider.Grant{})
 			w.must(err)
 			who, expires := credential.Identity, credential.Expires
 			if c == list { // only asked where no more than the name is known
-				who = issuer.Identity{Name: name}
+				who = provider.Identity{Name: name}
 			}
 			if c == unrevoke {
 				_, err = w.issuer.Retire(w.Context(), who, w.issuer.Now, expires)

@@ -1,77 +1,14 @@
 package natsaccount
 
 import (
-	"slices"
 	"testing"
 	"time"
 
-	natsjwt "github.com/nats-io/jwt/v2"
-
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
-
-// What is queued goes, and what somebody has put back in force; who could connect
-// comes before what has expired, because the budget of a run may end in between.
-func TestDepartures(t *testing.T) {
-	row := func(user string, change func(*ledger.Row)) ledger.Row {
-		r := active(user)
-		r.State, r.Basis.KeptIn = ledger.Retiring, "cloud"
-		change(&r)
-		return r
-	}
-	rows := []ledger.Row{
-		row("expired", func(r *ledger.Row) { r.Expires = now }),
-		row("queued", func(*ledger.Row) {}),
-		row("delivered", func(r *ledger.Row) { r.State = ledger.Active }),
-		row("of another NatsAccount", func(r *ledger.Row) { r.Basis.Account = "payments" }),
-		row("kept nowhere", func(r *ledger.Row) { r.Basis.KeptIn = "" }),
-		row("revoked", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
-		row("revoked and undone", func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }),
-		row("revoked and undone, but expired", func(r *ledger.Row) { r.State, r.Revoked, r.Expires = ledger.Retired, now, now }),
-		row("revoked in a former account", func(r *ledger.Row) { r.State, r.Revoked, r.Basis.AccountID = ledger.Retired, now, "FORMER" }),
-		row("delivered again, after somebody has undone it", func(r *ledger.Row) { r.State, r.Revoked = ledger.Active, now }),
-		row("left to expire", func(r *ledger.Row) { r.State = ledger.Retired }),
-	}
-	w := world{account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: rows}}}
-	var got []string
-	for _, d := range departures(w, "ACCOUNT", func(r ledger.Row) bool { return r.User == "revoked" }, now) {
-		got = append(got, d.row.User)
-	}
-	if want := []string{"queued", "revoked and undone", "expired"}; !slices.Equal(got, want) {
-		t.Errorf("%q go, want %q", got, want)
-	}
-}
-
-// A revocation is of an identity if it is of its key, or of all keys, in its own
-// account, and no older than it.
-func TestRevokedIn(t *testing.T) {
-	for _, test := range []struct {
-		name        string
-		revocations natsjwt.RevocationList
-		change      func(*ledger.Row)
-		is          bool
-	}{
-		{"its own", natsjwt.RevocationList{"U1": now.Unix()}, func(*ledger.Row) {}, true},
-		{"one from before it was issued", natsjwt.RevocationList{"U1": now.Unix() - 1}, func(*ledger.Row) {}, false},
-		{"another's", natsjwt.RevocationList{"U2": now.Unix()}, func(*ledger.Row) {}, false},
-		{"one of all", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(*ledger.Row) {}, true},
-		{"one of all from before it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix() - 1}, func(*ledger.Row) {}, false},
-		{"one of all, and nobody knows when it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(r *ledger.Row) { r.Issued = time.Time{} }, false},
-		{"its own, in another account", natsjwt.RevocationList{"U1": now.Unix()}, func(r *ledger.Row) { r.Basis.AccountID = "FORMER" }, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := active("U1")
-			test.change(&r)
-			if is := revokedIn(test.revocations, "ACCOUNT", r); is != test.is {
-				t.Errorf("it is revoked: %t, want %t", is, test.is)
-			}
-		})
-	}
-}
 
 // What the control plane has otherwise than the ledger is written down once. A user
 // that no run has written down is let go of, unless a run may be about to.
@@ -83,8 +20,8 @@ func TestCompare(t *testing.T) {
 		return r
 	}
 	same := func(*ledger.Row) {}
-	user := func(id, key, settings string) synadia.User {
-		return synadia.User{ID: id, PublicKey: key, Settings: settings}
+	user := func(id, key, settings string) provider.User {
+		return provider.User{ID: id, PublicKey: key, Settings: settings}
 	}
 	for _, test := range []struct {
 		name  string
@@ -124,7 +61,7 @@ func TestCompare(t *testing.T) {
 			func(l *ledger.Ledger) bool { return len(l.Rows) == 1 && l.Rows[0].ID == "" }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := &reading{keptIn: "cloud", accountID: "ACCOUNT", account: "commerce", gone: map[string]bool{"id-1": test.gone}, users: map[string]synadia.User{}}
+			c := &reading{keptIn: "cloud", accountID: "ACCOUNT", account: "commerce", gone: map[string]bool{"id-1": test.gone}, users: map[string]provider.User{}}
 			c.of = map[identity.Request][]seen{orders: test.users}
 			for _, u := range test.users {
 				c.users[u.ID] = u.User
@@ -169,7 +106,7 @@ func TestKnows(t *testing.T) {
 		{"in one that cannot be read", damaged, "U2", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := seen{synadia.User{ID: "id", PublicKey: test.user}, "eu-1", 7, false}
+			s := seen{provider.User{ID: "id", PublicKey: test.user}, "eu-1", 7, false}
 			if knows, err := w.knows(t.Context(), test.request, s); err != nil || knows != test.knows {
 				t.Errorf("it is known: %t, want %t: %v", knows, test.knows, err)
 			}

@@ -12,6 +12,9 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
+
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 )
 
 // Named is an account as people name it: by its id, or by the names of its system
@@ -35,15 +38,14 @@ type Account struct {
 
 // UnknownError tells what is not there, or cannot be used as it is.
 type UnknownError struct {
-	// Reason is a CamelCase word.
-	Reason string
+	Reason reason.Reason
 	why    string
 }
 
 func (e *UnknownError) Error() string { return e.why }
 
-func unknown(reason, format string, args ...any) error {
-	return &UnknownError{reason, fmt.Sprintf(format, args...)}
+func unknown(because reason.Reason, format string, args ...any) error {
+	return &UnknownError{because, fmt.Sprintf(format, args...)}
 }
 
 // Look finds an account and its group, and makes sure that the group can sign. With
@@ -68,13 +70,13 @@ func (c *Cloud) Look(ctx context.Context, named Named) (*Account, error) {
 		return a, response, err
 	})
 	if IsStatus(err, http.StatusNotFound) {
-		return nil, unknown("AccountUnknown", "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
+		return nil, unknown(reason.AccountUnknown, "the control plane has no account %s, or the token may not see it: correct spec.synadia", id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !nkeys.IsValidPublicAccountKey(*view.AccountPublicKey) {
-		return nil, unknown("AccountUnknown", "the account %s has no public key that is one: correct spec.synadia", id)
+		return nil, unknown(reason.AccountUnknown, "the account %s has no public key that is one: correct spec.synadia", id)
 	}
 	a := &Account{ID: id, PublicKey: *view.AccountPublicKey, Name: view.Name, Time: now}
 	if view.Claims != nil && view.Claims.Nats != nil {
@@ -125,11 +127,11 @@ func (c *Cloud) find(ctx context.Context, named Named) (string, error) {
 	}
 	switch len(ids) {
 	case 0:
-		return "", unknown("AccountUnknown", "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
+		return "", unknown(reason.AccountUnknown, "the token sees no account %q in a system %q: correct spec.synadia", named.Account, named.System)
 	case 1:
 		return ids[0], nil
 	}
-	return "", unknown("AccountUnknown", "the token sees %d accounts %q in systems %q: say which with spec.synadia.accountID (%s)", len(ids), named.Account, named.System, strings.Join(ids, ", "))
+	return "", unknown(reason.AccountUnknown, "the token sees %d accounts %q in systems %q: say which with spec.synadia.accountID (%s)", len(ids), named.Account, named.System, strings.Join(ids, ", "))
 }
 
 // chooseGroup finds the group of signing keys, and tells if it cannot sign.
@@ -154,14 +156,14 @@ func (c *Cloud) chooseGroup(ctx context.Context, a *Account, n Named) error {
 		}
 	}
 	if len(found) != 1 {
-		return unknown("SigningKeyUnknown", "the account has %d signing key groups %q, among %d: set spec.synadia.signingKeyGroup to one of %q, or to its id", len(found), named, len(list.Items), names)
+		return unknown(reason.SigningKeyUnknown, "the account has %d signing key groups %q, among %d: set spec.synadia.signingKeyGroup to one of %q, or to its id", len(found), named, len(list.Items), names)
 	}
 	g := found[0]
 	switch {
 	case g.Disabled:
-		return unknown("SigningKeyUnusable", "the signing key group %q is disabled: enable it, or name another in spec.synadia.signingKeyGroup", g.Name)
+		return unknown(reason.SigningKeyUnusable, "the signing key group %q is disabled: enable it, or name another in spec.synadia.signingKeyGroup", g.Name)
 	case g.MissingSeed, g.Programmatic:
-		return unknown("SigningKeyUnusable", "the control plane does not have the seed of the signing key group %q, so it cannot sign users: name another in spec.synadia.signingKeyGroup", g.Name)
+		return unknown(reason.SigningKeyUnusable, "the control plane does not have the seed of the signing key group %q, so it cannot sign users: name another in spec.synadia.signingKeyGroup", g.Name)
 	}
 	a.GroupID, a.GroupName = g.Id, g.Name
 	if !g.IsScoped {
@@ -177,18 +179,7 @@ func (c *Cloud) chooseGroup(ctx context.Context, a *Account, n Named) error {
 	return nil
 }
 
-// User is one that the control plane has.
-type User struct {
-	ID, Name, PublicKey string
-	// Settings is the digest of what it may do.
-	Settings string
-	// Expires is by when all that was issued for it has expired, in seconds since
-	// 1970, 0 for never.
-	Expires int64
-}
-
-// Gone tells whether the control plane has no user of an id. It is asked about one
-// that was not in a list, which may not have been all of it.
+// Gone implements [provider.Keeper].
 func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
 	valid := func(u *syncp.NatsUserViewResponse) bool { return u != nil && u.Id == id }
 	_, err := call(ctx, i.Cloud, "a user cannot be read", valid, func(ctx context.Context) (*syncp.NatsUserViewResponse, *http.Response, error) {
@@ -200,7 +191,7 @@ func (i *Issuer) Gone(ctx context.Context, id string) (bool, error) {
 	return false, err
 }
 
-// Downloaded tells whether credentials of a user were ever downloaded, by anybody.
+// Downloaded implements [provider.Keeper].
 func (i *Issuer) Downloaded(ctx context.Context, id string) (bool, error) {
 	valid := func(l *syncp.NatsUserIssuancesListResponse) bool { return l != nil && l.Items != nil }
 	list, err := call(ctx, i.Cloud, "what was downloaded of a user cannot be listed", valid, func(ctx context.Context) (*syncp.NatsUserIssuancesListResponse, *http.Response, error) {
@@ -212,12 +203,12 @@ func (i *Issuer) Downloaded(ctx context.Context, id string) (bool, error) {
 	return err == nil && len(list.Items) > 0, err
 }
 
-// Users lists the users of the account.
-func (i *Issuer) Users(ctx context.Context) ([]User, error) {
+// Users implements [provider.Keeper].
+func (i *Issuer) Users(ctx context.Context) ([]provider.User, error) {
 	views, err := i.list(ctx)
-	var users []User
+	var users []provider.User
 	for _, u := range views {
-		users = append(users, User{u.Id, u.Name, u.UserPublicKey, digest(u.JwtSettings), u.JwtExpiresAtMax})
+		users = append(users, provider.User{ID: u.Id, Name: u.Name, PublicKey: u.UserPublicKey, Settings: digest(u.JwtSettings), Expires: u.JwtExpiresAtMax})
 	}
 	return users, err
 }

@@ -1,6 +1,7 @@
-package jwt_test
+package operator
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,14 +12,14 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 // fixture is an issuer for the account of servers, which revoke by the account.
-func fixture(t *testing.T) issuertest.Fixture {
+func fixture(t *testing.T) providertest.Fixture {
 	system := natstest.Start(t)
 	account := func() *natsjwt.AccountClaims {
 		claims, err := system.Account(system.AccountID)
@@ -27,24 +28,24 @@ func fixture(t *testing.T) issuertest.Fixture {
 		}
 		return claims
 	}
-	open := func(seed []byte) *jwt.Issuer {
-		i, err := jwt.New(system.AccountID, seed, issuertest.MaxBytes)
+	open := func(seed []byte) *Issuer {
+		i, err := New(system.AccountID, seed, providertest.MaxBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return i
 	}
 	revoked := map[string]time.Time{}
-	return issuertest.Fixture{
+	return providertest.Fixture{
 		Issuer: open(system.SigningKey), AccountID: system.AccountID, NATS: system,
-		Retire: func(identity issuer.Identity, expires time.Time) error {
+		Retire: func(identity provider.Identity, expires time.Time) error {
 			revoked[identity.User] = expires
 			claims := account()
-			jwt.Revise(claims, revoked, time.Now())
+			revise(claims, revoked, time.Now())
 			return system.Push(claims)
 		},
 		Outside: func() string { return account().String() },
-		Scoped: func(template natsjwt.UserPermissionLimits) issuer.Issuer {
+		Scoped: func(template natsjwt.UserPermissionLimits) provider.Issuer {
 			pair, _ := nkeys.CreateAccount()
 			seed, _ := pair.Seed()
 			scope := natsjwt.NewUserScope()
@@ -60,17 +61,44 @@ func fixture(t *testing.T) issuertest.Fixture {
 	}
 }
 
-func TestConformance(t *testing.T) { issuertest.Run(t, fixture) }
+func TestConformance(t *testing.T) { providertest.Run(t, fixture) }
 
-// Those tags are found that a scope's subjects are made of.
-func TestTagsOf(t *testing.T) {
-	scope := natsjwt.NewUserScope()
-	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>", "{{ name() }}.a")
-	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}")
-	if got := jwt.TagsOf(scope); fmt.Sprint(got) != "[namespace stage]" {
-		t.Errorf("the scope needs the tags %q", got)
+// account is the account of servers, with its operator's signing key.
+func account(t *testing.T) providertest.Account {
+	system := natstest.Start(t)
+	values := map[string][]byte{"signing": system.SigningKey, "operator": system.OperatorKey, "system": system.SystemCredentials}
+	setting := func(id string) provider.Setting {
+		a := &v1alpha1.NatsAccount{}
+		a.Spec.Provider, a.Spec.Policy.MaxJWTBytes = v1alpha1.ProviderJWT, providertest.MaxBytes
+		a.Spec.JWT = &v1alpha1.JWT{
+			AccountID: id, SigningKey: v1alpha1.SigningKey{SecretRef: v1alpha1.SecretRef{Name: "signing"}}, Servers: []string{system.URL()},
+			Operator: &v1alpha1.Operator{SigningKeySecretRef: v1alpha1.SecretRef{Name: "operator"}, SystemCredentialsSecretRef: v1alpha1.CredentialsRef{Name: "system"}},
+		}
+		return provider.Setting{
+			NatsAccount: a, Now: providertest.Now(),
+			Secret: func(_ context.Context, ref v1alpha1.SecretRef) ([]byte, error) { return values[ref.Name], nil },
+		}
+	}
+	claims := func() *natsjwt.AccountClaims {
+		c, err := system.Account(system.AccountID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	_, nowhere := newKey(t, nkeys.CreateAccount)
+	return providertest.Account{
+		Provider: Provider{}, Setting: setting(system.AccountID), Missing: setting(nowhere), NATS: system, ID: system.AccountID,
+		Undo: func(user string) error {
+			c := claims()
+			c.ClearRevocation(user)
+			return system.Push(c)
+		},
+		Outside: func() string { return claims().String() },
 	}
 }
+
+func TestAdministratorConformance(t *testing.T) { providertest.RunAdministrator(t, account) }
 
 // A seed of the wrong kind is named by its kind, and never shown.
 func TestSeeds(t *testing.T) {
@@ -99,7 +127,7 @@ func TestSeeds(t *testing.T) {
 		{"a public key", []byte(id), "not a seed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := jwt.New(id, test.seed, 3500)
+			_, err := New(id, test.seed, 3500)
 			if test.want == "" && err == nil {
 				return
 			}
@@ -112,15 +140,15 @@ func TestSeeds(t *testing.T) {
 
 // The order of a list changes nothing, its content does.
 func TestDigest(t *testing.T) {
-	a := issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a", "b"}}}
-	b := issuer.Grant{Publish: issuer.Subjects{Allow: []string{"b", "a"}}}
+	a := provider.Grant{Publish: provider.Subjects{Allow: []string{"a", "b"}}}
+	b := provider.Grant{Publish: provider.Subjects{Allow: []string{"b", "a"}}}
 	if a.Digest() != b.Digest() || a.Publish.Allow[0] != "a" || b.Publish.Allow[0] != "b" {
 		t.Error("the order of subjects changes the digest, or making one changes the order")
 	}
 	seen := map[string]bool{}
-	for _, g := range []issuer.Grant{
-		{}, a, {Subscribe: a.Publish}, {Publish: issuer.Subjects{Deny: []string{"a", "b"}}}, {Scoped: true}, {Responses: &issuer.Responses{Max: 1}},
-		{Subscriptions: 1}, {Payload: 1}, {ConnectionTypes: []string{"MQTT"}}, {SourceCIDRs: []string{"10.0.0.0/8"}}, {Times: []issuer.Range{{Start: "a"}}},
+	for _, g := range []provider.Grant{
+		{}, a, {Subscribe: a.Publish}, {Publish: provider.Subjects{Deny: []string{"a", "b"}}}, {Scoped: true}, {Responses: &provider.Responses{Max: 1}},
+		{Subscriptions: 1}, {Payload: 1}, {ConnectionTypes: []string{"MQTT"}}, {SourceCIDRs: []string{"10.0.0.0/8"}}, {Times: []provider.Range{{Start: "a"}}},
 		{TimeZone: "UTC"}, {Tags: []string{"a"}}, {Bearer: true},
 	} {
 		if seen[g.Digest()] {
@@ -141,14 +169,14 @@ func TestRevise(t *testing.T) {
 	ours := map[string]time.Time{
 		"expired": now.Add(-time.Second), "early": now.Add(time.Hour), "missing": now.Add(2 * time.Hour), "gone": now.Add(-time.Hour),
 	}
-	if jwt.Revoked(account, ours, now) || !jwt.Revise(account, ours, now) || !jwt.Revoked(account, ours, now) {
+	if revoked(account, ours, now) || !revise(account, ours, now) || !revoked(account, ours, now) {
 		t.Errorf("the revocations are %v", account.Revocations)
 	}
 	want := natsjwt.RevocationList{"foreign": now.Add(-time.Hour).Unix(), "early": now.Add(time.Hour).Unix(), "missing": now.Add(2 * time.Hour).Unix()}
 	if fmt.Sprint(account.Revocations) != fmt.Sprint(want) {
 		t.Errorf("the revocations are %v, want %v", account.Revocations, want)
 	}
-	if jwt.Revise(account, ours, now) {
+	if revise(account, ours, now) {
 		t.Error("a second time changes something")
 	}
 }
@@ -156,10 +184,10 @@ func TestRevise(t *testing.T) {
 // Whatever is granted is in the user's JWT: a field of a grant that were forgotten
 // there would give more, or less, than was asked for.
 func TestEveryFieldIsGranted(t *testing.T) {
-	grant := issuer.Grant{Publish: issuer.Subjects{Allow: []string{"a"}}, Subscribe: issuer.Subjects{Allow: []string{"b"}}}
+	grant := provider.Grant{Publish: provider.Subjects{Allow: []string{"a"}}, Subscribe: provider.Subjects{Allow: []string{"b"}}}
 	for _, change := range fingerprinttest.Changes(grant) {
 		t.Run(change.Field, func(t *testing.T) {
-			if reflect.DeepEqual(jwt.User(change.Value), jwt.User(grant)) {
+			if reflect.DeepEqual(change.Value.JWT(), grant.JWT()) {
 				t.Error("it makes no difference")
 			}
 		})

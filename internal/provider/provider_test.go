@@ -1,8 +1,11 @@
-package issuer
+package provider
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	natsjwt "github.com/nats-io/jwt/v2"
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 )
@@ -71,6 +74,48 @@ func TestEveryFieldIsInTheDigest(t *testing.T) {
 		t.Run(change.Field, func(t *testing.T) {
 			if change.Value.Digest() == (Grant{}).Digest() {
 				t.Error("it makes no difference")
+			}
+		})
+	}
+}
+
+// Those tags are found that a scope's subjects are made of.
+func TestTagsInScope(t *testing.T) {
+	scope := natsjwt.NewUserScope()
+	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>", "{{ name() }}.a")
+	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}")
+	if got := TagsInScope(scope); fmt.Sprint(got) != "[namespace stage]" {
+		t.Errorf("the scope needs the tags %q", got)
+	}
+}
+
+// A revocation is of an identity if it is of its key, or of all keys, in its own
+// account, and no older than it.
+func TestRefuses(t *testing.T) {
+	type identity struct {
+		account string
+		issued  time.Time
+	}
+	now := time.Now()
+	for _, test := range []struct {
+		name        string
+		revocations natsjwt.RevocationList
+		change      func(*identity)
+		is          bool
+	}{
+		{"its own", natsjwt.RevocationList{"U1": now.Unix()}, func(*identity) {}, true},
+		{"one from before it was issued", natsjwt.RevocationList{"U1": now.Unix() - 1}, func(*identity) {}, false},
+		{"another's", natsjwt.RevocationList{"U2": now.Unix()}, func(*identity) {}, false},
+		{"one of all", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(*identity) {}, true},
+		{"one of all from before it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix() - 1}, func(*identity) {}, false},
+		{"one of all, and nobody knows when it was issued", natsjwt.RevocationList{natsjwt.All: now.Unix()}, func(r *identity) { r.issued = time.Time{} }, false},
+		{"its own, in another account", natsjwt.RevocationList{"U1": now.Unix()}, func(r *identity) { r.account = "FORMER" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := identity{"ACCOUNT", now}
+			test.change(&r)
+			if is := (Facts{ID: "ACCOUNT", Revocations: test.revocations}).Refuses(r.account, "U1", r.issued); is != test.is {
+				t.Errorf("it is revoked: %t, want %t", is, test.is)
 			}
 		})
 	}

@@ -9,8 +9,7 @@ import (
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // frozen are settings of users as the control plane tells them, with the digests
@@ -67,10 +66,10 @@ func TestEveryFieldIsCompared(t *testing.T) {
 		"Type":          "of the JWT, not of what the user may do",
 		"Version":       "of the JWT, not of what the user may do",
 	}
-	issued := jwt.User(issuer.Grant{
-		Publish: issuer.Subjects{Allow: []string{"orders.>"}}, Subscribe: issuer.Subjects{Allow: []string{"_INBOX.>"}},
-		Responses: &issuer.Responses{Max: 1, TTL: time.Second}, Times: []issuer.Range{{Start: "08:00:00", End: "17:00:00"}},
-	})
+	issued := provider.Grant{
+		Publish: provider.Subjects{Allow: []string{"orders.>"}}, Subscribe: provider.Subjects{Allow: []string{"_INBOX.>"}},
+		Responses: &provider.Responses{Max: 1, TTL: time.Second}, Times: []provider.Range{{Start: "08:00:00", End: "17:00:00"}},
+	}.JWT()
 	if other := differs(issued, issued); other != "" {
 		t.Fatalf("a user has other %s than itself", other)
 	}
@@ -86,9 +85,9 @@ func TestEveryFieldIsCompared(t *testing.T) {
 
 // Each of these was issued beside what was asked for, and is more than that.
 func TestWider(t *testing.T) {
-	asked := issuer.Grant{Publish: issuer.Subjects{Allow: []string{"orders.>"}}, Subscriptions: 10, Payload: 1024, SourceCIDRs: []string{"10.0.0.0/8"},
-		ConnectionTypes: []string{"STANDARD"}, Times: []issuer.Range{{Start: "08:00:00", End: "17:00:00"}}, TimeZone: "UTC"}
-	limited := jwt.User(asked)
+	asked := provider.Grant{Publish: provider.Subjects{Allow: []string{"orders.>"}}, Subscriptions: 10, Payload: 1024, SourceCIDRs: []string{"10.0.0.0/8"},
+		ConnectionTypes: []string{"STANDARD"}, Times: []provider.Range{{Start: "08:00:00", End: "17:00:00"}}, TimeZone: "UTC"}
+	limited := asked.JWT()
 	limited.Data = 100
 	for _, test := range []struct {
 		name   string
@@ -113,7 +112,7 @@ func TestWider(t *testing.T) {
 		{"by a proxy alone", func(u *natsjwt.User) { u.ProxyRequired = true }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			issued := jwt.User(asked)
+			issued := asked.JWT()
 			issued.Data = 100
 			if test.change(&issued); differs(issued, limited) != test.want {
 				t.Errorf("it has other %q, want %q", differs(issued, limited), test.want)

@@ -16,19 +16,18 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"github.com/baleen-platform/baleen/internal/issuer"
-	"github.com/baleen-platform/baleen/internal/issuer/issuertest"
-	"github.com/baleen-platform/baleen/internal/issuer/jwt"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 )
 
 // Credentials that are not what was asked for are refused, whatever they differ in.
 func TestOtherCredentials(t *testing.T) {
-	grant := issuer.Grant{
-		Publish: issuer.Subjects{Allow: []string{"a.>", "b"}, Deny: []string{"a.b"}}, Subscribe: issuer.Subjects{Allow: []string{"c.*"}},
-		Responses: &issuer.Responses{Max: 1, TTL: time.Minute}, Subscriptions: 10, Payload: 100, Tags: []string{"stage:a"},
-		ConnectionTypes: []string{"STANDARD"}, SourceCIDRs: []string{"10.0.0.0/8"}, Times: []issuer.Range{{Start: "08:00:00", End: "12:00:00"}}, TimeZone: "UTC",
+	grant := provider.Grant{
+		Publish: provider.Subjects{Allow: []string{"a.>", "b"}, Deny: []string{"a.b"}}, Subscribe: provider.Subjects{Allow: []string{"c.*"}},
+		Responses: &provider.Responses{Max: 1, TTL: time.Minute}, Subscriptions: 10, Payload: 100, Tags: []string{"stage:a"},
+		ConnectionTypes: []string{"STANDARD"}, SourceCIDRs: []string{"10.0.0.0/8"}, Times: []provider.Range{{Start: "08:00:00", End: "12:00:00"}}, TimeZone: "UTC",
 	}
 	other, _ := nkeys.CreateUser()
 	otherKey, _ := other.PublicKey()
@@ -71,7 +70,7 @@ func TestOtherCredentials(t *testing.T) {
 		{"any connection", func(c *natsjwt.UserClaims) { c.AllowedConnectionTypes = nil }, nil, "connection types"},
 		{"a bearer token", func(c *natsjwt.UserClaims) { c.BearerToken = true }, nil, "use of its seed"},
 		{"no tags", func(c *natsjwt.UserClaims) { c.Tags = nil }, nil, "tags"},
-		{"too many tags", func(c *natsjwt.UserClaims) { c.Tags.Add(strings.Repeat("a", issuertest.MaxBytes)) }, nil, "name fewer subjects"},
+		{"too many tags", func(c *natsjwt.UserClaims) { c.Tags.Add(strings.Repeat("a", providertest.MaxBytes)) }, nil, "name fewer subjects"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,11 +107,11 @@ func TestOtherCredentials(t *testing.T) {
 				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), name) || credential.File != nil {
 					w.Errorf("it says %v", err)
 				}
-				var large *jwt.TooLargeError
+				var large *provider.TooLargeError
 				if strings.Contains(err.Error(), "eyJ") || errors.As(err, &large) != (test.name == "too many tags") {
 					w.Errorf("it says %v", err)
 				}
-				_, err = w.issuer.Retire(w.Context(), issuer.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
+				_, err = w.issuer.Retire(w.Context(), provider.Identity{Name: name}, w.issuer.Now, w.issuer.Now.Add(life))
 				w.gone(err)
 			})
 		})
@@ -151,10 +150,10 @@ func TestRedirects(t *testing.T) {
 						cloud.ServeHTTP(rw, r)
 					})
 				})
-				credential, err := w.issue(issuer.Grant{})
+				credential, err := w.issue(provider.Grant{})
 				w.must(err)
 				away = true
-				_, err = w.issue(issuer.Grant{})
+				_, err = w.issue(provider.Grant{})
 				w.fits(err)
 				_, retireErr := w.issuer.Retire(w.Context(), credential.Identity, w.issuer.Now, credential.Expires)
 				w.fits(retireErr)
@@ -206,7 +205,7 @@ func TestRevokedAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := inBubble(t, fakecloud.Options{}, nil)
 				w.issuer.Now = w.issuer.Now.Add(off)
-				credential, err := w.issue(issuer.Grant{})
+				credential, err := w.issue(provider.Grant{})
 				w.must(err)
 				w.Fail(fakecloud.Fault{Method: revoke.method, Path: revoke.path, Nth: 1, Status: 400})
 				_, err = w.issuer.Retire(t.Context(), credential.Identity, w.issuer.Now, credential.Expires)
@@ -248,7 +247,7 @@ func TestRevocationIsLookedUp(t *testing.T) {
 					body, _ = json.Marshal(view)
 					return body
 				}))
-				credential, err := w.issue(issuer.Grant{})
+				credential, err := w.issue(provider.Grant{})
 				w.must(err)
 				if test.now {
 					w.Fail(fakecloud.Fault{Method: revoke.method, Path: revoke.path, Nth: 1, Status: 400})
@@ -280,13 +279,13 @@ func TestOlderUserOfTheName(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := inBubble(t, fakecloud.Options{}, nil)
-				old, err := w.issue(issuer.Grant{})
+				old, err := w.issue(provider.Grant{})
 				w.must(err)
 				time.Sleep(test.older)
 				w.run()
 				written := w.issuer.Now
 				w.Fail(fakecloud.Fault{Method: create.method, Path: create.path, Nth: 1, Drop: true, Late: true})
-				young, err := w.issue(issuer.Grant{})
+				young, err := w.issue(provider.Grant{})
 				if test.both {
 					if err == nil || !strings.Contains(err.Error(), "there are 2 users of that name, which are let go of") {
 						t.Errorf("of two it takes %v, %v", young.User, err)
@@ -296,7 +295,7 @@ func TestOlderUserOfTheName(t *testing.T) {
 				}
 				w.Heal()
 				w.run()
-				retired, err := w.issuer.Retire(t.Context(), issuer.Identity{Name: name}, written, written.Add(life))
+				retired, err := w.issuer.Retire(t.Context(), provider.Identity{Name: name}, written, written.Add(life))
 				w.must(err)
 				left := w.named()
 				if test.both && (len(retired) != 2 || len(left) != 0) || !test.both && (len(retired) != 1 || len(left) != 1 || left[0].PublicKey != old.User) {
@@ -315,22 +314,22 @@ func TestRetire(t *testing.T) {
 	type situation struct {
 		name string
 		// who is retired, of what was issued
-		who  func(issuer.Identity) issuer.Identity
-		then func(w *world, issued issuer.Identity)
+		who  func(provider.Identity) provider.Identity
+		then func(w *world, issued provider.Identity)
 		want int
 	}
-	whole := func(i issuer.Identity) issuer.Identity { return i }
-	byName := func(issuer.Identity) issuer.Identity { return issuer.Identity{Name: name} }
-	byKey := func(i issuer.Identity) issuer.Identity { return issuer.Identity{Name: "renamed", User: i.User} }
-	nothing := func(*world, issuer.Identity) {}
-	deleted := func(w *world, i issuer.Identity) { w.delete(i.ID) }
+	whole := func(i provider.Identity) provider.Identity { return i }
+	byName := func(provider.Identity) provider.Identity { return provider.Identity{Name: name} }
+	byKey := func(i provider.Identity) provider.Identity { return provider.Identity{Name: "renamed", User: i.User} }
+	nothing := func(*world, provider.Identity) {}
+	deleted := func(w *world, i provider.Identity) { w.delete(i.ID) }
 	for _, s := range []situation{
 		{"all is known", whole, nothing, 1},
 		{"the name is known", byName, nothing, 1},
-		{"the name and the key are known", func(i issuer.Identity) issuer.Identity { return issuer.Identity{Name: name, User: i.User} }, nothing, 1},
+		{"the name and the key are known", func(i provider.Identity) provider.Identity { return provider.Identity{Name: name, User: i.User} }, nothing, 1},
 		{"the key is known", byKey, nothing, 1},
-		{"there are two", byName, func(w *world, _ issuer.Identity) {
-			_, err := w.issue(issuer.Grant{})
+		{"there are two", byName, func(w *world, _ provider.Identity) {
+			_, err := w.issue(provider.Grant{})
 			w.must(err)
 		}, 2},
 		{"all is known, and it was deleted", whole, deleted, 1},
@@ -340,7 +339,7 @@ func TestRetire(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, expired: %t", s.name, expired), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := inBubble(t, fakecloud.Options{}, nil)
-					credential, err := w.issue(issuer.Grant{})
+					credential, err := w.issue(provider.Grant{})
 					w.must(err)
 					s.then(w, credential.Identity)
 					if expired {
@@ -376,7 +375,7 @@ func (w *world) delete(id string) {
 func TestNoLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := inBubble(t, fakecloud.Options{}, nil)
-		_, err := w.issuer.Issue(t.Context(), issuer.Identity{Name: name}, issuer.Grant{}, w.issuer.Now)
+		_, err := w.issuer.Issue(t.Context(), provider.Identity{Name: name}, provider.Grant{}, w.issuer.Now)
 		w.fits(err)
 		if err == nil || len(w.Requests()) > 0 {
 			t.Errorf("it says %v, and asks %v", err, w.Requests())
@@ -438,7 +437,7 @@ func TestLook(t *testing.T) {
 			switch {
 			case test.reason == "" && (err != nil || found.GroupID != test.group || found.Scope != nil):
 				t.Errorf("%s: found is %+v, %v", test.name, found, err)
-			case test.reason != "" && (!errors.As(err, &unknown) || unknown.Reason != test.reason || !strings.Contains(err.Error(), test.says)):
+			case test.reason != "" && (!errors.As(err, &unknown) || string(unknown.Reason) != test.reason || !strings.Contains(err.Error(), test.says)):
 				t.Errorf("%s: it says %v", test.name, err)
 			}
 		}

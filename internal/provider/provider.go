@@ -1,13 +1,20 @@
-// Package issuer is what makes identities: one interface, and what is granted and
-// given in words that hold for all providers.
-package issuer
+// Package provider is how users of an account are made, and how the account is looked
+// after, in words that hold for all providers. There are two interfaces, because what
+// makes users must never hold what signs accounts. Each provider has a folder below, and
+// its name in package known.
+package provider
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/baleen-platform/baleen/internal/fingerprint"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 // Identity is a user of one generation on one cluster.
@@ -87,11 +94,74 @@ type Credential struct {
 	Settings string
 }
 
+// TooLargeError is a JWT that servers would not take.
+type TooLargeError struct {
+	Bytes int
+	Max   int64
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("what is asked for makes a JWT of %d bytes, and the account allows %d: name fewer subjects, or wider ones", e.Bytes, e.Max)
+}
+
 // NotMadeError is a refusal after which it is certain that nothing was made.
 type NotMadeError struct{ Err error }
 
 func (e *NotMadeError) Error() string { return e.Err.Error() }
 func (e *NotMadeError) Unwrap() error { return e.Err }
+
+// Account is what users of an account are made with.
+type Account struct {
+	// ID is its public key.
+	ID string
+	// SigningKey is what signs users: a public key, or what the provider calls it.
+	// Scoped: it has a scope, which holds the permissions of all users.
+	SigningKey string
+	Scoped     bool
+	// KeptIn is the provider's id of the account, where it keeps a user for each
+	// identity; else empty.
+	KeptIn string
+}
+
+// Setting is what a provider is opened with for a NatsAccount.
+type Setting struct {
+	*v1alpha1.NatsAccount
+	// Last is what the account's last run has found, nil if there was none, and Source
+	// the digest of what names the account in the spec of today.
+	Last   *v1alpha1.AccountStatus
+	Source string
+	// Secret reads a value that the spec refers to. Its errors never show it.
+	Secret func(ctx context.Context, ref v1alpha1.SecretRef) ([]byte, error)
+	Network
+	// Now is the time of the run. Simulated: it is not that of the world.
+	Now       time.Time
+	Simulated bool
+	// DryRun: nothing is to be changed outside.
+	DryRun bool
+}
+
+// Network is how providers are reached; what is nil is the network of this process.
+type Network struct {
+	// Dial connects to NATS servers, and Transport carries requests to control planes.
+	Dial      func(servers string, options ...nats.Option) (*nats.Conn, error)
+	Transport http.RoundTripper
+}
+
+// Provider makes users of accounts, and looks after accounts.
+type Provider interface {
+	// Issuer opens what makes users, with no more than it takes for that.
+	Issuer(ctx context.Context, s Setting) (Opened, error)
+	// Administrator opens what looks after the account that it has opened for users.
+	Administrator(ctx context.Context, s Setting, opened Opened) (Administrator, error)
+}
+
+// Opened is an issuer, with the account that it makes users of.
+type Opened struct {
+	Issuer
+	Account
+	// Unseen: the account's last run has not looked at what would be used.
+	Unseen bool
+}
 
 // Issuer makes identities.
 type Issuer interface {

@@ -13,10 +13,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/control-plane-sdk-go/syncp"
 
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud/openapi"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
+	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud/openapi"
 )
 
 const token = "uat_test"

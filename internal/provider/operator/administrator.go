@@ -1,0 +1,258 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
+)
+
+// administrator looks after an account with its operator's signing key, and as a user
+// of the system account. Without them it can only try whether users connect.
+type administrator struct {
+	provider.Setting
+	opened  provider.Opened
+	servers natsys.Servers
+	// operator signs accounts, nil where the spec names none, and credentials are those
+	// of a user of the system account.
+	operator    nkeys.KeyPair
+	operatorKey string
+	credentials []byte
+	// system is open from the inspection on, and trusted are the keys by which all
+	// servers take an account.
+	system  accounts
+	trusted []string
+}
+
+var _ provider.Administrator = (*administrator)(nil)
+
+// accounts are what the servers have, which [natsys.System] looks up and updates.
+type accounts interface {
+	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
+	Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error)
+	Update(ctx context.Context, account, token string) error
+	MaxPayload() int64
+	Close()
+}
+
+// Close implements [provider.Administrator].
+func (a *administrator) Close() {
+	if a.system != nil {
+		a.system.Close()
+	}
+}
+
+// Keeper implements [provider.Administrator]: users are in nobody's books.
+func (a *administrator) Keeper() provider.Keeper { return nil }
+
+// CannotRevoke implements [provider.Administrator].
+func (a *administrator) CannotRevoke() string {
+	if a.operator == nil {
+		return "there is no operator key, so what is let go of lives until it expires"
+	}
+	return ""
+}
+
+// rightKind is what is certain without the servers.
+const rightKind = "the signing key is of the right kind"
+
+// Inspect implements [provider.Administrator].
+func (a *administrator) Inspect(ctx context.Context) provider.Facts {
+	f := provider.Facts{Verified: rightKind}
+	if a.operator != nil {
+		a.attend(ctx, &f)
+	}
+	if f.Refusal == nil && len(a.servers.URLs) > 0 {
+		a.probe(ctx, &f)
+	}
+	if f.Refusal == nil {
+		f.Account = &a.opened.Account
+	}
+	return f
+}
+
+// attend connects to the system account, and looks.
+func (a *administrator) attend(ctx context.Context, f *provider.Facts) {
+	system, err := a.servers.Open(a.credentials)
+	if refused, ok := errors.AsType[*natsys.RefusedError](err); ok {
+		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
+		return
+	}
+	if err != nil {
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
+		return
+	}
+	a.system = system
+	a.look(ctx, f)
+}
+
+// look tells what the servers have.
+func (a *administrator) look(ctx context.Context, f *provider.Facts) {
+	trusted, theirs, err := a.system.TrustedKeys(ctx)
+	if err != nil {
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
+		return
+	}
+	if a.ClockOff(theirs) {
+		f.Refusal = provider.Refuse(reason.ClockOff, "the clock says %s, and the NATS servers say %s: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back",
+			a.Now.UTC().Format(time.RFC3339), theirs.UTC().Format(time.RFC3339))
+		return
+	}
+	claims, err := a.system.Lookup(ctx, a.opened.ID)
+	switch {
+	case err != nil:
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
+		return
+	case claims == nil:
+		f.Refusal = provider.Refuse(reason.AccountUnknown, "the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", a.opened.ID)
+		return
+	}
+	f.Name = claims.Name
+	if f.Refusal = a.judge(claims, trusted); f.Refusal != nil {
+		return
+	}
+	scope, _ := claims.SigningKeys.GetScope(a.opened.SigningKey)
+	if s, isUser := scope.(*jwt.UserScope); isUser {
+		f.Scope = s.Role
+	}
+	f.ID, f.Revocations = claims.Subject, maps.Clone(claims.Revocations)
+	f.Verified = "the servers have the account and list its signing key"
+	if !slices.Contains(trusted, a.operatorKey) {
+		f.Refusal = provider.Refuse(reason.OperatorKeyNotTrusted, "not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", a.operatorKey, a.Spec.JWT.Operator.SigningKeySecretRef.Name)
+		return
+	}
+	f.Verified = "the servers have the account, list its signing key and trust the operator's"
+	f.Revocable, a.trusted = true, trusted
+}
+
+// judge checks an account against what the NatsAccount says of it. Pure.
+func (a *administrator) judge(claims *jwt.AccountClaims, trusted []string) *provider.Refusal {
+	key, spec := a.opened.SigningKey, a.Spec.JWT.SigningKey
+	if !slices.Contains(trusted, claims.Issuer) {
+		return provider.Refuse(reason.IssuerNotTrusted, "the account is signed with %s, which the servers do not trust: push it anew with nsc", claims.Issuer)
+	}
+	scope, listed := claims.SigningKeys.GetScope(key)
+	if !listed {
+		return provider.Refuse(reason.SigningKeyUnknown, "the account does not list the signing key %s: add it with `nsc edit account --sk`, or put the seed of one that it lists into the Secret %s", key, spec.SecretRef.Name)
+	}
+	scoped, isUser := scope.(*jwt.UserScope)
+	if wants := a.opened.Scoped; wants != isUser {
+		return provider.Refuse(reason.ScopeMismatch, "spec.jwt.signingKey.scoped is %t, and the account says otherwise of the signing key %s: correct one of the two", wants, key)
+	}
+	if isUser {
+		return provider.MissingTag(scoped, spec.RequiredTags, "spec.jwt.signingKey.requiredTags")
+	}
+	return nil
+}
+
+// probe connects as a throw-away user that may do nothing.
+func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
+	grant := provider.Grant{Scoped: a.opened.Scoped}
+	for _, tag := range slices.Concat(provider.OwnTags, a.Spec.JWT.SigningKey.RequiredTags) {
+		grant.Tags = append(grant.Tags, tag+":baleen-probe")
+	}
+	identity, err := a.opened.Propose("baleen-probe")
+	if err != nil {
+		f.Refusal = &provider.Refusal{Reason: reason.UserRefused, Err: err}
+		return
+	}
+	credentials, err := a.opened.Issue(ctx, identity, grant, time.Now().Add(5*time.Minute)) // by the servers' time, not that of the run
+	if err != nil {
+		f.Refusal = &provider.Refusal{Reason: reason.UserRefused, Err: err}
+		return
+	}
+	err = a.servers.Try(credentials.File)
+	var refused *natsys.RefusedError
+	switch {
+	case err == nil:
+		f.Verified = strings.TrimPrefix(f.Verified+", and a throw-away user could connect", rightKind+", and ")
+	case errors.As(err, &refused) && grant.Scoped:
+		// A scope may let nobody in from here, or at this hour.
+		f.Verified += "; a throw-away user was refused, perhaps by the scope"
+	case errors.As(err, &refused):
+		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", a.opened.SigningKey)
+	default:
+		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
+	}
+}
+
+// Revoke implements [provider.Administrator]: each account that identities came from is
+// revised, and pushed if that changed it.
+func (a *administrator) Revoke(ctx context.Context, departures []provider.Departure) ([]provider.Outcome, *provider.Refusal) {
+	of := map[string]map[string]time.Time{}
+	for _, d := range departures {
+		if of[d.AccountID] == nil {
+			of[d.AccountID] = map[string]time.Time{}
+		}
+		of[d.AccountID][d.User] = d.Expires
+	}
+	var refusal *provider.Refusal
+	fates := map[string]provider.Fate{}
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		var err error
+		if fates[id], err = a.reviseOne(ctx, id, of[id]); err != nil {
+			refusal = &provider.Refusal{Reason: reason.RevocationFailed, Err: err}
+		}
+	}
+	outcomes := make([]provider.Outcome, len(departures))
+	for i, d := range departures {
+		outcomes[i].Fate = fates[d.AccountID]
+	}
+	return outcomes, refusal
+}
+
+// reviseOne has the servers revoke users of one account.
+func (a *administrator) reviseOne(ctx context.Context, id string, users map[string]time.Time) (provider.Fate, error) {
+	claims, err := a.system.Lookup(ctx, id)
+	switch {
+	case err != nil:
+		return provider.Pending, err
+	case claims == nil: // nobody can connect to it
+		return provider.LeftToExpire, nil
+	case !slices.Contains(a.trusted, claims.Issuer):
+		return provider.Pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, claims.Issuer)
+	}
+	if !revise(claims, users, a.Now) {
+		return provider.Revoked, nil
+	}
+	if a.DryRun {
+		return provider.Pending, nil
+	}
+	token, err := claims.Encode(a.operator)
+	if err != nil {
+		return provider.Pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
+	}
+	if most := a.system.MaxPayload(); int64(len(token)) > most {
+		return provider.Pending, fmt.Errorf("the account %s would have %d bytes with all its revocations, and the servers take messages of %d: raise max_payload, or replace the account's signing key", id, len(token), most)
+	}
+	if err := a.system.Update(ctx, id, token); err != nil {
+		return provider.Pending, err
+	}
+	return a.confirm(ctx, id, users)
+}
+
+// confirm looks whether the servers show the revocations: somebody may have pushed at
+// the same time, and servers take a moment.
+func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.Fate, error) {
+	for range 10 {
+		if claims, _ := a.system.Lookup(ctx, id); claims != nil && revoked(claims, users, a.Now) {
+			return provider.Revoked, nil
+		}
+		select {
+		case <-ctx.Done():
+			return provider.Pending, context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return provider.Pending, fmt.Errorf("the account %s was updated, and the servers do not show the revocations: somebody else pushed it, or a server is out of reach; the next run tries again", id)
+}

@@ -1,0 +1,523 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	natsjwt "github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+)
+
+// now is the time of all runs.
+var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// servers are a NATS system that has one account, or none.
+type servers struct {
+	*testing.T
+	account *natsjwt.AccountClaims
+	// pushed is what happens to an update; limit is the largest message.
+	pushed          func(*natsjwt.AccountClaims)
+	limit           int64
+	lookups, pushes int
+	largest         int64 // update so far
+	// trusted and at are what they say of themselves; fails are errors by what is asked.
+	trusted []string
+	at      time.Time
+	fails   map[string]error
+	// look is called with each lookup, before it.
+	look func()
+}
+
+func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
+	return s.trusted, s.at, s.fails["trusted"]
+}
+
+func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
+	if s.look != nil {
+		s.look()
+	}
+	if s.lookups++; s.account == nil || s.fails["lookup"] != nil {
+		return nil, s.fails["lookup"]
+	}
+	copied := *s.account
+	copied.Revocations = natsjwt.RevocationList{}
+	maps.Copy(copied.Revocations, s.account.Revocations)
+	return &copied, nil
+}
+
+func (s *servers) Update(_ context.Context, _, token string) error {
+	if err := s.fails["update"]; err != nil {
+		return err
+	}
+	s.pushes++
+	s.largest = max(s.largest, int64(len(token)))
+	claims, err := natsjwt.DecodeAccountClaims(token)
+	if err != nil {
+		s.Error(err)
+	}
+	s.pushed(claims)
+	return nil
+}
+
+func (s *servers) MaxPayload() int64 { return s.limit }
+
+func (s *servers) Close() {}
+
+func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string) {
+	t.Helper()
+	pair, err := create()
+	if err == nil {
+		public, err = pair.PublicKey()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair, public
+}
+
+// A revocation is done once a look at the servers shows it, and not when they have
+// taken it: somebody may have pushed an older account over it.
+func TestReviseOne(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		set    func(*servers, *administrator)
+		became provider.Fate
+		pushes int
+		says   string
+	}{
+		{"the servers show it", func(*servers, *administrator) {}, provider.Revoked, 1, ""},
+		{"the servers show it after a while", func(s *servers, _ *administrator) {
+			s.pushed = func(c *natsjwt.AccountClaims) {
+				at := time.Now().Add(time.Second)
+				s.look = func() {
+					if !time.Now().Before(at) {
+						s.account = c
+					}
+				}
+			}
+		}, provider.Revoked, 1, ""},
+		{"somebody pushes an older account over it", func(s *servers, _ *administrator) {
+			s.pushed = func(*natsjwt.AccountClaims) {}
+		}, provider.Pending, 1, "the servers do not show the revocations"},
+		{"the account is gone afterwards", func(s *servers, _ *administrator) {
+			s.pushed = func(*natsjwt.AccountClaims) { s.account = nil }
+		}, provider.Pending, 1, "the servers do not show the revocations"},
+		{"it was there before", func(s *servers, _ *administrator) { s.account.RevokeAt("U1", now.AddDate(0, 0, 30)) }, provider.Revoked, 0, ""},
+		{"the servers have no such account", func(s *servers, _ *administrator) { s.account = nil }, provider.LeftToExpire, 0, ""},
+		{"a stranger has signed the account", func(s *servers, _ *administrator) { s.account.Issuer = "OSTRANGER" }, provider.Pending, 0, "which the servers do not trust"},
+		{"the account would be too large", func(s *servers, _ *administrator) { s.limit = 10 }, provider.Pending, 0, "the servers take messages of 10"},
+		{"a dry run", func(_ *servers, a *administrator) { a.DryRun = true }, provider.Pending, 0, ""},
+		{"the account cannot be looked up", func(s *servers, _ *administrator) { s.fails = map[string]error{"lookup": errors.New("nobody answers")} }, provider.Pending, 0, "nobody answers"},
+		{"the account cannot be updated", func(s *servers, _ *administrator) {
+			s.fails = map[string]error{"update": errors.New("nobody takes it")}
+		}, provider.Pending, 0, "nobody takes it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			operator, issuer := newKey(t, nkeys.CreateOperator)
+			_, id := newKey(t, nkeys.CreateAccount)
+			synctest.Test(t, func(t *testing.T) {
+				s := &servers{T: t, account: natsjwt.NewAccountClaims(id), limit: 1 << 20}
+				s.account.Issuer = issuer
+				s.pushed = func(c *natsjwt.AccountClaims) { s.account = c }
+				a := &administrator{Setting: provider.Setting{Now: now}, operator: operator, system: s, trusted: []string{issuer}}
+				test.set(s, a)
+				became, err := a.reviseOne(t.Context(), id, map[string]time.Time{"U1": now.AddDate(0, 0, 30)})
+				if became != test.became || s.pushes != test.pushes {
+					t.Errorf("it became %d after %d pushes, want %d after %d", became, s.pushes, test.became, test.pushes)
+				}
+				if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
+					t.Errorf("it says %v, want %q", err, test.says)
+				}
+			})
+		})
+	}
+}
+
+// system is a NATS system with an account that lists a signing key. Operator keys are made for each test.
+type system struct {
+	servers
+	operator                nkeys.KeyPair
+	operatorKey, id, signer string
+}
+
+func newSystem(t *testing.T) *system {
+	t.Helper()
+	s := &system{}
+	s.operator, s.operatorKey = newKey(t, nkeys.CreateOperator)
+	_, s.id = newKey(t, nkeys.CreateAccount)
+	_, s.signer = newKey(t, nkeys.CreateAccount)
+	claims := natsjwt.NewAccountClaims(s.id)
+	claims.Name, claims.Issuer = "commerce on the servers", s.operatorKey
+	claims.SigningKeys.Add(s.signer)
+	s.servers = servers{T: t, account: claims, limit: 1 << 20, trusted: []string{s.operatorKey}, at: now}
+	s.servers.pushed = func(c *natsjwt.AccountClaims) { s.account = c }
+	return s
+}
+
+// administrator looks after the account, with no servers to connect to.
+func (s *system) administrator() *administrator {
+	spec := &v1alpha1.JWT{AccountID: s.id, Operator: &v1alpha1.Operator{}}
+	spec.Operator.SystemCredentialsSecretRef.Name, spec.Operator.SigningKeySecretRef.Name, spec.SigningKey.SecretRef.Name = "system-secret", "operator-secret", "signing-secret"
+	return &administrator{
+		Setting:  provider.Setting{NatsAccount: &v1alpha1.NatsAccount{Spec: v1alpha1.NatsAccountSpec{JWT: spec}}, Now: now},
+		opened:   provider.Opened{Account: provider.Account{ID: s.id, SigningKey: s.signer}},
+		operator: s.operator, operatorKey: s.operatorKey, system: &s.servers, trusted: s.trusted,
+	}
+}
+
+// scoped is a scope whose subjects need tags.
+func scoped(key string, tags ...string) *natsjwt.UserScope {
+	scope := natsjwt.NewUserScope()
+	scope.Key, scope.Role = key, "teams"
+	for _, tag := range tags {
+		scope.Template.Pub.Allow.Add("{{tag(" + tag + ")}}.>")
+	}
+	return scope
+}
+
+// What the servers say of the account, by what is wrong with it: a reason, how far it
+// was verified, and whether what is queued was revoked.
+func TestLook(t *testing.T) {
+	const (
+		nothing = "the signing key is of the right kind"
+		listed  = "the servers have the account and list its signing key"
+		whole   = "the servers have the account, list its signing key and trust the operator's"
+	)
+	for _, test := range []struct {
+		name         string
+		change       func(*system, *administrator)
+		reason, says string
+		verified     string
+		named, scope string
+		revocable    bool
+	}{
+		{name: "all is well", change: func(*system, *administrator) {}, verified: whole, named: "commerce on the servers", revocable: true},
+		{name: "the servers do not tell whom they trust", change: func(s *system, _ *administrator) {
+			s.fails = map[string]error{"trusted": errors.New("nobody answers")}
+		},
+			reason: "ServersUnreachable", says: "nobody answers", verified: nothing},
+		{name: "the clock is behind", change: func(s *system, _ *administrator) { s.at = now.Add(10*time.Minute + time.Second) }, reason: "ClockOff", verified: nothing,
+			says: "the clock says 2026-01-01T12:00:00Z, and the NATS servers say 2026-01-01T12:10:01Z: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back"},
+		{name: "the clock is ahead", change: func(s *system, _ *administrator) { s.at = now.Add(-10*time.Minute - time.Second) }, reason: "ClockOff", verified: nothing, says: "the NATS servers say 2026-01-01T11:49:59Z"},
+		{name: "the clock is as far off as may be", change: func(s *system, _ *administrator) { s.at = now.Add(10 * time.Minute) }, verified: whole, named: "commerce on the servers", revocable: true},
+		{name: "the time is a simulated one", change: func(s *system, a *administrator) { s.at, a.Simulated = now.AddDate(1, 0, 0), true }, verified: whole, named: "commerce on the servers", revocable: true},
+		{name: "the account cannot be looked up", change: func(s *system, _ *administrator) {
+			s.fails = map[string]error{"lookup": errors.New("nobody answers")}
+		},
+			reason: "ServersUnreachable", says: "nobody answers", verified: nothing},
+		{name: "there is no such account", change: func(s *system, _ *administrator) { s.account = nil }, reason: "AccountUnknown", verified: nothing, says: "push it with nsc, or correct spec.jwt.accountID"},
+		{name: "a stranger has signed it", change: func(s *system, _ *administrator) { s.account.Issuer = "OSTRANGER" }, reason: "IssuerNotTrusted", verified: nothing, named: "commerce on the servers", says: "the account is signed with OSTRANGER"},
+		{name: "not all servers trust the operator's key", change: func(s *system, a *administrator) {
+			a.operatorKey, s.trusted = "OTHER", []string{s.operatorKey}
+		}, reason: "OperatorKeyNotTrusted", verified: listed, named: "commerce on the servers", says: "not all servers trust the operator's signing key OTHER"},
+		{name: "the key has a scope", change: func(s *system, a *administrator) {
+			s.account.SigningKeys.AddScopedSigner(scoped(s.signer, "namespace"))
+			a.opened.Scoped = true
+		}, verified: whole, named: "commerce on the servers", scope: "teams", revocable: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t)
+				a := s.administrator()
+				test.change(s, a)
+				f := provider.Facts{Verified: nothing}
+				a.look(t.Context(), &f)
+				says(t, f.Refusal, test.reason, test.says)
+				if f.Verified != test.verified || f.Name != test.named || f.Scope != test.scope || f.Revocable != test.revocable {
+					t.Errorf("it is verified: %s, of the name %q and the scope %q; it can be revoked in: %t", f.Verified, f.Name, f.Scope, f.Revocable)
+				}
+			})
+		})
+	}
+}
+
+// says fails unless a refusal has a reason, and a part of its sentence; none has none.
+func says(t *testing.T, r *provider.Refusal, reason, part string) {
+	t.Helper()
+	if r == nil {
+		r = &provider.Refusal{Err: errors.New("")}
+	}
+	if string(r.Reason) != reason || !strings.Contains(r.Err.Error(), part) {
+		t.Errorf("it says %s: %v, want %s: %s", r.Reason, r.Err, reason, part)
+	}
+}
+
+// What was revoked at the servers before a run is among the facts, also where that run
+// has put back what somebody had undone.
+func TestLookTellsWhatOthersRevoked(t *testing.T) {
+	s := newSystem(t)
+	a := s.administrator()
+	s.account.RevokeAt("U1", now)
+	var f provider.Facts
+	a.look(t.Context(), &f)
+	departure := provider.Departure{Identity: provider.Identity{User: "U2"}, AccountID: s.id, Expires: now.AddDate(0, 0, 1), Again: true}
+	if _, refusal := a.Revoke(t.Context(), []provider.Departure{departure}); refusal != nil {
+		t.Fatal(refusal.Err)
+	}
+	if issued := now.AddDate(0, 0, -1); !f.Refuses(s.id, "U1", issued) || f.Refuses(s.id, "U2", issued) || f.Refuses("other", "U1", issued) {
+		t.Errorf("the facts are %+v", f)
+	}
+	if _, has := s.account.Revocations["U2"]; !has {
+		t.Error("what somebody has undone is not put back")
+	}
+}
+
+// Whether an account is as the NatsAccount says, and its scope needs no tag that nobody
+// sets.
+func TestJudge(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		change       func(*system, *administrator)
+		reason, says string
+	}{
+		{"it is", func(*system, *administrator) {}, "", ""},
+		{"the key is not listed", func(_ *system, a *administrator) { a.opened.SigningKey = "AOTHER" }, "SigningKeyUnknown",
+			"the account does not list the signing key AOTHER: add it with `nsc edit account --sk`, or put the seed of one that it lists into the Secret signing-secret"},
+		{"the key should have a scope", func(_ *system, a *administrator) { a.opened.Scoped = true }, "ScopeMismatch", "spec.jwt.signingKey.scoped is true, and the account says otherwise of the signing key"},
+		{"the key has a scope", func(s *system, _ *administrator) { s.account.SigningKeys.AddScopedSigner(scoped(s.signer)) }, "ScopeMismatch", "spec.jwt.signingKey.scoped is false, and the account says otherwise of the signing key"},
+		{"the scope needs what Baleen sets", func(s *system, a *administrator) {
+			s.account.SigningKeys.AddScopedSigner(scoped(s.signer, "namespace", "name", "destination"))
+			a.opened.Scoped = true
+		}, "", ""},
+		{"the scope needs what is required of all", func(s *system, a *administrator) {
+			s.account.SigningKeys.AddScopedSigner(scoped(s.signer, "stage", "name"))
+			a.opened.Scoped, a.Spec.JWT.SigningKey.RequiredTags = true, []string{"stage"}
+		}, "", ""},
+		{"the scope needs something else", func(s *system, a *administrator) {
+			s.account.SigningKeys.AddScopedSigner(scoped(s.signer, "stage"))
+			a.opened.Scoped = true
+		}, "ScopeMismatch", "the scope of the signing key needs the tag stage: add it to spec.jwt.signingKey.requiredTags"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSystem(t)
+			a := s.administrator()
+			test.change(s, a)
+			says(t, a.judge(s.account, s.trusted), test.reason, test.says)
+		})
+	}
+}
+
+// Each account that identities came from has those of its own revoked.
+func TestRevoke(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		_, former := newKey(t, nkeys.CreateAccount)
+		going := func(user, id string, expires time.Time) provider.Departure {
+			return provider.Departure{Identity: provider.Identity{User: user}, AccountID: id, Expires: expires}
+		}
+		soon := now.AddDate(0, 0, 30)
+		pushed := map[string][]string{}
+		a := s.administrator()
+		a.system = several{T: t, of: map[string]*servers{s.id: &s.servers}, pushed: pushed}
+		outcomes, refusal := a.Revoke(t.Context(), []provider.Departure{going("U1", s.id, soon), going("U2", former, soon), going("U5", s.id, soon), going("U6", s.id, now)})
+		if refusal != nil {
+			t.Error(refusal.Err)
+		}
+		if diff := cmp.Diff(map[string][]string{s.id: {"U1", "U5"}}, pushed); diff != "" {
+			t.Errorf("what is revoked: %s", diff)
+		}
+		for i, want := range []provider.Fate{provider.Revoked, provider.LeftToExpire, provider.Revoked, provider.Revoked} {
+			if outcomes[i].Fate != want {
+				t.Errorf("the %d. became %d, want %d", i+1, outcomes[i].Fate, want)
+			}
+		}
+	})
+}
+
+// several are servers with several accounts.
+type several struct {
+	*testing.T
+	of     map[string]*servers
+	pushed map[string][]string
+}
+
+func (s several) TrustedKeys(context.Context) ([]string, time.Time, error) {
+	return nil, time.Time{}, errors.New("nobody asks that")
+}
+
+func (s several) Lookup(ctx context.Context, id string) (*natsjwt.AccountClaims, error) {
+	if one := s.of[id]; one != nil {
+		return one.Lookup(ctx, id)
+	}
+	return nil, nil
+}
+
+func (s several) Update(ctx context.Context, id, token string) error {
+	if err := s.of[id].Update(ctx, id, token); err != nil {
+		return err
+	}
+	for user := range s.of[id].account.Revocations {
+		s.pushed[id] = append(s.pushed[id], user)
+	}
+	slices.Sort(s.pushed[id])
+	return nil
+}
+
+func (s several) MaxPayload() int64 { return 1 << 20 }
+
+func (s several) Close() {}
+
+// An account may be as large as the servers' largest message, and no larger.
+func TestReviseAsLargeAsMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		account := *s.account
+		revise := func() error {
+			copied := account
+			copied.Revocations = nil
+			s.account = &copied
+			_, err := s.administrator().reviseOne(t.Context(), s.id, map[string]time.Time{"U1": now.AddDate(0, 0, 1)})
+			return err
+		}
+		if err := revise(); err != nil {
+			t.Fatal(err)
+		}
+		s.limit = s.largest
+		if err := revise(); err != nil {
+			t.Error(err)
+		}
+		s.limit--
+		if err := revise(); err == nil || !strings.Contains(err.Error(), "raise max_payload") {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
+
+// The look after an update ends with the run that made it.
+func TestReviseEndsWithTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.pushed = func(*natsjwt.AccountClaims) {}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(300*time.Millisecond, func() { cancel(errors.New("the run was stopped")) })
+		became, err := s.administrator().reviseOne(ctx, s.id, map[string]time.Time{"U1": now.AddDate(0, 0, 1)})
+		if became != provider.Pending || err == nil || err.Error() != "the run was stopped" || s.lookups != 3 {
+			t.Errorf("it became %d after %d looks: %v", became, s.lookups, err)
+		}
+	})
+}
+
+// dialing has connections answer so, and returns how many were tried.
+func dialing(errs ...error) (natsys.Dial, *int) {
+	n := 0
+	return func(string, ...nats.Option) (*nats.Conn, error) {
+		err := errs[min(n, len(errs)-1)]
+		n++
+		return nil, err
+	}, &n
+}
+
+// refusing is an issuer that has made up a user, or has not.
+type refusing struct {
+	provider.Issuer
+	propose, issue error
+	grant          *provider.Grant
+	lives          *time.Duration
+}
+
+func (r refusing) Propose(name string) (provider.Identity, error) {
+	return provider.Identity{Name: name}, r.propose
+}
+
+func (r refusing) Issue(_ context.Context, i provider.Identity, grant provider.Grant, expires time.Time) (provider.Credential, error) {
+	if r.grant != nil {
+		*r.grant, *r.lives = grant, time.Until(expires)
+	}
+	return provider.Credential{Identity: i}, r.issue
+}
+
+// A throw-away user that may do nothing is tried, and what its refusal means depends on
+// who may have refused it.
+func TestProbe(t *testing.T) {
+	const verified = "the servers have the account"
+	for _, test := range []struct {
+		name         string
+		issuer       refusing
+		connects     error
+		scoped       bool
+		reason, says string
+		verified     string
+	}{
+		{name: "it connects", verified: verified + ", and a throw-away user could connect"},
+		{name: "it cannot be made up", issuer: refusing{propose: errors.New("no key")}, reason: "UserRefused", says: "no key", verified: verified},
+		{name: "it cannot be issued", issuer: refusing{issue: errors.New("no user")}, reason: "UserRefused", says: "no user", verified: verified},
+		{name: "it is refused", connects: nats.ErrAuthorization, reason: "UserRefused", says: "the servers refuse a user signed with the key SIGNING: the account must list it as a signing key, and exist on the servers", verified: verified},
+		{name: "it is refused, perhaps by the scope", connects: nats.ErrAuthorization, scoped: true, verified: verified + "; a throw-away user was refused, perhaps by the scope"},
+		{name: "the servers are away", connects: nats.ErrNoServers, reason: "ServersUnreachable", says: "can be reached", verified: verified},
+		{name: "the servers are away from a scope", connects: nats.ErrNoServers, scoped: true, reason: "ServersUnreachable", says: "can be reached", verified: verified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var grant provider.Grant
+				var lives time.Duration
+				test.issuer.grant, test.issuer.lives = &grant, &lives
+				a := newSystem(t).administrator()
+				a.servers.Dial, _ = dialing(test.connects)
+				a.opened = provider.Opened{Issuer: test.issuer, Account: provider.Account{Scoped: test.scoped, SigningKey: "SIGNING"}}
+				a.Spec.JWT.SigningKey.RequiredTags = []string{"stage"}
+				f := provider.Facts{Verified: verified}
+				a.probe(t.Context(), &f)
+				says(t, f.Refusal, test.reason, test.says)
+				if f.Verified != test.verified {
+					t.Errorf("it is verified: %s, want %s", f.Verified, test.verified)
+				}
+				if test.issuer.propose == nil {
+					want := provider.Grant{Scoped: test.scoped, Tags: []string{"namespace:baleen-probe", "name:baleen-probe", "destination:baleen-probe", "stage:baleen-probe"}}
+					if diff := cmp.Diff(want, grant); diff != "" || lives != 5*time.Minute {
+						t.Errorf("it lives for %s, and is granted: %s", lives, diff)
+					}
+				}
+			})
+		})
+	}
+}
+
+// How far an account is inspected depends on what Baleen was given of it: an operator's
+// key, and where its servers are.
+func TestInspect(t *testing.T) {
+	const kind, cannot = "the signing key is of the right kind", "there is no operator key, so what is let go of lives until it expires"
+	for _, test := range []struct {
+		name             string
+		operator         bool
+		servers          []string
+		connects         []error
+		dials            int
+		reason, says     string
+		verified, cannot string
+	}{
+		{name: "nothing", verified: kind, cannot: cannot},
+		{name: "its servers", servers: []string{"nats://a"}, connects: []error{nil}, dials: 1, verified: "a throw-away user could connect", cannot: cannot},
+		{name: "its servers, which are away", servers: []string{"nats://a"}, connects: []error{nats.ErrNoServers}, dials: 1, reason: "ServersUnreachable", says: "can be reached", verified: kind, cannot: cannot},
+		{name: "an operator's key, and the servers are away", operator: true, servers: []string{"nats://a"}, connects: []error{nats.ErrNoServers}, dials: 1, reason: "ServersUnreachable", says: "can be reached", verified: kind},
+		{name: "an operator's key, and the system's user is refused", operator: true, servers: []string{"nats://a"}, connects: []error{nats.ErrAuthorization}, dials: 1, reason: "SystemUserRefused",
+			says: "the servers refuse the credentials of the system account in the Secret system-secret: replace them: ", verified: kind},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dial, n := dialing(append(test.connects, errors.New("not asked"))...)
+			a := newSystem(t).administrator()
+			a.opened.Issuer, a.system = refusing{}, nil
+			if !test.operator {
+				a.operator = nil
+			}
+			a.servers = natsys.Servers{URLs: test.servers, Dial: dial}
+			f := a.Inspect(t.Context())
+			says(t, f.Refusal, test.reason, test.says)
+			if *n != test.dials || f.Verified != test.verified || a.CannotRevoke() != test.cannot || f.Revocable || (f.Account == nil) != (test.reason != "") {
+				t.Errorf("after %d connections the facts are %+v; it cannot revoke: %s", *n, f, a.CannotRevoke())
+			}
+			a.Close()
+		})
+	}
+}

@@ -1,0 +1,70 @@
+// Package operator serves accounts of NATS in operator mode. Users are JWTs that are
+// signed with a signing key of the account: nothing outside is changed by that, and a
+// key whose JWT was never delivered is in nobody's hands. With the operator's signing
+// key the account is looked up on the servers, and revoked in.
+package operator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+)
+
+// Provider implements [provider.Provider].
+type Provider struct{}
+
+var _ provider.Provider = Provider{}
+
+// Issuer implements [provider.Provider].
+func (Provider) Issuer(ctx context.Context, s provider.Setting) (provider.Opened, error) {
+	spec := s.Spec.JWT
+	seed, err := s.Secret(ctx, spec.SigningKey.SecretRef)
+	if err != nil {
+		return provider.Opened{}, err
+	}
+	signer, err := New(spec.AccountID, seed, s.Spec.Policy.MaxJWTBytes)
+	if err != nil {
+		return provider.Opened{}, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
+			s.Namespace, s.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
+	}
+	return provider.Opened{
+		Issuer:  signer,
+		Account: provider.Account{ID: spec.AccountID, SigningKey: signer.SigningKey, Scoped: spec.SigningKey.Scoped},
+		Unseen:  s.Last != nil && s.Last.SigningKey != signer.SigningKey,
+	}, nil
+}
+
+// Administrator implements [provider.Provider].
+func (Provider) Administrator(ctx context.Context, s provider.Setting, opened provider.Opened) (provider.Administrator, error) {
+	spec := s.Spec.JWT
+	a := &administrator{
+		Setting: s, opened: opened,
+		servers: natsys.Servers{URLs: spec.Servers, CA: string(spec.CACertificates), Dial: s.Dial},
+	}
+	if spec.Operator == nil {
+		return a, nil
+	}
+	return a, a.openOperator(ctx, spec.Operator)
+}
+
+func (a *administrator) openOperator(ctx context.Context, o *v1alpha1.Operator) error {
+	seed, err := a.Secret(ctx, o.SigningKeySecretRef)
+	if err != nil {
+		return err
+	}
+	if a.operator, a.operatorKey, err = parseSeed(seed, nkeys.PrefixByteOperator); err != nil {
+		return fmt.Errorf("the operator's signing key, the key %s of the Secret %s, cannot be used: %w", o.SigningKeySecretRef.Key, o.SigningKeySecretRef.Name, err)
+	}
+	if a.credentials, err = a.Secret(ctx, v1alpha1.SecretRef(o.SystemCredentialsSecretRef)); err != nil {
+		return err
+	}
+	if _, err := nkeys.ParseDecoratedUserNKey(a.credentials); err != nil {
+		return fmt.Errorf("the credentials of the system account, the key %s of the Secret %s, are not a .creds file: put in what `nsc generate creds` writes", o.SystemCredentialsSecretRef.Key, o.SystemCredentialsSecretRef.Name)
+	}
+	return nil
+}

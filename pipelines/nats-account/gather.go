@@ -1,0 +1,95 @@
+package natsaccount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
+	var w world
+	if run.Identity.Namespace != account.Namespace {
+		return w, workflow.Fail(reason.WrongNamespace, fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
+	}
+	spec, err := v1alpha1.Read(run.Request)
+	if err != nil {
+		return w, workflow.Fail(reason.InvalidSpec, err)
+	}
+	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
+		return w, workflow.Fail(reason.RenewalWindowTooShort, err)
+	}
+	opener := account.Opener{
+		Client: run.Platform, Providers: known.Providers,
+		How: provider.Setting{Network: p.network, Now: run.Now, Simulated: run.Simulated, DryRun: run.DryRun},
+	}
+	if w.account, err = opener.Open(ctx, run.Request, spec); err != nil {
+		return w, secretFailed(err)
+	}
+	if w.admin, err = opener.Administrator(ctx, w.account); err != nil {
+		return w, secretFailed(err)
+	}
+	w.rememberReading(run)
+	if w.all, err = listUsers(ctx, run.Platform); err != nil {
+		return w, err
+	}
+	w.users = attached(w.all, run.Identity.Name)
+	w.book = ledger.Book{Client: run.Platform}
+	if w.ledgers, err = w.book.Of(ctx, run.Identity.Name); errors.As(err, &w.damaged) {
+		err = nil
+	}
+	return w, err
+}
+
+// rememberReading notes when the users that the provider keeps were read last.
+func (w *world) rememberReading(run *workflow.Run) {
+	if w.keeper = w.admin.Keeper(); w.keeper == nil || w.account.Unseen {
+		return
+	}
+	last := account.LastStatus(run.Request).Account
+	w.unknown = last.UnknownUsers
+	if last.Read != "" {
+		if at, err := time.Parse(time.RFC3339, last.Read); err == nil {
+			w.lastRead = at
+		}
+	}
+}
+
+func secretFailed(err error) error {
+	if platform.IsTransient(err) {
+		return err
+	}
+	return workflow.Fail(reason.SecretInvalid, err)
+}
+
+func listUsers(ctx context.Context, client platform.Client) ([]natsUser, error) {
+	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	if err != nil {
+		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
+	}
+	var users []natsUser
+	for _, o := range objects {
+		name, _, _ := unstructured.NestedString(o.Object, "spec", "accountRef", "name")
+		policy, _, _ := unstructured.NestedString(o.Object, "spec", "deletionPolicy")
+		users = append(users, natsUser{workflow.PeerOf(&o, "accountTerms"), name, policy == string(user.RetainOnGone)})
+	}
+	return users, nil
+}
+
+// attached returns the users that draw from an account.
+func attached(all []natsUser, account string) []natsUser {
+	return slices.DeleteFunc(slices.Clone(all), func(u natsUser) bool { return u.account != account })
+}
