@@ -1,92 +1,19 @@
 package natsuser
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/baleen-platform/baleen/internal/claim"
-	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
-	"github.com/baleen-platform/baleen/internal/provider"
-	"github.com/baleen-platform/baleen/internal/render"
-	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
-	"github.com/baleen-platform/baleen/promises"
-	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
-
-// The clock of a run is no earlier than the last write by the API server's, and no
-// later than its own, each by ten minutes.
-func TestCheckClock(t *testing.T) {
-	const allowed = 10 * time.Minute
-	for _, test := range []struct {
-		name  string
-		ahead time.Duration // of the run's clock
-		fresh bool          // the write was the run's own
-		off   bool
-	}{
-		{"the same", 0, true, false},
-		{"as far back as may be", -allowed, false, false},
-		{"farther back", -allowed - time.Second, false, true},
-		{"as far ahead as may be", allowed, true, false},
-		{"farther ahead", allowed + time.Second, true, true},
-		{"the last write was long ago", 100 * allowed, false, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			err := checkClock(now.Add(test.ahead), now, test.fresh)
-			var failure *workflow.Failure
-			if off := errors.As(err, &failure) && failure.Reason == "ClockOff"; off != test.off || (err != nil) != off {
-				t.Errorf("it says %v, want that it is off: %t", err, test.off)
-			}
-		})
-	}
-	if err := checkClock(now, time.Time{}, true); err != nil {
-		t.Errorf("where the API server does not tell it says %v", err)
-	}
-	want := "the clock says 2026-01-01T12:00:00Z, and the API server's said 2026-01-01T13:00:00Z: set the clock of the node that runs the pipeline"
-	if err := checkClock(now, now.Add(time.Hour), false); words(err) != want {
-		t.Error(err)
-	}
-}
-
-// A run that meets a tombstone retires what the former incarnation had, and leaves alone
-// what was retired before. A dry run is for a request that need not be there.
-func TestLoadAfterADeletion(t *testing.T) {
-	run := newRun(t)
-	edit(t, run.Platform, func(l *ledger.Ledger) {
-		l.UID, l.Tombstone = "former", &ledger.Tombstone{UID: "former", At: now}
-		l.Rows = []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", intended), issued(3, "U3", "commerce", retired)}
-	})
-	ledgers := ledger.Book{Client: run.Platform}
-	l, err := load(t.Context(), run, ledgers)
-	if err != nil || fates(l.Rows) != "U1 Retiring sealed, U2 Retiring, U3 Retired sealed" {
-		t.Errorf("the ledger has %s: %v", fates(l.Rows), err)
-	}
-	erase(t, run.Platform)
-	run.DryRun = true
-	if l, err := load(t.Context(), run, ledgers); err != nil || l.Tombstone != nil {
-		t.Errorf("a dry run says %v", err)
-	}
-	run.DryRun, run.Platform = false, platformtest.At(run.Platform, 2, platformtest.Refused)
-	if _, err := load(t.Context(), run, ledger.Book{Client: run.Platform}); !platform.IsTransient(err) {
-		t.Errorf("while the platform is away it says %v", err)
-	}
-}
 
 // Whatever a refused request still has to see to is seen to, and it is refused for what
 // it was refused for.
@@ -162,33 +89,6 @@ func TestRememberIsInterrupted(t *testing.T) {
 	}
 }
 
-// Which clusters are cut off is said where there is a reason that somebody can mend.
-func TestSayCutOff(t *testing.T) {
-	cut := func(r *ledger.Row) { r.Revoked = now }
-	elsewhere := issued(1, "U2", "commerce", cut)
-	elsewhere.Destination = "us-1"
-	failure, plain := workflow.Fail("NotAdmitted", errors.New("no")), errors.New("no")
-	for _, test := range []struct {
-		name    string
-		rows    []ledger.Row
-		refused error
-		says    string
-	}{
-		{"nothing was revoked", []ledger.Row{issued(1, "U1", "commerce")}, failure, "no"},
-		{"two were", []ledger.Row{issued(1, "U1", "commerce", cut), elsewhere}, failure, "no; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1, us-1"},
-		{"it was followed", []ledger.Row{issued(1, "U1", "commerce", cut), issued(2, "U3", "commerce")}, failure, "no"},
-		{"there is no reason", []ledger.Row{issued(1, "U1", "commerce", cut)}, plain, "no"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			err := sayCutOff(&ledger.Ledger{Request: orders, Rows: test.rows}, test.refused)
-			var is *workflow.Failure
-			if words(err) != test.says || errors.As(err, &is) != errors.Is(test.refused, failure) || is != nil && is.Reason != "NotAdmitted" {
-				t.Errorf("it says %v, want %s", err, test.says)
-			}
-		})
-	}
-}
-
 // Accounts are asked to revoke, and to clear up after attempts that failed, but for
 // those that fail again and again.
 func TestAskAccounts(t *testing.T) {
@@ -213,7 +113,7 @@ func TestAskAccounts(t *testing.T) {
 			run := newRun(t)
 			declare(t, run.Platform, "commerce", "operated")
 			declare(t, run.Platform, "payments", "plain")
-			if err := askAccounts(t.Context(), run, &ledger.Ledger{Request: orders, Rows: test.rows}); err != nil {
+			if err := askAccounts(t.Context(), run, asked(&ledger.Ledger{Request: orders, Rows: test.rows})...); err != nil {
 				t.Fatal(err)
 			}
 			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
@@ -223,366 +123,65 @@ func TestAskAccounts(t *testing.T) {
 	}
 }
 
-// issueOn issues on some clusters for a reason.
-func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names ...string) (map[string]*cluster, error) {
-	t.Helper()
-	held := map[claim.Thing]claim.Verdict{}
-	for _, name := range w.placement.Placed {
-		held[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
-	}
-	clusters := survey(run, w, l, held)
-	for name, c := range clusters {
-		if c.reason = "FirstIssue"; !slices.Contains(names, name) {
-			c.reason = ""
-		}
-	}
-	return clusters, issue(t.Context(), run, w, ledger.Book{Client: run.Platform}, l, clusters)
-}
-
-// What an issue leaves in the ledger, and on which clusters it is put off, by which
-// users the issuer refuses.
-func TestIssue(t *testing.T) {
-	const eu, us = "team-a.orders.eu-1.g1", "team-a.orders.us-1.g1"
-	refuse := func(names ...string) map[string]error {
-		all := map[string]error{}
-		for _, name := range names {
-			all[name] = errors.New("no")
-		}
-		return all
-	}
-	not := map[string]error{eu: &provider.NotMadeError{Err: errors.New("no")}, us: &provider.NotMadeError{Err: errors.New("no")}}
-	const postponed = "no credential (FirstIssue) could be issued for "
+// A request that is refused still lets go of what was superseded, when its time has
+// come, and writes down again what is delivered and in no ledger.
+func TestRemember(t *testing.T) {
+	refused := errors.New("refused")
+	first, second := active(1, "U1", "FirstIssue"), active(2, "U2", "RotationRequested")
 	for _, test := range []struct {
-		name     string
-		issuer   *stub
-		on       []string
-		fates    string
-		problems map[string]string
+		name    string
+		written time.Duration // ago
+		former  ledger.State
 	}{
-		{"on all", &stub{atOnce: 10}, []string{"eu-1", "us-1"}, "U.team-a.orders.eu-1.g1 Active sealed, U.team-a.orders.us-1.g1 Active sealed", nil},
-		{"one by one", &stub{atOnce: 1}, []string{"eu-1", "us-1"}, "U.team-a.orders.eu-1.g1 Active sealed, U.team-a.orders.us-1.g1 Active sealed", nil},
-		{"on none", &stub{atOnce: 10}, nil, "", nil},
-		{"on one", &stub{atOnce: 10}, []string{"us-1"}, "U.team-a.orders.us-1.g1 Active sealed", nil},
-		{"the first fails", &stub{atOnce: 1, refuses: refuse(eu)}, []string{"eu-1", "us-1"}, " Retiring", map[string]string{"eu-1": postponed + "eu-1: no; a later run tries again", "us-1": postponed + "us-1: no; a later run tries again"}},
-		{"the second fails", &stub{atOnce: 1, refuses: refuse(us)}, []string{"eu-1", "us-1"}, "U.team-a.orders.eu-1.g1 Active sealed,  Retiring", map[string]string{"us-1": postponed + "us-1: no; a later run tries again"}},
-		{"one of two at once fails", &stub{atOnce: 10, proposes: true, refuses: refuse(us)}, []string{"eu-1", "us-1"}, "U.team-a.orders.eu-1.g1 Retiring, U.team-a.orders.us-1.g1 Retiring",
-			map[string]string{"eu-1": postponed + "eu-1: no; a later run tries again", "us-1": postponed + "us-1: no; a later run tries again"}},
-		{"it is certain that nothing was made", &stub{atOnce: 1, refuses: not}, []string{"eu-1"}, "", map[string]string{"eu-1": postponed + "eu-1: no; a later run tries again"}},
-		{"of several nothing is certain", &stub{atOnce: 10, proposes: true, refuses: not}, []string{"eu-1", "us-1"}, "U.team-a.orders.eu-1.g1 Retiring, U.team-a.orders.us-1.g1 Retiring",
-			map[string]string{"eu-1": postponed + "eu-1: no; a later run tries again", "us-1": postponed + "us-1: no; a later run tries again"}},
+		{"during the overlap", 23 * time.Hour, ledger.Active},
+		{"after the overlap", 24 * time.Hour, ledger.Retiring},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), serving(test.issuer)
-			l := &ledger.Ledger{Request: orders}
-			clusters, err := issueOn(t, run, w, l, test.on...)
-			if err != nil {
-				t.Fatal(err)
+			run, w := newRun(t), delivering()
+			w.user.Spec.Credentials.Overlap = "24h"
+			edit(t, run.Platform, func(l *ledger.Ledger) {
+				l.Rows = []ledger.Row{first, second}
+				l.Rows[1].Written = now.Add(-test.written)
+			})
+			if err := remember(t.Context(), run, w, refused); !errors.Is(err, refused) {
+				t.Error(err)
 			}
-			problems := map[string]string{}
-			for name, c := range clusters {
-				if c.problem != "" {
-					problems[name] = c.problem
-				}
-				if (c.problem != "") != (c.problemReason == issueFailed) {
-					t.Errorf("%s has a problem for the reason %q", name, c.problemReason)
-				}
-			}
-			if !maps.Equal(problems, test.problems) {
-				t.Errorf("it is put off on %v, want %v", problems, test.problems)
-			}
-			if got := fates(l.Rows); got != test.fates {
-				t.Errorf("the ledger has %s, want %s", got, test.fates)
-			}
-			if is := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(is.Rows) != test.fates {
-				t.Errorf("it is committed with %s", fates(is.Rows))
+			if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Row("eu-1", 1).State != test.former || l.Row("eu-1", 2).State != ledger.Active {
+				t.Errorf("the ledger has %+v", l.Rows)
 			}
 		})
 	}
-}
-
-// All that a generation was issued upon, and what the issuer said, stands in its row.
-func TestIssuedRow(t *testing.T) {
-	run, w := newRun(t), serving(&stub{atOnce: 10})
-	run.Now = now.Add(time.Millisecond) // a JWT counts in seconds
-	w.user.Spec.Credentials.TTL = "30d"
-	w.placement.Placed = []string{"eu-1"}
-	former := issued(4, "U4", "commerce", func(r *ledger.Row) { r.Expires, r.Basis.KeptIn = now.Add(time.Hour), "cloud" })
-	gone := issued(3, "U3", "commerce", expired) // is nobody's predecessor any more
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{gone, former}}
-	clusters, err := issueOn(t, run, w, l, "eu-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := *l.Row("eu-1", 5)
-	if len(got.Ciphertext["nats.creds"]) < 300 {
-		t.Errorf("it is sealed as %v", got.Ciphertext)
-	}
-	got.Ciphertext = nil
-	want := ledger.Row{
-		Destination: "eu-1", Generation: 5, State: ledger.Active, User: "U.team-a.orders.eu-1.g5", ID: "id.team-a.orders.eu-1.g5", Settings: "made", Reason: "FirstIssue",
-		Issued: now, Expires: now.AddDate(0, 0, 30), Basis: clusters["eu-1"].want.Basis,
-		Earlier: []ledger.Earlier{{Generation: 4, User: "U4", Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Expires: now.Add(time.Hour)}},
-	}
-	want.Renews = credential.RenewAt(orders, want, 240*time.Hour)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// A successor is committed without the ciphertext of its predecessor: a ledger has room
-// for one of each cluster.
-func TestOneCiphertextIsCommitted(t *testing.T) {
-	run, w := newRun(t), serving(&stub{atOnce: 10})
-	w.placement.Placed = []string{"eu-1"}
-	certificate, err := seal.Newest(bundle(), now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clusters := map[string]*cluster{"eu-1": {want: want(w, "eu-1"), reason: "GrantChanged", certificate: certificate}}
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}}
-	if err := issueBatch(t.Context(), run, w, ledger.Book{Client: run.Platform}, l, clusters, []string{"eu-1"}); err != nil {
-		t.Fatal(err)
-	}
-	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Rows) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {
-		t.Errorf("it is committed with %s", fates(l.Rows))
-	}
-}
-
-// When the next one is due follows the spec, without another credential for that.
-func TestRenewalMoves(t *testing.T) {
-	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) { r.Renews = now })}}
-	w.user.Spec.Credentials.RenewBefore = "5d"
-	if _, err := issueOn(t, run, w, l); err != nil {
-		t.Fatal(err)
-	}
-	if r := l.Current("eu-1"); !r.Renews.Equal(credential.RenewAt(orders, *r, 5*24*time.Hour)) || len(s.issued) > 0 {
-		t.Errorf("it is due at %s, after issuing %v", r.Renews, s.issued)
-	}
-}
-
-// dated is an API server that tells when it writes, by a clock of its own.
-type dated struct {
-	platform.Client
-	at time.Time
-}
-
-func (d dated) Create(ctx context.Context, kind platform.Kind, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	created, err := d.Client.Create(ctx, kind, o)
-	if err == nil {
-		created.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "baleen", Operation: metav1.ManagedFieldsOperationUpdate, Time: &metav1.Time{Time: d.at}}})
-	}
-	return created, err
-}
-
-// A run whose clock is found to be off once it has written its intent issues nothing,
-// and says so.
-func TestClockIsOffOnceTheIntentIsWritten(t *testing.T) {
-	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
-	run.Platform = dated{run.Platform, now.Add(-time.Hour)}
-	_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders}, "eu-1")
-	var failure *workflow.Failure
-	if !errors.As(err, &failure) || failure.Reason != "ClockOff" || len(s.issued) > 0 {
-		t.Errorf("it says %v after issuing %v", err, s.issued)
-	}
-}
-
-// A dry run shows what would be issued, and issues nothing.
-func TestDryRunIssuesNothing(t *testing.T) {
-	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
-	run.DryRun, run.Platform = true, platform.ReadOnly(run.Platform)
-	l := &ledger.Ledger{Request: orders}
-	if _, err := issueOn(t, run, w, l, "eu-1"); err != nil || len(s.issued) > 0 {
-		t.Errorf("it issues %v: %v", s.issued, err)
-	}
-	if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Active || !r.Expires.Equal(now) || r.User != "U.sample" {
-		t.Errorf("it shows %+v", r)
-	}
-}
-
-// What cannot be issued, delivered or kept is refused before anything is written or
-// revoked for its sake.
-func TestTryFirst(t *testing.T) {
-	failing, err := render.New(promises.Templates(promise), map[string]string{"a.yaml": "kind: [a]\n"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name         string
-		change       func(*stub, *world)
-		rows         []ledger.Row
-		reason, says string
-	}{
-		{"the JWT would be too large", func(s *stub, _ *world) {
-			s.sample = fmt.Errorf("a: %w", &provider.TooLargeError{Bytes: 5000, Max: 3500})
-		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
-		{"NATS would refuse it", func(s *stub, _ *world) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
-		{"overlays do not apply", func(_ *stub, w *world) { w.templates = failing }, nil, "RenderFailed", "do not apply"},
-		{"the ledger is full", func(*stub, *world) {}, []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) {
-			r.Reason, r.Ciphertext = "FirstIssue", map[string]string{"a": strings.Repeat("a", ledger.MaxBytes-2000)}
-		})}, "LedgerFull", "identities"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := &stub{atOnce: 10}
-			run, w := newRun(t), serving(s)
-			test.change(s, &w)
-			_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, "eu-1", "us-1")
-			var failure *workflow.Failure
-			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
-				t.Errorf("it says %v after issuing %v, want %s: %s", err, s.issued, test.reason, test.says)
-			}
-			if l, err := (ledger.Book{Client: run.Platform}).Get(t.Context(), orders); err != nil || l.Exists() {
-				t.Errorf("the ledger is written: %v", err)
-			}
-		})
-	}
-	run, w := newRun(t), serving(&stub{})
-	if w.templates, err = render.New(promises.Templates(promise), map[string]string{"a.yaml": `#@ load("@ytt:overlay", "overlay")
-#@overlay/match by=overlay.subset({"kind": "SealedSecret"})
----
-spec:
-  encryptedData:
-    nats.creds: what must be there to be replaced
-`}); err != nil {
-		t.Fatal(err)
-	}
-	size, err := try(run, w, want(w, "eu-1"))
-	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
-		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
-	}
-}
-
-// A ciphertext takes the place of the former one where there is one.
-func TestRoomFor(t *testing.T) {
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}} // of eu-1
-	if n := roomFor(l, []string{"eu-1", "us-1", "ap-1"}, 100); n != 3*1024+2*100 {
-		t.Errorf("it takes %d bytes", n)
-	}
-}
-
-// All are done, on however many processors, and the first error in their order counts.
-func TestConcurrently(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 7, 100} {
-		var sum, calls atomic.Int64
-		err := concurrently(n, func(i int) error {
-			calls.Add(1)
-			sum.Add(int64(i))
-			if i > 2 {
-				return fmt.Errorf("%d", i)
-			}
-			return nil
-		})
-		if want := map[bool]string{true: "3"}[n > 3]; calls.Load() != int64(n) || sum.Load() != int64(n*(n-1)/2) || words(err) != want {
-			t.Errorf("of %d %d are done, in sum %d: %v", n, calls.Load(), sum.Load(), err)
+	t.Run("the ledger is lost", func(t *testing.T) {
+		run := newRun(t)
+		run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, first)}}
+		if err := remember(t.Context(), run, world{}, refused); !errors.Is(err, refused) {
+			t.Error(err)
 		}
-	}
-}
-
-// What the Secret has, by its form.
-func TestContents(t *testing.T) {
-	c := provider.Credential{Identity: provider.Identity{Seed: []byte("seed")}, JWT: "jwt", File: []byte("file")}
-	for _, test := range []struct {
-		name string
-		d    ledger.Delivery
-		want map[string]string
-	}{
-		{"a file", ledger.Delivery{Format: string(v1alpha1.Creds), Key: "nats.creds", Retain: "Ciphertext"}, map[string]string{"nats.creds": "file"}},
-		{"a JWT and a seed", ledger.Delivery{Format: string(v1alpha1.JWTAndSeed)}, map[string]string{"jwt": "jwt", "seed": "seed"}},
-		{"an environment", ledger.Delivery{Format: string(v1alpha1.Env), Servers: "tls://a"}, map[string]string{"NATS_URL": "tls://a", "NATS_CREDS": "file", "NATS_JWT": "jwt", "NATS_SEED": "seed"}},
-		{"nothing is kept", ledger.Delivery{Format: string(v1alpha1.Creds), Key: "nats.creds", Retain: ledger.RetainNothing}, map[string]string{"nats.creds": "file", ".baleen": "retain: Nothing"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := map[string]string{}
-			for key, value := range contents(test.d, c) {
-				got[key] = string(value)
-			}
-			if !maps.Equal(got, test.want) {
-				t.Errorf("%v, want %v", got, test.want)
-			}
-		})
-	}
-}
-
-// renewing is a request for two clusters, of which one has a credential that was
-// superseded long ago and one that is due, and the other none.
-func renewing(t *testing.T, s *stub) (*workflow.Run, world) {
-	t.Helper()
-	run, w := newRun(t), serving(s)
-	w.user.Spec.Credentials.Rotate = "2"
-	for name, kind := range map[string]string{"commerce": "operated"} {
-		declare(t, run.Platform, name, kind)
-	}
-	basis := want(w, "eu-1").Basis
-	basis.Rotate.Spec = "1"
-	run.Works = []string{"orders-work"}
-	rotated := issued(2, "U2", "commerce", func(r *ledger.Row) { r.Basis, r.Reason, r.Written = basis, "RotationRequested", now.AddDate(0, 0, -2) })
-	run.Last = map[string]map[string][]byte{"eu-1": {"secret.yaml": document(t, rotated)}}
-	edit(t, run.Platform, func(l *ledger.Ledger) {
-		l.UID, l.Rows = string(run.Request.GetUID()), []ledger.Row{issued(1, "U1", "commerce"), rotated, issued(3, "U3", "gone", kept, retiring, expired)}
+		if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" {
+			t.Errorf("the ledger has %+v", l.Rows)
+		}
 	})
-	return run, w
 }
 
-// A run that is interrupted at any call, or finds that somebody else was faster, loses
-// nobody who can connect: each user that was issued stands in the ledger. Once it is run
-// again each cluster has a credential for the reason that it is there for, what came
-// before is let go of, and a third run has nothing to do.
-func TestInterruptedIssue(t *testing.T) {
-	count := func(how platformtest.Fault, at int) (calls int, hit bool) {
-		synctest.Test(t, func(t *testing.T) {
-			s := &stub{atOnce: 1, proposes: true}
-			run, w := renewing(t, s)
-			memory := run.Platform
-			faulty := platformtest.At(memory, at, how)
-			run.Platform = faulty
-			_, _, err := carryOut(t.Context(), run, w)
-			calls, hit = faulty.Calls, faulty.Hit
-			if err != nil && (!platform.IsTransient(err) || how == platformtest.Overtaken) || err == nil && how == platformtest.Refused && hit {
-				t.Errorf("%s at call %d: it says %v", how, at, err)
-			}
-			run.Platform = memory
-			l, clusters, err := carryOut(t.Context(), run, w)
-			if err != nil {
-				t.Fatalf("%s at call %d: run again it says %v", how, at, err)
-			}
-			for _, user := range s.issued {
-				if i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool { return r.User == user }); i < 0 {
-					t.Errorf("%s at call %d: no ledger has %s", how, at, user)
-				} else if r := l.Rows[i]; r.State != ledger.Retiring && l.Current(r.Destination).User != user {
-					t.Errorf("%s at call %d: %s is %s, and delivered is %s", how, at, user, r.State, l.Current(r.Destination).User)
-				}
-			}
-			if r := l.Row("eu-1", 1); r.State != ledger.Retiring {
-				t.Errorf("%s at call %d: U1 is %s", how, at, r.State)
-			}
-			if r := l.Row("eu-1", 3); r.State != ledger.Retired || !r.Removed {
-				t.Errorf("%s at call %d: U3 is %s, and removed: %t", how, at, r.State, r.Removed)
-			}
-			for name, reasons := range map[string][]string{"eu-1": {"RotationRequested"}, "us-1": {"DestinationAdded", "PreviousAttemptLost"}} {
-				if c := l.Current(name); c == nil || !slices.Contains(reasons, c.Reason) || clusters[name].problem != "" {
-					t.Errorf("%s at call %d: %s has %+v: %s", how, at, name, c, clusters[name].problem)
-				}
-			}
-			if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {
-				t.Errorf("%s at call %d: it asks %q", how, at, got)
-			}
-			before, issued := platformtest.Contents(t, memory, platform.ConfigMap), len(s.issued)
-			if _, _, err := carryOut(t.Context(), run, w); err != nil || len(s.issued) != issued {
-				t.Errorf("%s at call %d: a third run issues %d: %v", how, at, len(s.issued)-issued, err)
-			}
-			if diff := cmp.Diff(before, platformtest.Contents(t, memory, platform.ConfigMap)); diff != "" {
-				t.Errorf("%s at call %d: a third run changes something: %s", how, at, diff)
-			}
-		})
-		return calls, hit
+// A request that goes on settles what has expired of its former accounts that are gone:
+// not what lives, nor what an account that is there will remove, its own above all.
+func TestAbandonGone(t *testing.T) {
+	run, w := newRun(t), delivering() // which draws from commerce
+	declare(t, run.Platform, "payments", "plain")
+	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
+		issued(1, "U1", "gone", kept, retiring, expired), issued(2, "U2", "lost", kept, retiring), issued(3, "U3", "payments", kept, retiring, expired),
+		issued(4, "U4", "commerce", kept, retiring, expired), issued(5, "U5", "gone", kept),
+	}}
+	before := slices.Clone(l.Rows)
+	run.Platform = platformtest.At(run.Platform, 1, platformtest.Refused)
+	if err := abandonGone(t.Context(), run, w, l); !platform.IsTransient(err) || fates(l.Rows) != fates(before) {
+		t.Errorf("while the platform is away it says %v, and the ledger has %s", err, fates(l.Rows))
 	}
-	calls, _ := count(platformtest.Refused, 0)
-	for _, how := range []platformtest.Fault{platformtest.Refused, platformtest.Lost, platformtest.Overtaken} {
-		for at := range calls {
-			count(how, at+1)
-		}
+	if err := abandonGone(t.Context(), run, w, l); err != nil {
+		t.Error(err)
+	}
+	want := "U1 Retired removed sealed, U2 Retiring sealed, U3 Retiring sealed, U4 Retiring sealed, U5 Active sealed"
+	if got := fates(l.Rows); got != want {
+		t.Errorf("the ledger has %s, want %s", got, want)
 	}
 }

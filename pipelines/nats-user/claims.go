@@ -20,9 +20,8 @@ func secretOf(destination string, d ledger.Delivery) claim.Thing {
 	return claim.Secret(destination, d.Namespace, d.Name)
 }
 
-// settle claims the Secret on each cluster, keeps those that are still delivered,
-// and lets go of the others.
-func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (map[claim.Thing]claim.Verdict, error) {
+// wanted is the Secret on each cluster, and those that are still delivered.
+func wanted(w world, l *ledger.Ledger) []claim.Want {
 	var wants []claim.Want
 	add := func(thing claim.Thing, keepOnly bool) {
 		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Thing == thing }) {
@@ -30,14 +29,20 @@ func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (
 		}
 	}
 	for _, name := range w.placement.Placed {
-		add(secretOf(name, want(w, name).Basis.Delivery), false)
+		add(secretOf(name, deliveryOf(w)), false)
 	}
 	for _, name := range slices.Concat(w.placement.Placed, w.kept) {
 		if current := l.Current(name); current != nil {
 			add(secretOf(name, current.Basis.Delivery), true)
 		}
 	}
-	b, owner := book(run), claim.OwnerOf(run.Request)
+	return wants
+}
+
+// settle claims the Secret on each cluster, keeps those that are still delivered,
+// and lets go of the others.
+func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (map[claim.Thing]claim.Verdict, error) {
+	b, owner, wants := book(run), claim.OwnerOf(run.Request), wanted(w, l)
 	s, err := b.Settle(ctx, owner, wants, func(t claim.Thing) bool { return slices.Contains(served(run), t) })
 	if err != nil {
 		return nil, err
@@ -71,6 +76,16 @@ func served(run *workflow.Run) []claim.Thing {
 		}
 	}
 	return things
+}
+
+// release lets go of all Secrets of a request that is being deleted. They are free
+// once the request is gone.
+func release(ctx context.Context, run *workflow.Run) error {
+	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	if err != nil {
+		return err
+	}
+	return askOwners(ctx, run, waiters)
 }
 
 // askOwners has requests reconcile that wait for a Secret, or have one that is

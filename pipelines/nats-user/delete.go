@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
-	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -25,52 +24,57 @@ import (
 // long as something can still connect that should not; Kratix then keeps the
 // request, and the account's pipeline has the deletion tried again.
 func remove(ctx context.Context, run *workflow.Run) error {
-	ledgers := ledger.Book{Client: run.Platform}
-	if _, err := change(ctx, run, ledgers, func(l *ledger.Ledger) error {
-		if l.Tombstone == nil || l.Tombstone.UID != string(run.Request.GetUID()) {
-			l.Tombstone = &ledger.Tombstone{UID: string(run.Request.GetUID()), At: run.Now}
-		}
-		return nil
-	}); err != nil {
+	if err := bury(ctx, run); err != nil {
 		return err
 	}
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	l, err := retire(ctx, run, ledgers)
+	l, err := retire(ctx, run)
 	if err != nil {
 		return err
 	}
 	if l.Tombstone == nil && !run.DryRun { // its other rows may be anybody's too
 		return fmt.Errorf("another run changed the ledger of NatsUser %s during its deletion: ask for the deletion again with the label %s=true", run.Identity, kratix.LabelManualReconciliation)
 	}
-	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
-	if err != nil {
-		return err
-	}
-	if err := askOwners(ctx, run, waiters); err != nil {
+	if err := release(ctx, run); err != nil {
 		return err
 	}
 	if run.DryRun || l.Tombstone.Done {
 		return nil
 	}
+	return finish(ctx, run, l)
+}
+
+// bury writes the tombstone.
+func bury(ctx context.Context, run *workflow.Run) error {
+	uid := string(run.Request.GetUID())
+	_, err := change(ctx, run, func(l *ledger.Ledger) {
+		if l.Tombstone == nil || l.Tombstone.UID != uid {
+			l.Tombstone = &ledger.Tombstone{UID: uid, At: run.Now}
+		}
+	})
+	return err
+}
+
+// finish writes down that nothing is left to retire.
+func finish(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 	if len(l.Rows) == 0 { // nothing was ever issued, and nobody would look for it again
-		return ledgers.Remove(ctx, l)
+		return ledgers(run).Remove(ctx, l)
 	}
-	_, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
+	_, err := change(ctx, run, func(l *ledger.Ledger) {
 		if l.Tombstone != nil {
 			l.Tombstone.Done = true
 		}
-		return nil
 	})
 	return err
 }
 
 // change changes the ledger of a request that is being deleted, again if somebody
 // else was faster.
-func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide func(*ledger.Ledger) error) (*ledger.Ledger, error) {
+func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger)) (*ledger.Ledger, error) {
 	for range tries {
-		l, err := ledgers.Get(ctx, run.Identity)
+		l, err := ledgers(run).Get(ctx, run.Identity)
 		if err != nil {
 			return nil, err
 		}
@@ -78,81 +82,99 @@ func change(ctx context.Context, run *workflow.Run, ledgers ledger.Book, decide 
 			l.UID = string(run.Request.GetUID())
 		}
 		credential.Import(l, delivered(run.Last), run.Now)
-		if err := decide(l); err != nil {
-			return nil, err
-		}
-		if err := ledgers.Save(ctx, l); !errors.Is(err, ledger.ErrConflict) {
+		decide(l)
+		if err := ledgers(run).Save(ctx, l); !errors.Is(err, ledger.ErrConflict) {
 			return l, err
 		}
 	}
 	return nil, ledger.ErrConflict
 }
 
-// retire lets go of every identity, and waits until the accounts have revoked
-// them.
-func retire(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.Ledger, error) {
+// retire lets go of every identity, and returns when nothing is left to revoke.
+func retire(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
 	revoke := policy(run) == v1alpha1.Revoke
-	l, err := change(ctx, run, ledgers, func(l *ledger.Ledger) error {
-		credential.RetireAll(l, revoke, run.Now)
-		return nil
-	})
+	l, err := change(ctx, run, func(l *ledger.Ledger) { credential.RetireAll(l, revoke, run.Now) })
+	if err != nil || run.DryRun {
+		return l, err
+	}
+	which, err := sortOut(ctx, run, l)
 	if err != nil {
 		return nil, err
 	}
-	if run.DryRun {
-		return l, nil
+	if len(which.lasting) > 0 {
+		if l, err = expire(ctx, run, which.lasting); err != nil {
+			return nil, err
+		}
 	}
-	var lasting, waiting, lost []string
+	if len(which.lost) > 0 {
+		if l, err = abandonAll(ctx, run, which.lost); err != nil {
+			return nil, err
+		}
+	}
+	if len(which.waiting) > 0 {
+		return await(ctx, run, l, which.waiting)
+	}
+	return l, nil
+}
+
+// revokers are the accounts that have something to revoke, by what comes of it.
+type revokers struct {
+	lasting []string // it lasts until it expires, for want of a key
+	lost    []string // they are gone, and nothing of it connects any more
+	waiting []string // they are waited for
+}
+
+// sortOut finds out what comes of what accounts are to revoke.
+func sortOut(ctx context.Context, run *workflow.Run, l *ledger.Ledger) (revokers, error) {
+	var which revokers
 	for _, name := range retiringAt(l) {
 		_, a, err := account.Get(ctx, run.Platform, name)
 		var gone *account.NotFoundError
 		switch {
 		case errors.As(err, &gone) && abandoned(l, name, run.Now):
-			lost = append(lost, name)
+			which.lost = append(which.lost, name)
 		case errors.As(err, &gone):
-			return nil, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
+			return which, fmt.Errorf("NatsAccount %s of NatsUser %s is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire", name, run.Identity)
 		case platform.IsTransient(err):
-			return nil, err
+			return which, err
 		case err == nil && !a.Spec.Revocable():
-			lasting = append(lasting, name)
+			which.lasting = append(which.lasting, name)
 		default: // one whose spec is wrong may be mended
-			waiting = append(waiting, name)
+			which.waiting = append(which.waiting, name)
 		}
 	}
-	if len(lasting) > 0 {
-		run.Log.Warn("credentials live until they expire, because the account has no operator key to revoke them with", "request", run.Identity.String(), "accounts", lasting)
-		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error { l.Expire(lasting); return nil }); err != nil {
-			return nil, err
+	return which, nil
+}
+
+// expire retires what accounts cannot revoke.
+func expire(ctx context.Context, run *workflow.Run, accounts []string) (*ledger.Ledger, error) {
+	run.Log.Warn("credentials live until they expire, because the account has no operator key to revoke them with", "request", run.Identity.String(), "accounts", accounts)
+	return change(ctx, run, func(l *ledger.Ledger) { l.Expire(accounts) })
+}
+
+// abandonAll settles what accounts that are gone would have removed.
+func abandonAll(ctx context.Context, run *workflow.Run, accounts []string) (*ledger.Ledger, error) {
+	run.Log.Warn("users of accounts that are gone stay at the provider", "request", run.Identity.String(), "accounts", accounts)
+	return change(ctx, run, func(l *ledger.Ledger) {
+		for _, name := range accounts {
+			abandon(l, name, run.Now)
 		}
-	}
-	if len(lost) > 0 {
-		run.Log.Warn("users of accounts that are gone stay at the provider", "request", run.Identity.String(), "accounts", lost)
-		if l, err = change(ctx, run, ledgers, func(l *ledger.Ledger) error {
-			for _, name := range lost {
-				abandon(l, name, run.Now)
-			}
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	if len(waiting) == 0 {
-		return l, nil
-	}
-	for _, name := range waiting {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return nil, err
-		}
-	}
-	err = run.Wait(ctx, func(ctx context.Context) (bool, error) {
-		l, err = ledgers.Get(ctx, run.Identity)
-		return err == nil && l.Count(ledger.Retiring) == 0, err
 	})
-	if err != nil {
+}
+
+// await has accounts revoke, and waits until they have.
+func await(ctx context.Context, run *workflow.Run, l *ledger.Ledger, accounts []string) (*ledger.Ledger, error) {
+	if err := askAccounts(ctx, run, accounts...); err != nil {
+		return nil, err
+	}
+	if err := run.Wait(ctx, func(ctx context.Context) (done bool, err error) {
+		l, err = ledgers(run).Get(ctx, run.Identity)
+		return err == nil && l.Count(ledger.Retiring) == 0, err
+	}); err != nil {
 		return nil, err
 	}
 	if n := l.Count(ledger.Retiring); n > 0 {
-		return nil, fmt.Errorf("%d credentials of NatsUser %s are not revoked yet: NatsAccount %s was asked to and has not done so; see its status, the deletion is tried again when it has", n, run.Identity, strings.Join(waiting, ", "))
+		return nil, fmt.Errorf("%d credentials of NatsUser %s are not revoked yet: NatsAccount %s was asked to and has not done so; see its status, the deletion is tried again when it has", n, run.Identity, strings.Join(accounts, ", "))
 	}
 	return l, nil
 }
@@ -172,23 +194,6 @@ func abandon(l *ledger.Ledger, account string, now time.Time) {
 			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
 		}
 	}
-}
-
-// abandonGone settles what has expired of accounts that the request drew from before
-// and that are gone.
-func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
-	for _, name := range retiringAt(l) {
-		if name == w.account.Name || !abandoned(l, name, run.Now) {
-			continue
-		}
-		var gone *account.NotFoundError
-		if _, _, err := account.Get(ctx, run.Platform, name); errors.As(err, &gone) {
-			abandon(l, name, run.Now)
-		} else if platform.IsTransient(err) {
-			return err
-		}
-	}
-	return nil
 }
 
 // policy is what the request says of its deletion. A spec that is wrong does not

@@ -1,10 +1,17 @@
 package natsuser
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
@@ -13,6 +20,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 )
 
 // A deletion ends the configure runs of its request first, and retires all that they
@@ -130,5 +140,297 @@ func TestDeletionReleasesItsSecrets(t *testing.T) {
 	asked, err := run.Platform.Get(t.Context(), platform.NatsUser, "team-a", "waiter")
 	if err != nil || asked.GetLabels()[kratix.LabelManualReconciliation] != "true" {
 		t.Errorf("who waits has the labels %v: %v", asked.GetLabels(), err)
+	}
+}
+
+// answering is a cluster on which an account that is asked to reconcile has revoked,
+// seven seconds later, what is queued of it.
+type answering struct {
+	platform.Client
+	t *testing.T
+}
+
+func (a answering) Patch(ctx context.Context, kind platform.Kind, namespace, name string, patch map[string]any) (*unstructured.Unstructured, error) {
+	if kind.Kind == platform.NatsAccount.Kind {
+		time.AfterFunc(7*time.Second, func() {
+			edit(a.t, a.Client, func(l *ledger.Ledger) {
+				for i := range l.Rows {
+					if r := &l.Rows[i]; r.State == ledger.Retiring && r.Basis.Account == name {
+						r.State, r.Revoked = ledger.Retired, now
+					}
+				}
+			})
+		})
+	}
+	return a.Client.Patch(ctx, kind, namespace, name, patch)
+}
+
+// What a deletion makes of a ledger, whom it asks, what it says and how long it waits,
+// by what was issued and by which accounts are there: commerce can revoke, payments
+// has no operator's key, the spec of broken is wrong, and others are gone.
+func TestDeletion(t *testing.T) {
+	const own, former = "00000000-0000-4000-8000-000000000001", "former"
+	earlier := now.Add(-time.Hour)
+	type tombstone = *ledger.Tombstone
+	done, begun := &ledger.Tombstone{UID: own, At: now, Done: true}, &ledger.Tombstone{UID: own, At: now}
+	for _, test := range []struct {
+		name     string
+		policy   string
+		rows     []ledger.Row
+		uid      string    // of the ledger
+		before   tombstone // left by another deletion
+		dry      bool
+		answers  bool // the accounts that are asked revoke
+		fates    string
+		after    tombstone
+		says     string
+		asked    string
+		warns    string
+		waits    time.Duration
+		noLedger bool // afterwards
+	}{
+		{name: "it never had a credential", policy: "Revoke", noLedger: true},
+		{name: "of one, only what it had is forgotten", policy: "Revoke", before: &ledger.Tombstone{UID: own, At: earlier, Done: true}, uid: own,
+			after: &ledger.Tombstone{UID: own, At: earlier, Done: true}},
+		{name: "the account revokes", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
+		{name: "it asks for nothing else by default", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
+		{name: "what the spec says makes no sense", policy: "Keep", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
+		{name: "the account does not revoke", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce")},
+			fates: "U1 Retiring, U2 Retiring", after: begun, asked: "baleen-system/commerce", waits: time.Minute,
+			says: "2 credentials of NatsUser team-a/orders are not revoked yet: NatsAccount commerce was asked to and has not done so; see its status, the deletion is tried again when it has"},
+		{name: "credentials are to live on", policy: "Retain", rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)},
+			fates: "U1 Retired, U2 Retired", after: done},
+		{name: "no run has carried out the intent", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce", intended)}, answers: true,
+			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
+		{name: "it was let go of before", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+			fates: "U1 Retired", after: done},
+		{name: "another deletion of it has begun", policy: "Revoke", uid: own, before: &ledger.Tombstone{UID: own, At: earlier}, rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+			fates: "U1 Retired", after: &ledger.Tombstone{UID: own, At: earlier, Done: true}},
+		{name: "a former incarnation was deleted", policy: "Revoke", uid: former, before: &ledger.Tombstone{UID: former, At: earlier, Done: true}, rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+			fates: "U1 Retired", after: done},
+		{name: "the account cannot revoke", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "payments")},
+			fates: "U1 Retired", after: done, warns: "live until they expire"},
+		{name: "one account revokes, one cannot", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "payments"), issued(2, "U2", "commerce")}, answers: true,
+			fates: "U1 Retired, U2 Retired revoked", after: done, asked: "baleen-system/commerce", warns: "live until they expire", waits: 10 * time.Second},
+		{name: "the account's spec may be mended", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "broken")},
+			fates: "U1 Retiring", after: begun, asked: "baleen-system/broken", waits: time.Minute,
+			says: "1 credentials of NatsUser team-a/orders are not revoked yet: NatsAccount broken was asked to and has not done so; see its status, the deletion is tried again when it has"},
+		{name: "the account is gone", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone")},
+			fates: "U1 Retiring", after: begun,
+			says: "NatsAccount gone of NatsUser team-a/orders is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire"},
+		{name: "the account is gone, and its users have expired", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired)},
+			fates: "U1 Retired removed", after: done, warns: "stay at the provider"},
+		{name: "the account is gone, and one of its users lives", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "gone", kept)},
+			fates: "U1 Retiring, U2 Retiring", after: begun,
+			says: "NatsAccount gone of NatsUser team-a/orders is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire"},
+		{name: "an account is gone and another revokes", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "commerce")}, answers: true,
+			fates: "U1 Retired removed, U2 Retired revoked", after: done, asked: "baleen-system/commerce", warns: "stay at the provider", waits: 10 * time.Second},
+		{name: "a dry run", policy: "Revoke", uid: former, rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)}, dry: true,
+			fates: "U1 Active sealed, U2 Retiring sealed"},
+		{name: "a dry run of what has nothing", policy: "Revoke", dry: true, noLedger: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				run := newRun(t)
+				memory := run.Platform
+				run.Request.Object["spec"] = map[string]any{}
+				if test.policy != "" {
+					run.Request.Object["spec"] = map[string]any{"deletionPolicy": test.policy}
+				}
+				var log bytes.Buffer
+				run.Log = slog.New(slog.NewTextHandler(&log, nil))
+				for name, kind := range map[string]string{"commerce": "operated", "payments": "plain", "broken": "invalid"} {
+					declare(t, memory, name, kind)
+				}
+				if test.before != nil || test.rows != nil {
+					edit(t, memory, func(l *ledger.Ledger) { l.UID, l.Tombstone, l.Rows = test.uid, test.before, test.rows })
+				}
+				if test.answers {
+					run.Platform = answering{memory, t}
+				}
+				if test.dry {
+					run.DryRun, run.Platform = true, platform.ReadOnly(memory)
+				}
+				begin := time.Now()
+				err := remove(t.Context(), run)
+				if said := fmt.Sprint(err); said != test.says && (err != nil || test.says != "") {
+					t.Errorf("it says\n%v, want\n%s", err, test.says)
+				}
+				if waited := time.Since(begin); waited != test.waits { // by the clock of the bubble
+					t.Errorf("it waits for %s, want %s", waited, test.waits)
+				}
+				if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != test.asked {
+					t.Errorf("it asks %q, want %q", got, test.asked)
+				}
+				if said := log.String(); !strings.Contains(said, test.warns) || said != "" && test.warns == "" || strings.Count(said, "\n") > 1 {
+					t.Errorf("it warns of %q, want %q", said, test.warns)
+				}
+				l, err := ledger.Book{Client: memory}.Get(t.Context(), orders)
+				if err != nil || l.Exists() == test.noLedger {
+					t.Fatalf("it has a ledger: %t, want %t: %v", l.Exists(), !test.noLedger, err)
+				}
+				if got := fates(l.Rows); got != test.fates {
+					t.Errorf("it leaves\n%s, want\n%s", got, test.fates)
+				}
+				if diff := cmp.Diff(test.after, l.Tombstone); diff != "" {
+					t.Errorf("the tombstone: %s", diff)
+				}
+				if want := map[bool]string{true: own, false: test.uid}[test.uid == "" && !test.noLedger]; l.UID != want {
+					t.Errorf("the ledger is of %q, want %q", l.UID, want)
+				}
+			})
+		})
+	}
+}
+
+// deleting is a platform on which the request, which holds a Secret that another one
+// waits for, is to be deleted while a configure run of it is there.
+func deleting(t *testing.T) *workflow.Run {
+	t.Helper()
+	run := newRun(t)
+	run.Request.Object["spec"] = map[string]any{}
+	declare(t, run.Platform, "commerce", "operated")
+	declare(t, run.Platform, "payments", "plain")
+	edit(t, run.Platform, func(l *ledger.Ledger) {
+		l.UID = string(run.Request.GetUID())
+		l.Rows = []ledger.Row{
+			issued(1, "U1", "payments"), issued(2, "U2", "gone", kept, expired, retiring), issued(3, "U3", "commerce"), issued(4, "U4", "commerce", intended),
+		}
+	})
+	waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})
+	for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
+		if _, err := book(run).Acquire(t.Context(), claim.Secret("eu-1", "team-a", "orders-nats"), claim.OwnerOf(o), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(t, run.Platform, platform.Job, "configure", map[string]string{
+		kratix.LabelPromise: promise, kratix.LabelResource: "orders", kratix.LabelAction: string(kratix.Configure),
+	}, map[string]any{})
+	return run
+}
+
+// A deletion that is interrupted at any call, or finds that somebody else was faster,
+// has let go of everything when it says that it is done, and comes to the same end when
+// it is run again.
+func TestInterruptedDeletion(t *testing.T) {
+	kinds := []platform.Kind{platform.ConfigMap, platform.Job, platform.NatsUser, platform.NatsAccount}
+	undisturbed := map[string]any{}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		run := deleting(t)
+		memory := run.Platform
+		counted := platformtest.At(answering{memory, t}, 0, platformtest.Refused)
+		run.Platform = counted
+		if err := remove(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+		calls = counted.Calls
+		undisturbed = platformtest.Contents(t, memory, kinds...)
+		l := edit(t, memory, func(*ledger.Ledger) {})
+		if got, want := fates(l.Rows), "U1 Retired, U2 Retired removed, U3 Retired revoked, U4 Retired revoked"; got != want {
+			t.Fatalf("undisturbed it leaves %s, want %s", got, want)
+		}
+		if got := workflowtest.Asked(t, memory, platform.NatsUser); got != "team-a/waiter" {
+			t.Fatalf("undisturbed it asks %q", got)
+		}
+	})
+	for _, how := range []platformtest.Fault{platformtest.Refused, platformtest.Lost, platformtest.Overtaken} {
+		for at := range calls {
+			t.Run(fmt.Sprintf("%s at call %d", how, at+1), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					run := deleting(t)
+					memory := run.Platform
+					faulty := platformtest.At(answering{memory, t}, at+1, how)
+					run.Platform = faulty
+					err := remove(t.Context(), run)
+					if (how == platformtest.Refused) != (err != nil) && how != platformtest.Lost || err != nil && !platform.IsTransient(err) {
+						t.Errorf("it says %v", err)
+					}
+					l := edit(t, memory, func(*ledger.Ledger) {})
+					if live := len(l.Rows) - l.Count(ledger.Retired); live > 0 && (err == nil || l.Tombstone != nil && l.Tombstone.Done) {
+						t.Errorf("it is said to be done, and the ledger has %s", fates(l.Rows))
+					}
+					run.Platform = answering{memory, t}
+					if err := remove(t.Context(), run); err != nil {
+						t.Errorf("run again it says %v", err)
+					}
+					if diff := cmp.Diff(undisturbed, platformtest.Contents(t, memory, kinds...)); diff != "" {
+						t.Errorf("it comes to another end: %s", diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Of an account that is gone nothing is left to revoke once all that it was to revoke
+// has expired; what it was not to revoke says nothing, nor does another's.
+func TestAbandoned(t *testing.T) {
+	live := func(*ledger.Row) {}
+	for _, test := range []struct {
+		name      string
+		rows      []ledger.Row
+		abandoned bool
+		fates     string // once it is settled
+	}{
+		{"it has expired", []ledger.Row{issued(1, "U1", "gone", retiring, expired)}, true, "U1 Retired sealed"},
+		{"its user has, at the provider", []ledger.Row{issued(1, "U1", "gone", retiring, expired, kept)}, true, "U1 Retired removed sealed"},
+		{"it lives", []ledger.Row{issued(1, "U1", "gone", retiring, kept)}, false, "U1 Retired sealed"},
+		{"it lives, and is delivered", []ledger.Row{issued(1, "U1", "gone", live)}, true, "U1 Active sealed"},
+		{"another account's lives", []ledger.Row{issued(1, "U1", "commerce", retiring)}, true, "U1 Retiring sealed"},
+		{"one of two lives", []ledger.Row{issued(1, "U1", "gone", retiring, expired), issued(2, "U2", "gone", retiring)}, false, "U1 Retired sealed, U2 Retired sealed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := &ledger.Ledger{Request: orders, Rows: test.rows}
+			if got := abandoned(l, "gone", now); got != test.abandoned {
+				t.Errorf("it is abandoned: %t, want %t", got, test.abandoned)
+			}
+			abandon(l, "gone", now)
+			if got := fates(l.Rows); got != test.fates {
+				t.Errorf("it becomes %s, want %s", got, test.fates)
+			}
+		})
+	}
+}
+
+// Two requests of one name in two namespaces have nothing to do with each other: the
+// deletion of one takes nothing from the other.
+func TestDeletionSparesItsNamesake(t *testing.T) {
+	run := newRun(t)
+	theirs := orders
+	theirs.Namespace = "team-b"
+	ledgers := ledger.Book{Client: run.Platform}
+	namesake := &ledger.Ledger{Request: theirs, UID: "2", Rows: []ledger.Row{issued(1, "U2", "commerce")}}
+	if err := ledgers.Save(t.Context(), namesake); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, run.Platform, func(l *ledger.Ledger) { l.Rows = []ledger.Row{issued(1, "U1", "commerce")} })
+	owner := claim.OwnerOf(run.Request)
+	other := owner
+	other.Namespace, other.UID = "team-b", "2"
+	for secret, o := range map[string]claim.Owner{"mine": owner, "theirs": other} {
+		if _, err := book(run).Acquire(t.Context(), claim.Secret("eu-1", "shared", secret), o, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := remove(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]claim.State{}
+	for _, secret := range []string{"mine", "theirs"} {
+		c, err := book(run).Get(t.Context(), claim.Secret("eu-1", "shared", secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		states[secret] = c.State
+	}
+	if want := map[string]claim.State{"mine": claim.Releasing, "theirs": claim.Held}; !maps.Equal(states, want) {
+		t.Errorf("the claims are %v, want %v", states, want)
+	}
+	if l, err := ledgers.Get(t.Context(), theirs); err != nil || l.Tombstone != nil || fates(l.Rows) != "U2 Active sealed" {
+		t.Errorf("its namesake has %+v: %v", l, err)
 	}
 }

@@ -1,22 +1,16 @@
 package natsuser
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
-
-	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -36,23 +30,20 @@ const patchAnnotation = "sealedsecrets.bitnami.com/patch"
 
 // emit renders for each cluster what the ledger has for it. The same ledger gives
 // the same bytes.
-func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*cluster) (destination.Output, error) {
+func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (destination.Output, error) {
 	output := destination.Output{}
-	for name, c := range clusters {
+	for _, c := range clusters {
+		name := c.want.Destination
 		current := l.Current(name)
 		if current == nil || !c.holds(current.Basis.Delivery) {
 			continue
 		}
-		values, err := values(run, w, *current)
+		documents, err := documents(run, w, *current)
 		if err != nil {
 			return nil, err
 		}
-		documents, err := w.templates.Render(values)
-		if err != nil {
-			return nil, workflow.Fail("RenderFailed", err)
-		}
 		if len(documents) == 0 { // by an overlay
-			c.problemReason, c.problem = "NothingRendered", fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)
+			c.problem = problem{reason.NothingRendered, fmt.Sprintf("the overlays of the platform team leave nothing to deliver to %s: correct the ConfigMap %s-overlays", name, promise)}
 		}
 		output[name] = map[string][]byte{}
 		for _, d := range documents {
@@ -60,6 +51,19 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters map[string]*clu
 		}
 	}
 	return output, nil
+}
+
+// documents are what is emitted of a row.
+func documents(run *workflow.Run, w world, row ledger.Row) ([]render.Document, error) {
+	values, err := values(run, w, row)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := w.templates.Render(values)
+	if err != nil {
+		return nil, workflow.Fail(reason.RenderFailed, err)
+	}
+	return documents, nil
 }
 
 // values are what the templates get; the keys are those of their schema.
@@ -97,104 +101,4 @@ func record(row ledger.Row) (string, error) {
 	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	data, err := json.Marshal(row)
 	return string(data), err
-}
-
-// delivered are the rows of what was emitted last. What is not a SealedSecret of
-// this pipeline's says nothing.
-func delivered(last destination.Output) []ledger.Row {
-	var rows []ledger.Row
-	for _, name := range last.Destinations() {
-		for _, file := range slices.Sorted(maps.Keys(last[name])) {
-			var object struct {
-				Kind     string
-				Metadata struct{ Annotations map[string]string }
-				Spec     struct{ EncryptedData map[string]string }
-			}
-			var row ledger.Row
-			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
-				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
-				continue
-			}
-			if len(object.Spec.EncryptedData) > 0 {
-				row.Ciphertext = object.Spec.EncryptedData
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows
-}
-
-// see writes down which generations have arrived in the state store: those that
-// the last output has, on a cluster whose WorkPlacement was written since.
-func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	pending := map[string]*ledger.Row{}
-	for _, row := range delivered(run.Last) {
-		if r := l.Row(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
-			pending[row.Destination] = r
-		}
-	}
-	if len(pending) == 0 {
-		return nil
-	}
-	placements, err := placements(ctx, run)
-	if err != nil {
-		return err
-	}
-	for name, r := range pending {
-		if slices.ContainsFunc(placements[name], func(p placement) bool { return p.has(*r) }) {
-			r.Written = run.Now.UTC().Truncate(time.Second)
-		}
-	}
-	return nil
-}
-
-// placement is what Kratix says of the documents of one cluster.
-type placement struct {
-	written bool
-	version string // of the state store: a commit
-}
-
-// has reports whether a generation has arrived there. WriteSucceeded alone may be
-// about what was there before it, so the state store must have another version.
-func (p placement) has(r ledger.Row) bool {
-	return p.written && (p.version == "" || p.version != r.Version)
-}
-
-func placements(ctx context.Context, run *workflow.Run) (map[string][]placement, error) {
-	found := map[string][]placement{}
-	var objects []unstructured.Unstructured
-	for _, work := range run.Works {
-		some, err := run.Platform.List(ctx, platform.WorkPlacement, run.Identity.Namespace, map[string]string{kratix.LabelWork: work})
-		if err != nil {
-			return nil, fmt.Errorf("the WorkPlacements of NatsUser %s cannot be listed: %w", run.Identity, err)
-		}
-		objects = append(objects, some...)
-	}
-	for _, o := range objects {
-		text := func(path ...string) string {
-			s, _, _ := unstructured.NestedString(o.Object, path...)
-			return s
-		}
-		p := placement{version: text("status", "versionID")}
-		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-		for _, c := range conditions {
-			c, _ := c.(map[string]any)
-			p.written = p.written || c["type"] == "WriteSucceeded" && c["status"] == "True"
-		}
-		name := text("spec", "targetDestinationName")
-		found[name] = append(found[name], p)
-	}
-	return found, nil
-}
-
-// versions returns the version of the state store that each cluster has now.
-func versions(ctx context.Context, run *workflow.Run, names []string) (map[string]string, error) {
-	found, err := placements(ctx, run)
-	versions := map[string]string{}
-	for _, name := range names {
-		for _, p := range found[name] {
-			versions[name] = p.version
-		}
-	}
-	return versions, err
 }

@@ -1,73 +1,21 @@
 package natsuser
 
 import (
+	"errors"
+	"maps"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/destination"
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/render"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
-
-// A generation has arrived when the state store has another version than before it
-// was emitted: until then WriteSucceeded is about its predecessor, and revoking that
-// would cut the workload off.
-func TestSee(t *testing.T) {
-	for _, test := range []struct {
-		name            string
-		status, version string // of the WorkPlacement
-		cluster         string
-		emitted         string // the user in the last output
-		seen            bool
-	}{
-		{"written since", "True", "after", "eu-1", "U2", true},
-		{"written before", "True", "before", "eu-1", "U2", false},
-		{"written to a store without versions", "True", "", "eu-1", "U2", true},
-		{"not written", "False", "after", "eu-1", "U2", false},
-		{"written for another cluster", "True", "after", "us-1", "U2", false},
-		{"another was emitted in its place", "True", "after", "eu-1", "U3", false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			run := newRun(t)
-			l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{active(1, "U1", "FirstIssue"), active(2, "U2", string(credential.RotationRequested))}}
-			l.Rows[1].Version = "before"
-			emitted := l.Rows[1]
-			emitted.User = test.emitted
-			run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, emitted)}}
-			run.Works = []string{"orders-work"}
-			create(t, run.Platform, platform.WorkPlacement, "orders-eu-1", map[string]string{kratix.LabelWork: "orders-work"}, map[string]any{
-				"spec": map[string]any{"targetDestinationName": test.cluster},
-				"status": map[string]any{"versionID": test.version, "conditions": []any{
-					map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "WriteSucceeded", "status": test.status},
-				}},
-			})
-			if err := see(t.Context(), run, l); err != nil {
-				t.Fatal(err)
-			}
-			if got := !l.Row("eu-1", 2).Written.IsZero(); got != test.seen {
-				t.Errorf("it is taken for delivered: %t, want %t", got, test.seen)
-			}
-			if !l.Row("eu-1", 1).Written.IsZero() {
-				t.Error("its predecessor is said to have arrived")
-			}
-		})
-	}
-}
-
-// document is what is emitted of a row.
-func document(t *testing.T, row ledger.Row) []byte {
-	t.Helper()
-	recorded, err := record(row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte("kind: SealedSecret\nmetadata: {annotations: {" + rowAnnotation + ": '" + recorded + "'}}\nspec: {encryptedData: {nats.creds: sealed}}\n")
-}
 
 // What is in the ledger is emitted where the request holds the claim of its Secret,
 // and nowhere else: another request may have taken that over.
@@ -92,9 +40,88 @@ func TestEmitsWhatItHolds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := &ledger.Ledger{Request: orders, Rows: test.rows}
 			w := world{user: &v1alpha1.NatsUser{}, templates: templates}
-			output, err := emit(newRun(t), w, l, map[string]*cluster{"eu-1": {want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
+			output, err := emit(newRun(t), w, l, []*cluster{{want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
 			if err != nil || len(output["eu-1"]) != test.files {
 				t.Errorf("%d files are emitted, want %d: %v", len(output["eu-1"]), test.files, err)
+			}
+		})
+	}
+}
+
+// All that a template gets, by what the request asks for.
+func TestValues(t *testing.T) {
+	run, w := newRun(t), delivering()
+	w.user.Spec.Secret.Labels, w.user.Spec.Secret.Annotations = map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader": "yes"}
+	own := run.Identity.Labels()
+	onSecret := maps.Clone(own)
+	onSecret["team"] = "a"
+	for _, test := range []struct {
+		name        string
+		retain      string
+		ciphertext  map[string]string
+		want        map[string]string
+		annotations map[string]string
+	}{
+		{"it is kept", "Ciphertext", map[string]string{"a": "sealed"}, map[string]string{"a": "sealed"}, map[string]string{"reloader": "yes"}},
+		{"it is to be forgotten", "Nothing", map[string]string{"a": "sealed"}, map[string]string{"a": "sealed"}, map[string]string{"reloader": "yes", "sealedsecrets.bitnami.com/patch": "true"}},
+		{"it is forgotten", "Nothing", nil, map[string]string{}, map[string]string{"reloader": "yes", "sealedsecrets.bitnami.com/patch": "true"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			row := issued(12, "U12", "commerce")
+			row.Ciphertext, row.Basis.Delivery.Retain = test.ciphertext, test.retain
+			recorded, err := record(row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			annotations := run.Identity.Annotations()
+			maps.Copy(annotations, map[string]string{"baleen.dev/generation": "12", "baleen.dev/nats-user": "U12", "baleen.dev/credential": recorded})
+			want := map[string]any{
+				"destination": "eu-1", "encryptedData": test.want, "labels": own, "annotations": annotations,
+				"secret": map[string]any{"name": "orders-nats", "namespace": "team-a", "labels": onSecret, "annotations": test.annotations},
+			}
+			got, err := values(run, w, row)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Error(err, diff)
+			}
+		})
+	}
+}
+
+// A cluster for which overlays leave nothing is said to have that problem. One for which
+// they fail has the run fail.
+func TestEmitWithOverlays(t *testing.T) {
+	for _, test := range []struct {
+		name, overlay         string
+		files                 int
+		reason, problemReason string
+	}{
+		{"none", "", 1, "", ""},
+		{"they take it away", "#@ load(\"@ytt:overlay\", \"overlay\")\n#@overlay/match by=overlay.all, expects=\"0+\"\n#@overlay/remove\n---\n", 0, "", "NothingRendered"},
+		{"they fail", "kind: [a]\n", 0, "RenderFailed", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			overlays := map[string]string{}
+			if test.overlay != "" {
+				overlays["a.yaml"] = test.overlay
+			}
+			made, err := render.New(promises.Templates(promise), overlays)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := issued(1, "U1", "commerce")
+			c := &cluster{want: credential.Want{Destination: "eu-1"}, verdicts: map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): {Held: true}}}
+			w := delivering()
+			w.templates = made
+			output, err := emit(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, []*cluster{c})
+			var failure *workflow.Failure
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
+				t.Errorf("it says %v, want %s", err, test.reason)
+			}
+			if len(output["eu-1"]) != test.files || string(c.problem.reason) != test.problemReason {
+				t.Errorf("%d files are emitted, and the problem is %s: %s", len(output["eu-1"]), c.problem.reason, c.problem.message)
+			}
+			if test.problemReason != "" && c.problem.message != "the overlays of the platform team leave nothing to deliver to eu-1: correct the ConfigMap nats-user-overlays" {
+				t.Error(c.problem.message)
 			}
 		})
 	}

@@ -10,20 +10,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
-	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
-	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
-	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 // ofAccount changes the NatsAccount that the request draws from.
@@ -130,18 +127,6 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// store stores a ConfigMap of the platform team.
-func store(t *testing.T, client platform.Client, name string, data map[string]any) {
-	t.Helper()
-	o := &unstructured.Unstructured{Object: map[string]any{"data": data}}
-	o.SetGroupVersionKind(platform.ConfigMap.GroupVersionKind)
-	o.SetNamespace(account.Namespace)
-	o.SetName(name)
-	if _, err := client.Create(t.Context(), platform.ConfigMap, o); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Wherever the platform is away, a run says so, and nothing else: no reason that
 // somebody would mend the request for.
 func TestGatherWhileThePlatformIsAway(t *testing.T) {
@@ -160,207 +145,275 @@ func TestGatherWhileThePlatformIsAway(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 			var failure *workflow.Failure
-			if errors.As(err, &failure) && strings.HasPrefix(failure.Reason, "Account") {
+			if errors.As(err, &failure) && strings.HasPrefix(string(failure.Reason), "Account") {
 				t.Errorf("it says that the account is wrong: %s", failure.Reason)
 			}
 		})
 	}
 }
 
-// holder is the verdict that another request has a Secret.
-func holder(namespace, name string) claim.Verdict {
-	return claim.Verdict{Holder: claim.Owner{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}}
-}
-
-// What a cluster gets, or why it does not, by what it has, whose its Secret is, and
-// whether there is a certificate to seal with.
-func TestSurvey(t *testing.T) {
-	const missing = "cannot be sealed: the key eu-1 of the ConfigMap baleen-system/sealing-certificates: it holds no certificate: add that of the controller with `baleen clusters trust`"
-	wanted := func(r *ledger.Row) { // what it has is what is wanted
-		w := serving(&stub{})
-		r.Basis = want(w, "eu-1").Basis
-		certificate, _ := seal.Newest(bundle(), now)
-		r.Basis.Certificate = certificate.Fingerprint
-	}
-	with := func(change func(*ledger.Row)) ledger.Row { return issued(1, "U1", "commerce", wanted, change) }
-	same := func(*ledger.Row) {}
-	granted := func(r *ledger.Row) { r.Basis.Grant = "other" }
-	named := func(r *ledger.Row) { r.Basis.Delivery.Name = "former-name" }
-	many := func(n int, of ledger.Row) []ledger.Row {
-		var all []ledger.Row
-		for g := range int64(n) {
-			of.Generation, of.User = g+1, fmt.Sprintf("U%d", g+1)
-			all = append(all, of)
-		}
-		return all
-	}
+// The clock of a run is no earlier than the last write by the API server's, and no
+// later than its own, each by ten minutes.
+func TestCheckClock(t *testing.T) {
+	const allowed = 10 * time.Minute
 	for _, test := range []struct {
-		name        string
-		rows        []ledger.Row
-		holds       []string // names of Secrets
-		certificate string
-		rotate      string
-
-		reason, problemReason, problem string
-		delivers                       string
+		name  string
+		ahead time.Duration // of the run's clock
+		fresh bool          // the write was the run's own
+		off   bool
 	}{
-		{name: "it has nothing", holds: []string{"orders-nats"}, certificate: bundle(), reason: "FirstIssue", delivers: "orders-nats"},
-		{name: "it has what is wanted", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), delivers: "orders-nats"},
-		{name: "it has something else", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
-		{name: "it has what is wanted, and no certificate", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: "cut off", delivers: "orders-nats"},
-		{name: "its key is gone", rows: []ledger.Row{with(func(r *ledger.Row) { r.Basis.Certificate = "SHA256:gone" })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "SealingCertificateGone", delivers: "orders-nats"},
-		{name: "it has nothing, and no certificate", holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
-			problem: "a first credential for eu-1 " + missing},
-		{name: "it has something else, and no certificate", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
-			problem: "another credential (GrantChanged) for eu-1 " + missing},
-		{name: "another has the Secret", certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
-			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "another has the Secret, and this one its former", rows: []ledger.Row{with(named)}, holds: []string{"former-name"}, certificate: bundle(), delivers: "former-name", problemReason: "SecretConflict",
-			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "that is renewed", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, holds: []string{"former-name"}, certificate: bundle(), reason: "Expired", delivers: "former-name", problemReason: "SecretConflict",
-			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "another has both", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
-			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "it rotates too often", rows: many(24, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
-			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
-		{name: "it rotates almost too often", rows: many(23, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
-		{name: "it rotates too often, and a renewal is due", rows: many(24, with(func(r *ledger.Row) { r.Expires = now.Add(time.Second) })), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
-		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Row) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
-		{name: "it changes its Secret too often", rows: many(24, with(named)), holds: []string{"orders-nats", "former-name"}, certificate: bundle(), delivers: "orders-nats", problemReason: "RotatesTooOften",
-			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason DeliveryChanged: wait until some have, or make ttl shorter"},
-		{name: "there were as many attempts", rows: append(many(23, with(retiring)), issued(24, "U24", "commerce", wanted)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
-			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
+		{"the same", 0, true, false},
+		{"as far back as may be", -allowed, false, false},
+		{"farther back", -allowed - time.Second, false, true},
+		{"as far ahead as may be", allowed, true, false},
+		{"farther ahead", allowed + time.Second, true, true},
+		{"the last write was long ago", 100 * allowed, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), serving(&stub{})
-			w.placement.Placed = []string{"eu-1"}
-			w.bundles = map[string]string{"eu-1": test.certificate}
-			w.user.Spec.Credentials.Rotate = test.rotate
-			verdicts := map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
-			for _, name := range test.holds {
-				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
+			err := checkClock(now.Add(test.ahead), now, test.fresh)
+			var failure *workflow.Failure
+			if off := errors.As(err, &failure) && failure.Reason == "ClockOff"; off != test.off || (err != nil) != off {
+				t.Errorf("it says %v, want that it is off: %t", err, test.off)
 			}
-			c := survey(run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts)["eu-1"]
-			if string(c.reason) != test.reason || c.problemReason != test.problemReason || c.problem != test.problem {
-				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problemReason, c.problem, test.problemReason, test.problem)
+		})
+	}
+	if err := checkClock(now, time.Time{}, true); err != nil {
+		t.Errorf("where the API server does not tell it says %v", err)
+	}
+	want := "the clock says 2026-01-01T12:00:00Z, and the API server's said 2026-01-01T13:00:00Z: set the clock of the node that runs the pipeline"
+	if err := checkClock(now, now.Add(time.Hour), false); words(err) != want {
+		t.Error(err)
+	}
+}
+
+// A run that meets a tombstone retires what the former incarnation had, and leaves alone
+// what was retired before. A dry run is for a request that need not be there.
+func TestLoadAfterADeletion(t *testing.T) {
+	run := newRun(t)
+	edit(t, run.Platform, func(l *ledger.Ledger) {
+		l.UID, l.Tombstone = "former", &ledger.Tombstone{UID: "former", At: now}
+		l.Rows = []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", intended), issued(3, "U3", "commerce", retired)}
+	})
+	l, err := load(t.Context(), run)
+	if err != nil || fates(l.Rows) != "U1 Retiring sealed, U2 Retiring, U3 Retired sealed" {
+		t.Errorf("the ledger has %s: %v", fates(l.Rows), err)
+	}
+	erase(t, run.Platform)
+	run.DryRun = true
+	if l, err := load(t.Context(), run); err != nil || l.Tombstone != nil {
+		t.Errorf("a dry run says %v", err)
+	}
+	run.DryRun, run.Platform = false, platformtest.At(run.Platform, 2, platformtest.Refused)
+	if _, err := load(t.Context(), run); !platform.IsTransient(err) {
+		t.Errorf("while the platform is away it says %v", err)
+	}
+}
+
+// A run that meets a tombstone looks again at its request, because the deletion may
+// have begun after the run did. Only for one that is there and stays is anything
+// issued, and what the former incarnation had goes.
+func TestLoadMeetsATombstone(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		changed func(*testing.T, platform.Client) // since the run began
+		stops   bool
+	}{
+		{"of a former incarnation", func(*testing.T, platform.Client) {}, false},
+		{"the request is being deleted", func(t *testing.T, client platform.Client) {
+			mark(t, client)
+			erase(t, client)
+		}, true},
+		{"the request is gone", erase, true},
+		{"the request was made again", func(t *testing.T, client platform.Client) {
+			erase(t, client)
+			create(t, client, platform.NatsUser, "orders", nil, map[string]any{})
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := newRun(t)
+			edit(t, run.Platform, func(l *ledger.Ledger) {
+				l.UID, l.Tombstone, l.MissingSince = "former", &ledger.Tombstone{UID: "former", At: now}, now
+				l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")}
+			})
+			test.changed(t, run.Platform)
+			l, err := load(t.Context(), run)
+			if stopped := err != nil && strings.Contains(err.Error(), "is being deleted: nothing is issued for it any more"); stopped != test.stops {
+				t.Fatalf("it says %v, want it to stop: %t", err, test.stops)
 			}
-			if c.want.Basis.Delivery.Name != test.delivers {
-				t.Errorf("it is delivered as %s, want %s", c.want.Basis.Delivery.Name, test.delivers)
-			}
-			if sealed := test.certificate == bundle(); (c.want.Basis.Certificate != "") != sealed || (c.certificate.Fingerprint != "") != sealed {
-				t.Errorf("it is sealed for %q", c.want.Basis.Certificate)
+			if !test.stops && (l.Tombstone != nil || !l.MissingSince.IsZero() || l.UID != string(run.Request.GetUID()) || l.Rows[0].State != ledger.Retiring) {
+				t.Errorf("the ledger has the tombstone %v, misses its request since %s, and has %+v", l.Tombstone, l.MissingSince, l.Rows)
 			}
 		})
 	}
 }
 
-// Only what can connect counts: not what has expired, was never made, or is another
-// cluster's.
-func TestAlive(t *testing.T) {
-	elsewhere := issued(1, "U5", "commerce")
-	elsewhere.Destination = "us-1"
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
-		issued(1, "U1", "commerce", retired), issued(2, "U2", "commerce", expired), issued(3, "", "commerce", intended), issued(4, "U4", "commerce", retiring), elsewhere,
-	}}
-	if n := alive(l, "eu-1", now); n != 2 {
-		t.Errorf("%d are alive, want 2", n)
-	}
-}
-
-// Everything that a generation is issued upon comes from the request, or its account.
-func TestWant(t *testing.T) {
-	w := delivering()
-	w.account.ID, w.account.KeptIn, w.account.SigningKey = "ACCOUNT", "cloud", "SIGNING"
-	w.account.Spec.JWT, w.account.Spec.Synadia = nil, &accountv1alpha1.Synadia{DriftPolicy: accountv1alpha1.DriftCorrect, Servers: []string{"tls://a", "tls://b"}}
-	w.namespace = "workload"
-	w.user.Annotations = map[string]string{v1alpha1.RotateAnnotation: "all", v1alpha1.RotateAnnotationPrefix + "eu-1": "here", v1alpha1.RotateAnnotationPrefix + "us-1": "there"}
-	w.user.Spec.Credentials.Rotate = "spec"
-	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Creds, "file.creds"
-	w.user.Spec.Default()
-	basis := func(d ledger.Delivery) credential.Want {
-		return credential.Want{
-			Destination: "eu-1", RenewBefore: 240 * time.Hour, CorrectDrift: true,
-			Basis: ledger.Basis{
-				Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Grant: w.account.Grant(w.user, "eu-1").Digest(), SigningKey: "SIGNING", Delivery: d,
-				Rotate: ledger.Rotate{Spec: "spec", All: "all", Destination: "here"},
-			},
-		}
-	}
-	compare := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".renews" }, cmp.Ignore())
-	file := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Creds", Key: "file.creds", Retain: "Ciphertext"})
-	if diff := cmp.Diff(file, want(w, "eu-1"), compare); diff != "" {
-		t.Error(diff)
-	}
-	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Env, ""
-	env := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Env", Servers: "tls://a,tls://b", Retain: "Ciphertext"})
-	if diff := cmp.Diff(env, want(w, "eu-1"), compare); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// How long a former generation lives on is for the spec to say.
-func TestOverlap(t *testing.T) {
-	u := &v1alpha1.NatsUser{}
-	u.Spec.Credentials.Overlap = "36h"
-	for policy, want := range map[v1alpha1.RevokePrevious]bool{v1alpha1.AfterOverlap: false, v1alpha1.Immediately: true} {
-		u.Spec.Credentials.RevokePrevious = policy
-		if got := overlapOf(u); got.Overlap != 36*time.Hour || got.Immediately != want {
-			t.Errorf("with %s it is %s, immediately: %t", policy, got.Overlap, got.Immediately)
-		}
-	}
-}
-
-// A request that is carried out has what its status says, and another run of it
-// changes nothing, neither on the platform nor in what is emitted.
-func TestConfigure(t *testing.T) {
-	run := onPlatform(t, goodUser)
-	first, err := pipeline{}.configure(t.Context(), run)
-	if err != nil || !first.Ready {
-		t.Fatalf("it says %s: %v", first.Message, err)
-	}
-	kinds := []platform.Kind{platform.ConfigMap, platform.NatsUser, platform.NatsAccount}
-	before := platformtest.Contents(t, run.Platform, kinds...)
-	run.Last = first.Output
-	again, err := pipeline{}.configure(t.Context(), run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(first.Status, again.Status); diff != "" || first.Message != again.Message {
-		t.Errorf("again it says %s: %s", again.Message, diff)
-	}
-	if diff := cmp.Diff(first.Output, again.Output); diff != "" || slices.Compare(first.Output.Destinations(), []string{"eu-1", "us-1"}) != 0 {
-		t.Errorf("again it emits something else: %s", diff)
-	}
-	if diff := cmp.Diff(before, platformtest.Contents(t, run.Platform, kinds...)); diff != "" {
-		t.Errorf("again it changes the platform: %s", diff)
-	}
-}
-
-// A run that cannot finish still tells the account what its status has seen of it.
-func TestConfigureSaysWhatItHasSeen(t *testing.T) {
+// A generation has arrived when the state store has another version than before it
+// was emitted: until then WriteSucceeded is about its predecessor, and revoking that
+// would cut the workload off.
+func TestSee(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		change func(*testing.T, *workflow.Run)
-		seen   bool
-		says   string
+		name            string
+		status, version string // of the WorkPlacement
+		cluster         string
+		emitted         string // the user in the last output
+		seen            bool
 	}{
-		{"it is refused", func(_ *testing.T, run *workflow.Run) { run.Config.ReconcileInterval = 48 * time.Hour }, false, "minRenewBefore"},
-		{"it cannot be carried out", func(t *testing.T, run *workflow.Run) {
-			edit(t, run.Platform, func(l *ledger.Ledger) { l.Tombstone = &ledger.Tombstone{UID: string(run.Request.GetUID()), At: now} })
-			mark(t, run.Platform)
-			erase(t, run.Platform)
-		}, true, "is being deleted"},
-		{"it cannot be emitted", func(t *testing.T, run *workflow.Run) {
-			store(t, run.Platform, "nats-user-overlays", map[string]any{"a.yaml": "kind: [a]\n"})
-		}, true, "the overlays of the platform team do not apply"},
+		{"written since", "True", "after", "eu-1", "U2", true},
+		{"written before", "True", "before", "eu-1", "U2", false},
+		{"written to a store without versions", "True", "", "eu-1", "U2", true},
+		{"not written", "False", "after", "eu-1", "U2", false},
+		{"written for another cluster", "True", "after", "us-1", "U2", false},
+		{"another was emitted in its place", "True", "after", "eu-1", "U3", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := onPlatform(t, goodUser)
-			test.change(t, run)
-			result, err := pipeline{}.configure(t.Context(), run)
-			if seen, _ := result.Status[termsKey].(string); (seen != "") != test.seen || !strings.Contains(words(err), test.says) {
-				t.Errorf("it says %v, want %q; the status has the terms %q, want some: %t", err, test.says, seen, test.seen)
+			run := newRun(t)
+			l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{active(1, "U1", "FirstIssue"), active(2, "U2", string(credential.RotationRequested))}}
+			l.Rows[1].Version = "before"
+			emitted := l.Rows[1]
+			emitted.User = test.emitted
+			run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, emitted)}}
+			run.Works = []string{"orders-work"}
+			create(t, run.Platform, platform.WorkPlacement, "orders-eu-1", map[string]string{kratix.LabelWork: "orders-work"}, map[string]any{
+				"spec": map[string]any{"targetDestinationName": test.cluster},
+				"status": map[string]any{"versionID": test.version, "conditions": []any{
+					map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "WriteSucceeded", "status": test.status},
+				}},
+			})
+			if err := see(t.Context(), run, l); err != nil {
+				t.Fatal(err)
+			}
+			if got := !l.Row("eu-1", 2).Written.IsZero(); got != test.seen {
+				t.Errorf("it is taken for delivered: %t, want %t", got, test.seen)
+			}
+			if !l.Row("eu-1", 1).Written.IsZero() {
+				t.Error("its predecessor is said to have arrived")
 			}
 		})
+	}
+}
+
+// Nobody looks for what nothing waits for: that costs a request for each Work.
+func TestSeeAsksForWhatIsAwaited(t *testing.T) {
+	former := issued(1, "U1", "commerce")
+	rotated := issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason = "RotationRequested" })
+	for _, test := range []struct {
+		name    string
+		rows    []ledger.Row
+		emitted ledger.Row
+		calls   int
+	}{
+		{"a former one is to go", []ledger.Row{former, rotated}, rotated, 1},
+		{"nothing is to go", []ledger.Row{rotated}, rotated, 0},
+		{"it was seen", []ledger.Row{former, issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason, r.Written = "RotationRequested", now })}, rotated, 0},
+		{"another is emitted", []ledger.Row{former, rotated}, issued(3, "U3", "commerce"), 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := newRun(t)
+			counted := platformtest.At(run.Platform, 0, platformtest.Refused)
+			run.Platform, run.Works = counted, []string{"work"}
+			run.Last = destination.Output{"eu-1": {"a.yaml": document(t, test.emitted)}}
+			if err := see(t.Context(), run, &ledger.Ledger{Request: orders, Rows: test.rows}); err != nil || counted.Calls != test.calls {
+				t.Errorf("it asks %d times, want %d: %v", counted.Calls, test.calls, err)
+			}
+		})
+	}
+}
+
+// What is delivered is read again as it was written: all of a row but for what changes
+// while it is delivered. What is not a SealedSecret of this pipeline's, for this
+// cluster, says nothing.
+func TestDeliveredIsReadAgain(t *testing.T) {
+	row := issued(7, "U7", "commerce", func(r *ledger.Row) {
+		r.Basis.KeptIn, r.ID, r.Settings, r.Earlier = "cloud", "id", "made", []ledger.Earlier{{Generation: 6, User: "U6", Account: "commerce", AccountID: "ACCOUNT", Expires: now}}
+		r.Version, r.Renews, r.Written, r.Revoked, r.Lost, r.Drifted = "version", now, now, now, now, now
+	})
+	want := row
+	want.State, want.Version = "", ""
+	want.Renews, want.Written, want.Revoked, want.Lost, want.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	if diff := cmp.Diff([]ledger.Row{want}, delivered(destination.Output{"eu-1": {"a.yaml": document(t, row)}})); diff != "" {
+		t.Error(diff)
+	}
+	text := string(document(t, row))
+	for name, other := range map[string]string{
+		"another kind":   strings.Replace(text, "kind: SealedSecret", "kind: Secret", 1),
+		"another's":      strings.Replace(text, rowAnnotation, "example.com/credential", 1),
+		"no row":         strings.Replace(text, `{"destination"`, `["destination"`, 1),
+		"no user":        strings.Replace(text, `"user":"U7"`, `"user":""`, 1),
+		"no YAML":        "a: [" + text,
+		"another form":   strings.Replace(text, "{nats.creds: sealed}", "[sealed]", 1),
+		"a broken row":   strings.Replace(text, `"generation":7`, `"generation":"7"`, 1),
+		"of another":     strings.Replace(text, `"destination":"eu-1"`, `"destination":"us-1"`, 1),
+		"another's name": strings.Replace(text, "annotations", "labels", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if other == text {
+				t.Fatal("it is the same")
+			}
+			if got := delivered(destination.Output{"eu-1": {"a.yaml": []byte(other)}}); len(got) > 0 {
+				t.Errorf("it is taken for %+v", got)
+			}
+		})
+	}
+	t.Run("nothing is sealed any more", func(t *testing.T) {
+		forgotten := strings.Replace(text, "{nats.creds: sealed}", "{}", 1)
+		if got := delivered(destination.Output{"eu-1": {"a.yaml": []byte(forgotten)}}); len(got) != 1 || got[0].Ciphertext != nil {
+			t.Errorf("it is taken for %+v", got)
+		}
+	})
+	t.Run("two clusters and two files", func(t *testing.T) {
+		there := issued(1, "U9", "commerce")
+		there.Destination = "us-1"
+		last := destination.Output{"us-1": {"a.yaml": document(t, there)}, "eu-1": {"b.yaml": document(t, issued(2, "U2", "commerce")), "a.yaml": document(t, issued(1, "U1", "commerce"))}}
+		var users []string
+		for _, r := range delivered(last) {
+			users = append(users, r.User)
+		}
+		if want := []string{"U1", "U2", "U9"}; !slices.Equal(users, want) { // in the same order each time
+			t.Errorf("they are %v, want %v", users, want)
+		}
+	})
+}
+
+// What Kratix says of a cluster: whether it has written, and which version there is.
+func TestPlacements(t *testing.T) {
+	run := newRun(t)
+	run.Works = []string{"one", "two"}
+	written := map[string]any{"type": "WriteSucceeded", "status": "True"}
+	place := func(work, name, cluster, version string, conditions ...any) {
+		create(t, run.Platform, platform.WorkPlacement, name, map[string]string{kratix.LabelWork: work}, map[string]any{
+			"spec": map[string]any{"targetDestinationName": cluster}, "status": map[string]any{"versionID": version, "conditions": conditions},
+		})
+	}
+	place("one", "a", "eu-1", "v1", written, map[string]any{"type": "Ready", "status": "False"})
+	place("one", "b", "us-1", "v2", map[string]any{"type": "WriteSucceeded", "status": "False"}, map[string]any{"type": "Ready", "status": "True"})
+	place("two", "c", "eu-1", "v3", "no condition", map[string]any{"type": "Failing", "status": "True"})
+	place("three", "d", "eu-1", "v4", written)
+	got, err := placements(t.Context(), run)
+	want := map[string][]placement{"eu-1": {{true, "v1"}, {false, "v3"}}, "us-1": {{false, "v2"}}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(placement{})); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	for cluster, want := range map[string]string{"eu-1": "v3", "us-1": "v2", "ap-1": ""} {
+		if version := versionOf(got[cluster]); version != want {
+			t.Errorf("%s has the version %q, want %q", cluster, version, want)
+		}
+	}
+	run.Platform = platformtest.At(run.Platform, 2, platformtest.Refused)
+	if _, err := placements(t.Context(), run); !platform.IsTransient(err) || !strings.Contains(err.Error(), "the WorkPlacements of NatsUser team-a/orders cannot be listed") {
+		t.Errorf("while the platform is away it says %v", err)
+	}
+}
+
+// A generation has arrived with the version after the one that was there before it,
+// and in a state store that has no versions when it is written.
+func TestHasArrived(t *testing.T) {
+	for _, test := range []struct {
+		written         bool
+		version, before string
+		arrived         bool
+	}{{true, "b", "a", true}, {true, "a", "a", false}, {true, "", "a", true}, {true, "", "", true}, {true, "a", "", true}, {false, "b", "a", false}} {
+		if got := (placement{test.written, test.version}).has(ledger.Row{Version: test.before}); got != test.arrived {
+			t.Errorf("written: %t, %q after %q: it has arrived: %t", test.written, test.version, test.before, got)
+		}
 	}
 }

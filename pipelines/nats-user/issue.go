@@ -5,219 +5,125 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
-// tries bounds how often a run starts over because the ledger was changed by
-// another. Each of them has got something done.
-const tries = 10
-
-// carryOut brings the ledger in line with what is wanted: it claims the Secrets,
-// issues what there is a reason for, and lets go of what is superseded. What it
-// returns is committed.
-func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, map[string]*cluster, error) {
-	ledgers := ledger.Book{Client: run.Platform}
-	for range tries {
-		l, err := load(ctx, run, ledgers)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := see(ctx, run, l); err != nil {
-			return nil, nil, err
-		}
-		held, err := settle(ctx, run, w, l)
-		if err != nil {
-			return nil, nil, err
-		}
-		clusters := survey(run, w, l, held)
-		if err := issue(ctx, run, w, ledgers, l, clusters); err == nil {
-			return l, clusters, askAccounts(ctx, run, l)
-		} else if !errors.Is(err, ledger.ErrConflict) {
-			return nil, nil, err
-		}
-	}
-	return nil, nil, ledger.ErrConflict
+// issuance makes a generation for each cluster that has a reason.
+type issuance struct {
+	run      *workflow.Run
+	w        world
+	l        *ledger.Ledger
+	clusters []*cluster
 }
 
-// tolerance is by how much the clocks of nodes and of the API server may differ.
-const tolerance = 10 * time.Minute
+// attempt is one identity that is being made.
+type attempt struct {
+	*cluster
 
-// checkClock compares the time of this run with that of the API server, which
-// tells when the ledger was written last: earlier than that it cannot be, and not
-// much later than a write of this run's. With a wrong clock credentials would be
-// issued that have expired already, or live for years.
-func checkClock(now, server time.Time, fresh bool) error {
-	if server.IsZero() || !now.Before(server.Add(-tolerance)) && (!fresh || !now.After(server.Add(tolerance))) {
-		return nil
-	}
-	return workflow.Fail("ClockOff", fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
-		stamp(now), stamp(server)))
+	identity provider.Identity
+	row      ledger.Row
 }
 
-// load reads the ledger and makes it whole: with what is delivered and not in it,
-// and for the incarnation of the request that this run is for.
-func load(ctx context.Context, run *workflow.Run, ledgers ledger.Book) (*ledger.Ledger, error) {
-	l, err := ledgers.Get(ctx, run.Identity)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkClock(run.Now, l.ServerTime(), false); err != nil {
-		return nil, err
-	}
-	uid := string(run.Request.GetUID())
-	if l.Tombstone != nil {
-		// This incarnation is being deleted, or it is a new one. Asked again, because
-		// a deletion may have begun after this run did.
-		stored, err := run.Platform.Get(ctx, platform.NatsUser, run.Identity.Namespace, run.Identity.Name)
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("NatsUser %s cannot be read: %w", run.Identity, err)
-		}
-		if !run.DryRun && (err != nil || stored.GetDeletionTimestamp() != nil || string(stored.GetUID()) != uid) {
-			return nil, workflow.Stop(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
-		}
-		for i := range l.Rows { // what belongs to the former one
-			if r := &l.Rows[i]; r.State == ledger.Active || r.State == ledger.Intended {
-				r.State = ledger.Retiring
-			}
-		}
-		l.Tombstone = nil
-	}
-	l.UID, l.MissingSince = uid, time.Time{}
-	credential.Import(l, delivered(run.Last), run.Now)
-	return l, nil
-}
-
-// remember looks after the ledger of a request that is refused, and returns why it
-// is: what is delivered goes on, and must not be forgotten if its ledger was lost
-// meanwhile; what was superseded goes when its time has come, if the spec tells
-// when that is.
-func remember(ctx context.Context, run *workflow.Run, w world, refused error) error {
-	ledgers := ledger.Book{Client: run.Platform}
-	l, err := load(ctx, run, ledgers)
-	if err != nil {
+// fulfil issues what there is a reason for, lets go of what is superseded, and commits
+// that.
+func (i issuance) fulfil(ctx context.Context) error {
+	i.renew()
+	if err := i.issue(ctx); err != nil {
 		return err
 	}
-	if !l.Exists() && len(l.Rows) == 0 {
-		return refused
-	}
-	if w.user != nil {
-		if err := see(ctx, run, l); err != nil {
-			return err
-		}
-		all := func(string) bool { return true } // no cluster is left, and accounts know what they can revoke
-		t := overlapOf(w.user)
-		t.Served, t.Revocable = all, all
-		credential.Tend(l, t, run.Now)
-	}
-	if err := ledgers.Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
+	i.tend()
+	if err := abandonGone(ctx, i.run, i.w, i.l); err != nil {
 		return err
 	}
-	return cmp.Or(askAccounts(ctx, run, l), sayCutOff(l, refused))
+	return ledgers(i.run).Save(ctx, i.l)
 }
 
-// sayCutOff adds to why a request is refused which clusters have a credential that
-// somebody has revoked: what the request asks for now is not to be had, so nothing
-// takes its place.
-func sayCutOff(l *ledger.Ledger, refused error) error {
-	var names []string
-	for i := range l.Rows {
-		if r := &l.Rows[i]; !r.Revoked.IsZero() && r == l.Current(r.Destination) {
-			names = append(names, r.Destination)
+// renew writes down when each cluster's next generation is due: the spec may have
+// moved that.
+func (i issuance) renew() {
+	for _, c := range i.clusters {
+		if current := i.l.Current(c.want.Destination); current != nil {
+			current.Renews = credential.RenewAt(i.run.Identity, *current, c.want.RenewBefore)
 		}
 	}
-	var failure *workflow.Failure
-	if len(names) == 0 || !errors.As(refused, &failure) {
-		return refused
-	}
-	return workflow.Fail(failure.Reason, fmt.Errorf("%w; until that is mended nothing takes the place of the credentials that somebody has revoked, on %s", failure.Err, strings.Join(names, ", ")))
 }
 
-// issue makes a generation for each cluster that has a reason. Its intent is
-// committed before, and its ciphertext after.
-func issue(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster) error {
-	renew(run, l, clusters)
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(clusters)) {
-		if clusters[name].reason != "" {
-			names = append(names, name)
+// issue issues on all clusters, as many at once as may be lost. If the issuer fails,
+// what was issued before counts, and a later run goes on.
+func (i issuance) issue(ctx context.Context) error {
+	var due []*cluster
+	for _, c := range i.clusters {
+		if c.reason != "" {
+			due = append(due, c)
 		}
 	}
-	if len(names) > 0 { // each has another name, and the longest makes the largest JWT
-		longest := slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		size, err := try(run, w, clusters[longest].want)
-		if err != nil {
-			return err
-		}
-		if err := l.Room(roomFor(l, names, size)); err != nil {
-			return workflow.Fail("LedgerFull", err)
-		}
+	if err := i.fits(due); err != nil {
+		return err
 	}
-	credential.Tend(l, terms(w), run.Now)
-	for batch := range slices.Chunk(names, w.account.Issuer.AtOnce()) {
-		err := issueBatch(ctx, run, w, ledgers, l, clusters, batch)
+	i.tend()
+	for batch := range slices.Chunk(due, i.w.account.Issuer.AtOnce()) {
+		err := i.issueAtOnce(ctx, batch)
 		var failure *workflow.Failure
-		if errors.As(err, &failure) && failure.Reason == issueFailed { // what was issued before counts, and the next run goes on
-			postpone(clusters, names[slices.Index(names, batch[0]):], failure.Err)
+		if errors.As(err, &failure) && failure.Reason == reason.IssueFailed {
+			postpone(due[slices.Index(due, batch[0]):], failure.Err)
 			break
 		}
 		if err != nil {
 			return err
 		}
 	}
-	credential.Tend(l, terms(w), run.Now)
-	if err := abandonGone(ctx, run, w, l); err != nil {
-		return err
-	}
-	return ledgers.Save(ctx, l)
+	return nil
 }
-
-// issueFailed is the reason where the issuer cannot be reached, or refuses.
-const issueFailed = "IssueFailed"
 
 // postpone leaves clusters to a later run.
-func postpone(clusters map[string]*cluster, names []string, why error) {
-	for _, name := range names {
-		clusters[name].problemReason, clusters[name].problem = issueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", clusters[name].reason, name, why)
+func postpone(clusters []*cluster, why error) {
+	for _, c := range clusters {
+		c.problem = problem{reason.IssueFailed, fmt.Sprintf("no credential (%s) could be issued for %s: %v; a later run tries again", c.reason, c.want.Destination, why)}
 	}
 }
 
-// renew writes down when each cluster's next generation is due: the spec may have
-// moved that.
-func renew(run *workflow.Run, l *ledger.Ledger, clusters map[string]*cluster) {
-	for name, c := range clusters {
-		if current := l.Current(name); current != nil {
-			current.Renews = credential.RenewAt(run.Identity, *current, c.want.RenewBefore)
-		}
+// tend lets go of what is superseded.
+func (i issuance) tend() { credential.Tend(i.l, terms(i.w), i.run.Now) }
+
+// fits makes sure that what is to be issued can be issued, emitted and kept, before
+// anything is written, and before anything is revoked for its sake.
+func (i issuance) fits(due []*cluster) error {
+	if len(due) == 0 {
+		return nil
 	}
+	// Each has another name, and the longest makes the largest JWT.
+	longest := slices.MaxFunc(due, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
+	size, err := i.try(longest.want)
+	if err != nil {
+		return err
+	}
+	if err := i.l.Room(roomFor(i.l, due, size)); err != nil {
+		return workflow.Fail(reason.LedgerFull, err)
+	}
+	return nil
 }
 
 // try makes one user that is forgotten at once, and renders what could be delivered
-// of it, so that what cannot be issued or emitted is refused before anything is
-// written, and before anything is revoked for its sake. It returns how many bytes
-// its ciphertext has.
-func try(run *workflow.Run, w world, want credential.Want) (size int, err error) {
+// of it. It returns how many bytes its ciphertext has.
+func (i issuance) try(want credential.Want) (size int, err error) {
 	name := want.Destination
-	made, err := w.account.Issuer.Sample(w.account.UserName(run.Identity, name, 1<<31), w.account.Grant(w.user, name))
+	made, err := i.w.account.Issuer.Sample(i.w.account.UserName(i.run.Identity, name, 1<<31), i.w.account.Grant(i.w.user, name))
 	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
-		return 0, workflow.Fail("GrantTooLarge", err)
+		return 0, workflow.Fail(reason.GrantTooLarge, err)
 	}
 	if err != nil {
-		return 0, workflow.Fail("GrantRefused", err)
+		return 0, workflow.Fail(reason.GrantRefused, err)
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
 	sample := ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
@@ -225,113 +131,141 @@ func try(run *workflow.Run, w world, want credential.Want) (size int, err error)
 		sample.Ciphertext[key] = "sealed"
 		size += (len(value) + sealing) * 4 / 3
 	}
-	rendered, err := values(run, w, sample)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := w.templates.Render(rendered); err != nil {
-		return 0, workflow.Fail("RenderFailed", err)
-	}
-	return size, nil
-}
-
-func issueBatch(ctx context.Context, run *workflow.Run, w world, ledgers ledger.Book, l *ledger.Ledger, clusters map[string]*cluster, names []string) error {
-	expires := run.Now.Add(w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
-	if run.DryRun { // nobody is to have one that works and that no ledger knows
-		expires = run.Now
-	}
-	versions, err := versions(ctx, run, names)
-	if err != nil {
-		return err
-	}
-	identities := map[string]provider.Identity{}
-	made := map[string]ledger.Row{}
-	for _, name := range names {
-		generation := l.Next(name)
-		identity, err := w.account.Issuer.Propose(w.account.UserName(run.Identity, name, generation))
-		if err != nil {
-			return err
-		}
-		identities[name] = identity
-		made[name] = ledger.Row{
-			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(clusters[name].reason),
-			Issued: run.Now.Truncate(time.Second), Expires: expires, Basis: clusters[name].want.Basis, Earlier: credential.EarlierOf(l, name),
-			Version: versions[name],
-		}
-		l.Add(made[name])
-	}
-	if err := ledgers.Save(ctx, l); err != nil {
-		return err
-	}
-	if err := checkClock(run.Now, l.ServerTime(), true); err != nil {
-		return err
-	}
-	issue := func(name string) (provider.Credential, error) {
-		grant := w.account.Grant(w.user, name)
-		if run.DryRun {
-			c, err := w.account.Issuer.Sample(identities[name].Name, grant)
-			c.Expires = expires
-			return c, err
-		}
-		return w.account.Issuer.Issue(ctx, identities[name], grant, expires)
-	}
-	rows := make([]ledger.Row, len(names))
-	err = concurrently(len(names), func(i int) error {
-		row := made[names[i]]
-		c, err := issue(names[i])
-		if err != nil {
-			return workflow.Fail(issueFailed, err)
-		}
-		row.State, row.User, row.ID, row.Settings, row.Expires = ledger.Active, c.User, c.ID, c.Settings, c.Expires
-		d := row.Basis.Delivery
-		row.Ciphertext, err = clusters[names[i]].certificate.Seal(d.Namespace, d.Name, contents(d, c))
-		rows[i] = row
-		return err
-	})
-	var nothing *provider.NotMadeError
-	if errors.As(err, &nothing) && len(names) == 1 { // nobody need look for it
-		l.Remove(names[0], made[names[0]].Generation)
-	}
-	if err != nil {
-		return err
-	}
-	for i, name := range names {
-		row := rows[i]
-		row.Renews = credential.RenewAt(run.Identity, row, clusters[name].want.RenewBefore)
-		l.Add(row)
-	}
-	credential.Tend(l, terms(w), run.Now) // the former ciphertext goes with the same commit
-	return ledgers.Save(ctx, l)
+	_, err = documents(i.run, i.w, sample)
+	return size, err
 }
 
 // roomFor is how many bytes a generation for each of some clusters adds: its
 // ciphertext takes the place of the former one where there is one.
-func roomFor(l *ledger.Ledger, names []string, ciphertext int) int {
+func roomFor(l *ledger.Ledger, clusters []*cluster, ciphertext int) int {
 	const row = 1 << 10
 	more := 0
-	for _, name := range names {
+	for _, c := range clusters {
 		more += row
-		if l.Current(name) == nil {
+		if l.Current(c.want.Destination) == nil {
 			more += ciphertext
 		}
 	}
 	return more
 }
 
+// issueAtOnce issues on some clusters. The intent is committed before, and the
+// ciphertext after.
+func (i issuance) issueAtOnce(ctx context.Context, clusters []*cluster) error {
+	attempts, err := i.propose(ctx, clusters)
+	if err != nil {
+		return err
+	}
+	if err := i.intend(ctx, attempts); err != nil {
+		return err
+	}
+	if err := i.makeAll(ctx, attempts); err != nil {
+		var nothing *provider.NotMadeError
+		if errors.As(err, &nothing) && len(attempts) == 1 { // nobody need look for it
+			i.l.Remove(attempts[0].row.Destination, attempts[0].row.Generation)
+		}
+		return err
+	}
+	return i.commit(ctx, attempts)
+}
+
+// propose makes up an identity for each cluster.
+func (i issuance) propose(ctx context.Context, clusters []*cluster) ([]*attempt, error) {
+	placements, err := placements(ctx, i.run)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []*attempt
+	for _, c := range clusters {
+		name := c.want.Destination
+		generation := i.l.Next(name)
+		identity, err := i.w.account.Issuer.Propose(i.w.account.UserName(i.run.Identity, name, generation))
+		if err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, &attempt{c, identity, ledger.Row{
+			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(c.reason),
+			Issued: i.run.Now.Truncate(time.Second), Expires: i.expires(), Basis: c.want.Basis, Earlier: credential.EarlierOf(i.l, name),
+			Version: versionOf(placements[name]),
+		}})
+	}
+	return attempts, nil
+}
+
+// expires is when what is issued now does. In a dry run that is at once: nobody is to
+// have one that works and that no ledger knows.
+func (i issuance) expires() time.Time {
+	if i.run.DryRun {
+		return i.run.Now
+	}
+	return i.run.Now.Add(i.w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
+}
+
+// intend writes down which identities are about to be made.
+func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
+	for _, a := range attempts {
+		i.l.Add(a.row)
+	}
+	if err := ledgers(i.run).Save(ctx, i.l); err != nil {
+		return err
+	}
+	return checkClock(i.run.Now, i.l.ServerTime(), true)
+}
+
+// makeAll makes and seals identities.
+func (i issuance) makeAll(ctx context.Context, attempts []*attempt) error {
+	return concurrently(len(attempts), func(n int) error {
+		a := attempts[n]
+		made, err := i.make(ctx, a)
+		if err != nil {
+			return workflow.Fail(reason.IssueFailed, err)
+		}
+		return a.seal(made)
+	})
+}
+
+// make makes the identity of an attempt, and in a dry run one that connects nowhere.
+func (i issuance) make(ctx context.Context, a *attempt) (provider.Credential, error) {
+	grant := i.w.account.Grant(i.w.user, a.row.Destination)
+	if !i.run.DryRun {
+		return i.w.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
+	}
+	made, err := i.w.account.Issuer.Sample(a.identity.Name, grant)
+	made.Expires = a.row.Expires
+	return made, err
+}
+
+// seal makes the row of an attempt that of a credential that was made.
+func (a *attempt) seal(made provider.Credential) (err error) {
+	a.row.State, a.row.User, a.row.ID, a.row.Settings, a.row.Expires = ledger.Active, made.User, made.ID, made.Settings, made.Expires
+	d := a.row.Basis.Delivery
+	a.row.Ciphertext, err = a.certificate.Seal(d.Namespace, d.Name, contents(d, made))
+	return err
+}
+
+// commit stores what was made. The former ciphertext goes with the same commit.
+func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
+	for _, a := range attempts {
+		a.row.Renews = credential.RenewAt(i.run.Identity, a.row, a.want.RenewBefore)
+		i.l.Add(a.row)
+	}
+	i.tend()
+	return ledgers(i.run).Save(ctx, i.l)
+}
+
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error
-// in that order.
+// in that order: which of several is told must not depend on who is faster.
 func concurrently(n int, do func(i int) error) error {
 	errs := make([]error, n)
-	workers := min(n, runtime.GOMAXPROCS(0))
-	var wait sync.WaitGroup
-	for worker := range workers {
-		wait.Go(func() {
-			for i := worker; i < n; i += workers {
-				errs[i] = do(i)
-			}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() error {
+			errs[i] = do(i)
+			return errs[i]
 		})
 	}
-	wait.Wait()
+	_ = group.Wait() // it would tell of the fastest
 	return cmp.Or(errs...)
 }
 
@@ -350,42 +284,4 @@ func contents(d ledger.Delivery, c provider.Credential) map[string][]byte {
 		all[ledger.KeepKey] = []byte("retain: Nothing")
 	}
 	return all
-}
-
-// patience is how many attempts may fail in a day with the account asked to clear up
-// after each, which then has it tried again: else the two would ask each other without
-// end. Afterwards all takes its course.
-const patience = 3
-
-// askAccounts has those accounts reconcile that are to revoke something.
-func askAccounts(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	failed := 0
-	for _, r := range l.Rows {
-		if r.User == "" {
-			failed++
-		}
-	}
-	asked := map[string]bool{}
-	for _, r := range l.Rows {
-		if r.State == ledger.Retiring && (r.User != "" || failed <= patience) {
-			asked[r.Basis.Account] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(asked)) {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// retiringAt returns the accounts that are to revoke something.
-func retiringAt(l *ledger.Ledger) []string {
-	names := map[string]bool{}
-	for _, r := range l.Rows {
-		if r.State == ledger.Retiring {
-			names[r.Basis.Account] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
 }

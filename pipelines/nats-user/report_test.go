@@ -1,14 +1,17 @@
 package natsuser
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -20,7 +23,7 @@ func TestReport(t *testing.T) {
 	on := func(cluster string, r ledger.Row) ledger.Row { r.Destination = cluster; return r }
 	days := func(n int) func(*ledger.Row) { return func(r *ledger.Row) { r.Expires = now.AddDate(0, 0, n) } }
 	drifts := func(r *ledger.Row) { r.Drifted = now }
-	credential := func(cluster string, generation int64, user, expires string, change ...func(*v1alpha1.CredentialStatus)) v1alpha1.CredentialStatus {
+	row := func(cluster string, generation int64, user, expires string, change ...func(*v1alpha1.CredentialStatus)) v1alpha1.CredentialStatus {
 		c := v1alpha1.CredentialStatus{
 			Destination: cluster, Generation: generation, User: user, Issued: "2026-01-01T12:00:00Z", Expires: expires, Renews: "0001-01-01T00:00:00Z", Reason: "FirstIssue",
 		}
@@ -47,12 +50,12 @@ func TestReport(t *testing.T) {
 		{
 			name: "two clusters have one", rows: []ledger.Row{eu, us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
 			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-21T12:00:00Z",
-			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), credential("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
+			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), row("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
 		},
 		{
 			name: "the first expires first", rows: []ledger.Row{issued(1, "U1", "commerce", days(10)), us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
 			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-11T12:00:00Z",
-			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-11T12:00:00Z"), credential("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
+			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-11T12:00:00Z"), row("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
 		},
 		{
 			name: "none has", placed: []string{"eu-1"},
@@ -61,7 +64,7 @@ func TestReport(t *testing.T) {
 		{
 			name: "one has a problem", rows: []ledger.Row{eu}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1"}, problems: map[string]string{"us-1": "the key is missing"},
 			reason: "CertificateUnusable", message: delivered + "1 cluster; the key is missing", expires: "2026-01-31T12:00:00Z",
-			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), {Destination: "us-1", Problem: "the key is missing"}},
+			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), {Destination: "us-1", Problem: "the key is missing"}},
 		},
 		{
 			name: "two have", placed: []string{"eu-1", "us-1"}, problems: map[string]string{"us-1": "the key is missing", "eu-1": "the key is cut off"},
@@ -71,7 +74,7 @@ func TestReport(t *testing.T) {
 		{
 			name: "some are not allowed", rows: []ledger.Row{eu}, placed: []string{"eu-1"}, emitted: []string{"eu-1"}, refused: []string{"dev-1", "dev-2"},
 			reason: "DestinationNotAllowed", message: delivered + "1 cluster; the account does not allow dev-1, dev-2: change spec.placement, or ask the platform team",
-			expires: "2026-01-31T12:00:00Z", credentials: []v1alpha1.CredentialStatus{credential("eu-1", 1, "U1", "2026-01-31T12:00:00Z")},
+			expires: "2026-01-31T12:00:00Z", credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z")},
 		},
 		{
 			name: "there are no clusters", reason: "NoDestination", credentials: []v1alpha1.CredentialStatus{},
@@ -94,7 +97,7 @@ func TestReport(t *testing.T) {
 			},
 			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
 			message: delivered + "1 cluster; former credentials that nobody can revoke: 3, the last expires on 2026-02-10T12:00:00Z; waiting for NatsAccount commerce to revoke 1 former credentials",
-			credentials: []v1alpha1.CredentialStatus{credential("eu-1", 7, "U7", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
+			credentials: []v1alpha1.CredentialStatus{row("eu-1", 7, "U7", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
 				c.Earlier = []v1alpha1.EarlierStatus{
 					{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Unrevoked"}, {Generation: 3, User: "U3", Expires: "2026-02-10T12:00:00Z", State: "Unrevoked"},
 					{Generation: 5, User: "U5", Expires: "2026-01-31T12:00:00Z", State: "Retiring"}, {Generation: 6, User: "U6", Expires: "2026-01-31T12:00:00Z", State: "Active"},
@@ -117,9 +120,9 @@ func TestReport(t *testing.T) {
 			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
 			message: delivered + "2 clusters; the user was changed at the provider, which what is delivered does not show: us-1",
 			credentials: []v1alpha1.CredentialStatus{
-				credential("eu-1", 2, "U3", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
+				row("eu-1", 2, "U3", "2026-01-31T12:00:00Z", func(c *v1alpha1.CredentialStatus) {
 					c.Earlier = []v1alpha1.EarlierStatus{{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Active"}}
-				}), credential("us-1", 1, "U2", "2026-01-31T12:00:00Z"),
+				}), row("us-1", 1, "U2", "2026-01-31T12:00:00Z"),
 			},
 		},
 	} {
@@ -127,18 +130,19 @@ func TestReport(t *testing.T) {
 			run, w := newRun(t), delivering()
 			w.account.ID, w.refused = "ACCOUNT", test.refused
 			w.placement = destination.Placement{Placed: test.placed, Unregistered: test.unregistered}
-			clusters, output := map[string]*cluster{}, destination.Output{}
+			clusters, output := []*cluster{}, destination.Output{}
 			for _, name := range test.placed {
-				clusters[name] = &cluster{}
+				c := &cluster{want: credential.Want{Destination: name}}
 				if text := test.problems[name]; text != "" {
-					clusters[name].problemReason, clusters[name].problem = "CertificateUnusable", text
+					c.problem = problem{"CertificateUnusable", text}
 				}
+				clusters = append(clusters, c)
 			}
 			for _, name := range test.emitted {
 				output[name] = map[string][]byte{"secret.yaml": nil}
 			}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: test.reason, Message: test.message,
+				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
 					"account": "ACCOUNT", "secret": "team-a/orders-nats", "expires": test.expires, "credentials": test.credentials, "accountTerms": w.account.Terms(),
 				},
@@ -154,27 +158,6 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// A Secret that another request has is said to be that request's, and to come by itself
-// where that lets go of it.
-func TestSurveyConflict(t *testing.T) {
-	for _, test := range []struct {
-		name      string
-		releasing bool
-		says      string
-	}{
-		{"another has it", false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{"another lets go of it", true, "team-b/shop is letting go of the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			verdict := holder("team-b", "shop")
-			verdict.Releasing = test.releasing
-			if got := conflict(active(1, "U1", "FirstIssue").Basis.Delivery, "eu-1", verdict); got != test.says {
-				t.Error(got)
-			}
-		})
-	}
-}
-
 // Words of the status are those of one, or of several.
 func TestCount(t *testing.T) {
 	var got []string
@@ -183,5 +166,32 @@ func TestCount(t *testing.T) {
 	}
 	if want := "0 clusters, 1 cluster, 2 clusters"; strings.Join(got, ", ") != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// Which clusters are cut off is said where there is a reason that somebody can mend.
+func TestSayCutOff(t *testing.T) {
+	cut := func(r *ledger.Row) { r.Revoked = now }
+	elsewhere := issued(1, "U2", "commerce", cut)
+	elsewhere.Destination = "us-1"
+	failure, plain := workflow.Fail("NotAdmitted", errors.New("no")), errors.New("no")
+	for _, test := range []struct {
+		name    string
+		rows    []ledger.Row
+		refused error
+		says    string
+	}{
+		{"nothing was revoked", []ledger.Row{issued(1, "U1", "commerce")}, failure, "no"},
+		{"two were", []ledger.Row{issued(1, "U1", "commerce", cut), elsewhere}, failure, "no; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1, us-1"},
+		{"it was followed", []ledger.Row{issued(1, "U1", "commerce", cut), issued(2, "U3", "commerce")}, failure, "no"},
+		{"there is no reason", []ledger.Row{issued(1, "U1", "commerce", cut)}, plain, "no"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := sayCutOff(&ledger.Ledger{Request: orders, Rows: test.rows}, test.refused)
+			var is *workflow.Failure
+			if words(err) != test.says || errors.As(err, &is) != errors.Is(test.refused, failure) || is != nil && is.Reason != "NotAdmitted" {
+				t.Errorf("it says %v, want %s", err, test.says)
+			}
+		})
 	}
 }

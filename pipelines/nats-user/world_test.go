@@ -3,6 +3,8 @@ package natsuser
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,4 +98,108 @@ func delivering() world {
 	w.account.Name, w.account.Spec.JWT = "commerce", &accountv1alpha1.JWT{Operator: &accountv1alpha1.Operator{}}
 	w.placement.Placed = []string{"eu-1"}
 	return w
+}
+
+// planned returns what was decided about one Destination.
+func planned(clusters []*cluster, destination string) *cluster {
+	return clusters[slices.IndexFunc(clusters, func(c *cluster) bool { return c.want.Destination == destination })]
+}
+
+// document is what is emitted of a row.
+func document(t *testing.T, row ledger.Row) []byte {
+	t.Helper()
+	recorded, err := record(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte("kind: SealedSecret\nmetadata: {annotations: {" + rowAnnotation + ": '" + recorded + "'}}\nspec: {encryptedData: {nats.creds: sealed}}\n")
+}
+
+// declare stores a NatsAccount: one that can revoke, has no operator's key, or has a
+// spec that is wrong.
+func declare(t *testing.T, client platform.Client, name, kind string) {
+	t.Helper()
+	jwt := map[string]any{
+		"accountID":  "AD4BPRVSQXPWIZGJD5EC72OJ75W6T7C4UXTXULLZD3JIZMCAGBRKSJ27",
+		"signingKey": map[string]any{"secretRef": map[string]any{"name": "signing"}}, "servers": []any{"nats://nats.example.com"},
+	}
+	switch kind {
+	case "operated":
+		of := map[string]any{"name": "operator"}
+		jwt["operator"] = map[string]any{"signingKeySecretRef": of, "systemCredentialsSecretRef": of}
+	case "invalid":
+		jwt["accountID"] = "none"
+	}
+	o := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"provider": "jwt", "jwt": jwt, "policy": map[string]any{"namespaces": []any{"team-a"}},
+	}}}
+	o.SetGroupVersionKind(platform.NatsAccount.GroupVersionKind)
+	o.SetNamespace(account.Namespace)
+	o.SetName(name)
+	if _, err := client.Create(t.Context(), platform.NatsAccount, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fates are what became of a ledger's rows, in one line.
+func fates(rows []ledger.Row) string {
+	var all []string
+	for _, r := range rows {
+		words := []string{r.User, string(r.State)}
+		for word, is := range map[string]bool{"revoked": !r.Revoked.IsZero(), "removed": r.Removed, "sealed": len(r.Ciphertext) > 0} {
+			if is {
+				words = append(words, word)
+			}
+		}
+		slices.Sort(words[2:])
+		all = append(all, strings.Join(words, " "))
+	}
+	return strings.Join(all, ", ")
+}
+
+// issued is a credential of a generation and an account.
+func issued(generation int64, user, account string, change ...func(*ledger.Row)) ledger.Row {
+	r := active(generation, user, "FirstIssue")
+	r.Basis.Account = account
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func expired(r *ledger.Row) { r.Expires = now }
+
+func kept(r *ledger.Row) { r.Basis.KeptIn = "cloud" }
+
+func retiring(r *ledger.Row) { r.State = ledger.Retiring }
+
+func retired(r *ledger.Row) { r.State = ledger.Retired }
+
+func intended(r *ledger.Row) { r.State, r.Ciphertext = ledger.Intended, nil }
+
+// mark gives the request a finalizer, so that it stays while it is deleted.
+func mark(t *testing.T, client platform.Client) {
+	t.Helper()
+	if _, err := client.Patch(t.Context(), platform.NatsUser, "team-a", "orders", map[string]any{"metadata": map[string]any{"finalizers": []any{"kratix.io/workflows"}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func erase(t *testing.T, client platform.Client) {
+	t.Helper()
+	if err := client.Delete(t.Context(), platform.NatsUser, "team-a", "orders", platform.Preconditions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// store stores a ConfigMap of the platform team.
+func store(t *testing.T, client platform.Client, name string, data map[string]any) {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{"data": data}}
+	o.SetGroupVersionKind(platform.ConfigMap.GroupVersionKind)
+	o.SetNamespace(account.Namespace)
+	o.SetName(name)
+	if _, err := client.Create(t.Context(), platform.ConfigMap, o); err != nil {
+		t.Fatal(err)
+	}
 }

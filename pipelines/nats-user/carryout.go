@@ -1,0 +1,130 @@
+package natsuser
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
+)
+
+func ledgers(run *workflow.Run) ledger.Book { return ledger.Book{Client: run.Platform} }
+
+// tries bounds how often a run starts over because the ledger was changed by
+// another. Each of them has got something done.
+const tries = 10
+
+// carryOut brings the ledger in line with what is wanted: it claims the Secrets,
+// issues what there is a reason for, and lets go of what is superseded. What it
+// returns is committed.
+func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, []*cluster, error) {
+	for range tries {
+		l, err := load(ctx, run)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := see(ctx, run, l); err != nil {
+			return nil, nil, err
+		}
+		held, err := settle(ctx, run, w, l)
+		if err != nil {
+			return nil, nil, err
+		}
+		i := issuance{run, w, l, plan(w, l, held, run.Now)}
+		if err := i.fulfil(ctx); err == nil {
+			return l, i.clusters, askAccounts(ctx, run, asked(l)...)
+		} else if !errors.Is(err, ledger.ErrConflict) {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, ledger.ErrConflict
+}
+
+// remember looks after the ledger of a request that is refused, and returns why it
+// is: what is delivered goes on, and must not be forgotten if its ledger was lost
+// meanwhile; what was superseded goes when its time has come, if the spec tells
+// when that is.
+func remember(ctx context.Context, run *workflow.Run, w world, refused error) error {
+	l, err := load(ctx, run)
+	if err != nil {
+		return err
+	}
+	if !l.Exists() && len(l.Rows) == 0 {
+		return refused
+	}
+	if w.user != nil {
+		if err := see(ctx, run, l); err != nil {
+			return err
+		}
+		credential.Tend(l, termsOfRefused(w.user), run.Now)
+	}
+	if err := ledgers(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
+		return err
+	}
+	return cmp.Or(askAccounts(ctx, run, asked(l)...), sayCutOff(l, refused))
+}
+
+// abandonGone settles what has expired of accounts that the request drew from before
+// and that are gone.
+func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
+	for _, name := range retiringAt(l) {
+		if name == w.account.Name || !abandoned(l, name, run.Now) {
+			continue
+		}
+		var gone *account.NotFoundError
+		if _, _, err := account.Get(ctx, run.Platform, name); errors.As(err, &gone) {
+			abandon(l, name, run.Now)
+		} else if platform.IsTransient(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// askAccounts has accounts reconcile.
+func askAccounts(ctx context.Context, run *workflow.Run, names ...string) error {
+	for _, name := range names {
+		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patience is how many attempts may fail in a day with the account asked to clear up
+// after each, which then has it tried again: else the two would ask each other without
+// end. Afterwards all takes its course.
+const patience = 3
+
+// asked are the accounts that are asked to revoke something.
+func asked(l *ledger.Ledger) []string {
+	failed := 0
+	for _, r := range l.Rows {
+		if r.User == "" {
+			failed++
+		}
+	}
+	return accountsOf(l, func(r ledger.Row) bool { return r.State == ledger.Retiring && (r.User != "" || failed <= patience) })
+}
+
+// retiringAt returns the accounts that are to revoke something.
+func retiringAt(l *ledger.Ledger) []string {
+	return accountsOf(l, func(r ledger.Row) bool { return r.State == ledger.Retiring })
+}
+
+// accountsOf returns the accounts of some rows.
+func accountsOf(l *ledger.Ledger, some func(ledger.Row) bool) []string {
+	names := map[string]bool{}
+	for _, r := range l.Rows {
+		if some(r) {
+			names[r.Basis.Account] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

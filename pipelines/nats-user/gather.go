@@ -1,0 +1,262 @@
+package natsuser
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
+	"github.com/baleen-platform/baleen/internal/provider/known"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/seal"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// gather reads all that a run depends on, but for the ledger and the claims, which
+// others change meanwhile.
+func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
+	w := world{seen: map[string]any{termsKey: ""}}
+	var err error
+	if w.user, err = v1alpha1.Read(run.Request); err != nil {
+		return w, workflow.Fail(reason.InvalidSpec, err)
+	}
+	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
+		return w, workflow.Fail(reason.NamespaceNotMapped, err)
+	}
+	if w.account, err = p.readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
+		return w, err
+	}
+	if err := verified(ctx, run, w.account); err != nil {
+		return w, err
+	}
+	w.seen[termsKey] = w.account.Terms()
+	if err := w.account.Admit(w.user); err != nil {
+		return w, workflow.Fail(reason.NotAdmitted, err)
+	}
+	all, err := destination.List(ctx, run.Platform, w.user.Spec.Placement.Labels())
+	if err != nil {
+		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	}
+	allows := func(labels map[string]string) bool { return account.Allows(w.account.NatsAccount, labels) }
+	if w.placement, w.refused = all.Restrict(allows); len(w.user.Spec.Placement.MatchLabels) == 0 {
+		w.refused = nil // nobody asked for those
+	}
+	kept, _ := run.Kept(w.placement)
+	w.kept = slices.Collect(maps.Keys(kept))
+	if w.bundles, err = config.Data(ctx, run.Platform, seal.BundlesName); err != nil {
+		return w, err
+	}
+	w.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return w, err
+}
+
+// readAccount opens the account.
+func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
+	object, spec, err := account.Get(ctx, run.Platform, name)
+	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
+		if err := askAccounts(ctx, run, name); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil {
+		err = account.TooShort(spec, run.Config.ReconcileInterval)
+	}
+	var opened *account.Account
+	if err == nil {
+		opener := account.Opener{Client: run.Platform, Providers: known.Providers, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
+		opened, err = opener.Open(ctx, object, spec)
+	}
+	var gone *account.NotFoundError
+	switch {
+	case errors.As(err, &gone):
+		return nil, workflow.Fail(reason.AccountNotFound, err)
+	case platform.IsTransient(err):
+		return nil, err
+	case err != nil:
+		return nil, workflow.Fail(reason.AccountInvalid, err)
+	}
+	return opened, nil
+}
+
+// verified makes sure that what the account signs would connect.
+func verified(ctx context.Context, run *workflow.Run, a *account.Account) error {
+	switch {
+	case a.Unseen:
+		// The key may be one of another account: what it signs would not connect.
+		if err := askAccounts(ctx, run, a.Name); err != nil {
+			return err
+		}
+		return workflow.Fail(reason.AccountUnverified, fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", a.Name))
+	case a.Refuted != "":
+		return workflow.Fail(reason.AccountRefuted, fmt.Errorf("NatsAccount %s was found not to work: %s", a.Name, a.Refuted))
+	}
+	return nil
+}
+
+// load reads the ledger and makes it whole: with what is delivered and not in it,
+// and for the incarnation of the request that this run is for.
+func load(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
+	l, err := ledgers(run).Get(ctx, run.Identity)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClock(run.Now, l.ServerTime(), false); err != nil {
+		return nil, err
+	}
+	if l.Tombstone != nil {
+		if err := stays(ctx, run); err != nil {
+			return nil, err
+		}
+		for i := range l.Rows { // what belongs to the former one
+			if r := &l.Rows[i]; r.State == ledger.Active || r.State == ledger.Intended {
+				r.State = ledger.Retiring
+			}
+		}
+		l.Tombstone = nil
+	}
+	l.UID, l.MissingSince = string(run.Request.GetUID()), time.Time{}
+	credential.Import(l, delivered(run.Last), run.Now)
+	return l, nil
+}
+
+// stays makes sure that the request of a ledger with a tombstone is a new one, and not
+// the one that is being deleted. It is read again, because the deletion may have begun
+// after this run did.
+func stays(ctx context.Context, run *workflow.Run) error {
+	stored, err := run.Platform.Get(ctx, platform.NatsUser, run.Identity.Namespace, run.Identity.Name)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("NatsUser %s cannot be read: %w", run.Identity, err)
+	}
+	if !run.DryRun && (err != nil || stored.GetDeletionTimestamp() != nil || stored.GetUID() != run.Request.GetUID()) {
+		return workflow.Stop(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
+	}
+	return nil
+}
+
+// tolerance is by how much the clocks of nodes and of the API server may differ.
+const tolerance = 10 * time.Minute
+
+// checkClock compares the time of this run with that of the API server, which
+// tells when the ledger was written last: earlier than that it cannot be, and not
+// much later than a write of this run's. With a wrong clock credentials would be
+// issued that have expired already, or live for years.
+func checkClock(now, server time.Time, fresh bool) error {
+	if server.IsZero() || !now.Before(server.Add(-tolerance)) && (!fresh || !now.After(server.Add(tolerance))) {
+		return nil
+	}
+	return workflow.Fail(reason.ClockOff, fmt.Errorf("the clock says %s, and the API server's said %s: set the clock of the node that runs the pipeline",
+		stamp(now), stamp(server)))
+}
+
+// delivered are the rows of what was emitted last. What is not a SealedSecret of
+// this pipeline's says nothing.
+func delivered(last destination.Output) []ledger.Row {
+	var rows []ledger.Row
+	for _, name := range last.Destinations() {
+		for _, file := range slices.Sorted(maps.Keys(last[name])) {
+			var object struct {
+				Kind     string
+				Metadata struct{ Annotations map[string]string }
+				Spec     struct{ EncryptedData map[string]string }
+			}
+			var row ledger.Row
+			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
+				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
+				continue
+			}
+			if len(object.Spec.EncryptedData) > 0 {
+				row.Ciphertext = object.Spec.EncryptedData
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// see writes down which generations have arrived in the state store: those that
+// the last output has, on a cluster whose WorkPlacement was written since.
+func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
+	pending := map[string]*ledger.Row{}
+	for _, row := range delivered(run.Last) {
+		if r := l.Row(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
+			pending[row.Destination] = r
+		}
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	placements, err := placements(ctx, run)
+	if err != nil {
+		return err
+	}
+	for name, r := range pending {
+		if slices.ContainsFunc(placements[name], func(p placement) bool { return p.has(*r) }) {
+			r.Written = run.Now.UTC().Truncate(time.Second)
+		}
+	}
+	return nil
+}
+
+// placement is what Kratix says of the documents of one cluster.
+type placement struct {
+	written bool
+	version string // of the state store: a commit
+}
+
+// has reports whether a generation has arrived there. WriteSucceeded alone may be
+// about what was there before it, so the state store must have another version.
+func (p placement) has(r ledger.Row) bool {
+	return p.written && (p.version == "" || p.version != r.Version)
+}
+
+// placements are those of the request's Works, by Destination.
+func placements(ctx context.Context, run *workflow.Run) (map[string][]placement, error) {
+	found := map[string][]placement{}
+	for _, work := range run.Works {
+		objects, err := run.Platform.List(ctx, platform.WorkPlacement, run.Identity.Namespace, map[string]string{kratix.LabelWork: work})
+		if err != nil {
+			return nil, fmt.Errorf("the WorkPlacements of NatsUser %s cannot be listed: %w", run.Identity, err)
+		}
+		for _, o := range objects {
+			name, _, _ := unstructured.NestedString(o.Object, "spec", "targetDestinationName")
+			found[name] = append(found[name], placementOf(o))
+		}
+	}
+	return found, nil
+}
+
+func placementOf(o unstructured.Unstructured) placement {
+	var p placement
+	p.version, _, _ = unstructured.NestedString(o.Object, "status", "versionID")
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, c := range conditions {
+		c, _ := c.(map[string]any)
+		p.written = p.written || c["type"] == "WriteSucceeded" && c["status"] == "True"
+	}
+	return p
+}
+
+// versionOf returns the version of the state store that a cluster has now.
+func versionOf(placements []placement) string {
+	if len(placements) == 0 {
+		return ""
+	}
+	return placements[len(placements)-1].version
+}

@@ -1,0 +1,214 @@
+package natsuser
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/seal"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// cluster is one Destination of the request, and what is decided about it.
+type cluster struct {
+	want        credential.Want
+	certificate seal.Certificate
+	unusable    error             // why there is no certificate
+	reason      credential.Reason // to issue; empty to keep
+	// problem is why it does not have what was asked for.
+	problem problem
+	// verdicts tell which Secrets are this request's.
+	verdicts map[claim.Thing]claim.Verdict
+}
+
+// problem is what keeps a request from what it asked for.
+type problem struct {
+	reason  reason.Reason
+	message string
+}
+
+func (c *cluster) holds(d ledger.Delivery) bool {
+	return c.verdicts[secretOf(c.want.Destination, d)].Held
+}
+
+// plan decides about each cluster by itself.
+func plan(w world, l *ledger.Ledger, verdicts map[claim.Thing]claim.Verdict, now time.Time) []*cluster {
+	var clusters []*cluster
+	for _, name := range w.placement.Placed {
+		c := &cluster{want: want(w, name), verdicts: verdicts}
+		if current := l.Current(name); current != nil {
+			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
+		}
+		c.sealFor(w.bundles[name], now)
+		judge(c, l, now)
+		clusters = append(clusters, c)
+	}
+	return clusters
+}
+
+// want is what a cluster should have.
+func want(w world, name string) credential.Want {
+	spec := w.user.Spec
+	return credential.Want{
+		Destination:  name,
+		RenewBefore:  spec.Credentials.RenewalWindow(),
+		CorrectDrift: w.account.Spec.CorrectsDrift(),
+		Basis: ledger.Basis{
+			Account:    w.account.Name,
+			AccountID:  w.account.ID,
+			KeptIn:     w.account.KeptIn,
+			Grant:      w.account.Grant(w.user, name).Digest(),
+			SigningKey: w.account.SigningKey,
+			Delivery:   deliveryOf(w),
+			Rotate: ledger.Rotate{
+				Spec: spec.Credentials.Rotate, All: w.user.Annotations[v1alpha1.RotateAnnotation],
+				Destination: w.user.Annotations[v1alpha1.RotateAnnotationPrefix+name],
+			},
+		},
+	}
+}
+
+// deliveryOf is the Secret that the request asks for, on each cluster.
+func deliveryOf(w world) ledger.Delivery {
+	secret := w.user.Spec.Secret
+	d := ledger.Delivery{
+		Namespace: w.namespace, Name: secret.Name, Format: string(secret.Format), Key: secret.Key, Retain: string(w.user.Spec.Retain),
+	}
+	if secret.Format == v1alpha1.Env {
+		d.Servers = strings.Join(w.account.Spec.Servers(), ",")
+	}
+	return d
+}
+
+// sealFor takes the certificate to seal with from the bundle of those that the
+// cluster has the keys of.
+func (c *cluster) sealFor(bundle string, now time.Time) {
+	if c.certificate, c.unusable = seal.Newest(bundle, now); c.unusable == nil {
+		c.want.Basis.Certificate = c.certificate.Fingerprint
+	}
+	// A bundle that cannot be read says nothing about the certificates in it.
+	c.want.Trusted = func(fingerprint string) bool {
+		has, err := seal.Contains(bundle, fingerprint)
+		return has || err != nil
+	}
+}
+
+// judge asks each rule in turn whether a cluster gets another generation; the first
+// that says no decides.
+func judge(c *cluster, l *ledger.Ledger, now time.Time) {
+	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, needed, bounded, sealable} {
+		if !rule(c, l, now) {
+			c.reason = ""
+			return
+		}
+	}
+}
+
+// deliverable: the Secret is the request's. If not, that which it has under its former
+// name goes on, and is renewed.
+func deliverable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
+	name, desired := c.want.Destination, c.want.Basis.Delivery
+	if c.holds(desired) {
+		return true
+	}
+	c.problem = problem{reason.SecretConflict, conflict(desired, name, c.verdicts[secretOf(name, desired)])}
+	current := l.Current(name)
+	if current == nil || !c.holds(current.Basis.Delivery) {
+		return false
+	}
+	c.want.Basis.Delivery = current.Basis.Delivery
+	return true
+}
+
+func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
+	if v.Releasing {
+		return fmt.Sprintf("%s is letting go of the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
+	}
+	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
+}
+
+// needed: there is a reason.
+func needed(c *cluster, l *ledger.Ledger, now time.Time) bool {
+	var issue bool
+	c.reason, issue = credential.Decide(l, c.want, now)
+	return issue
+}
+
+// maxAlive is how many generations of a cluster may be unexpired before it gets no
+// other on request: each that is revoked stays in the account's JWT until it
+// expires, and that has an end, which is the same for all.
+const maxAlive = 24
+
+// bounded: the cluster has not had too many, or would get one without anybody's wish.
+func bounded(c *cluster, l *ledger.Ledger, now time.Time) bool {
+	name := c.want.Destination
+	if alive(l, name, now) < maxAlive || due(l, c.want, now) {
+		return true
+	}
+	c.problem = problem{reason.RotatesTooOften, fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, c.reason)}
+	return false
+}
+
+// due tells whether a cluster would get a new generation also without anybody's wish.
+func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
+	if current := l.Current(want.Destination); current != nil {
+		want.Basis.Grant, want.Basis.Delivery, want.Basis.Rotate = current.Basis.Grant, current.Basis.Delivery, current.Basis.Rotate
+	}
+	_, due := credential.Decide(l, want, now)
+	return due
+}
+
+func alive(l *ledger.Ledger, destination string, now time.Time) int {
+	n := 0
+	for _, r := range l.Rows {
+		if r.Destination == destination && r.User != "" && now.Before(r.Expires) {
+			n++
+		}
+	}
+	return n
+}
+
+// sealable: there is a certificate to seal it with.
+func sealable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
+	if c.unusable == nil {
+		return true
+	}
+	name, what := c.want.Destination, "a first credential"
+	if l.Current(name) != nil { // which stays
+		what = fmt.Sprintf("another credential (%s)", c.reason)
+	}
+	c.problem = problem{reason.CertificateUnusable, fmt.Sprintf("%s for %s cannot be sealed: the key %s of the ConfigMap %s/%s: %v", what, name, name, config.Namespace, seal.BundlesName, c.unusable)}
+	return false
+}
+
+// terms are how former generations are let go of.
+func terms(w world) credential.Terms {
+	t := overlapOf(w.user)
+	t.Served = func(name string) bool {
+		return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
+	}
+	// Whether another account can, which the request drew from before, its own
+	// pipeline knows.
+	t.Revocable = func(name string) bool { return name != w.account.Name || w.account.Spec.Revocable() }
+	return t
+}
+
+// termsOfRefused are those of a request that is refused: it leaves no cluster, and
+// accounts know what they can revoke.
+func termsOfRefused(u *v1alpha1.NatsUser) credential.Terms {
+	t := overlapOf(u)
+	all := func(string) bool { return true }
+	t.Served, t.Revocable = all, all
+	return t
+}
+
+func overlapOf(u *v1alpha1.NatsUser) credential.Terms {
+	c := u.Spec.Credentials
+	return credential.Terms{Overlap: c.Overlap.Value(), Immediately: c.RevokePrevious == v1alpha1.Immediately}
+}

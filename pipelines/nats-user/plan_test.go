@@ -1,0 +1,290 @@
+package natsuser
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/seal"
+	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// What is decided follows from what was gathered alone: no client is at hand in plan.go,
+// no store of ledgers or claims, and no context to ask anybody with.
+func TestPlanReachesNobody(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "plan.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := path[strings.LastIndex(path, "/")+1:]
+		if spec.Name != nil || slices.Contains([]string{"context", "http", "os", "platform", "workflow"}, name) {
+			t.Errorf("it imports %s as %s", path, name)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if of, ok := n.X.(*ast.Ident); ok && (of.Name == "ledger" || of.Name == "claim") && n.Sel.Name == "Book" || n.Sel.Name == "Issuer" || n.Sel.Name == "Platform" {
+				t.Errorf("it mentions %s.%s", of, n.Sel.Name)
+			}
+		case *ast.Ident:
+			if slices.Contains([]string{"ledgers", "book"}, n.Name) {
+				t.Errorf("it calls %s", n.Name)
+			}
+		}
+		return true
+	})
+}
+
+// holder is the verdict that another request has a Secret.
+func holder(namespace, name string) claim.Verdict {
+	return claim.Verdict{Holder: claim.Owner{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}}
+}
+
+// What a cluster gets, or why it does not, by what it has, whose its Secret is, and
+// whether there is a certificate to seal with.
+func TestPlan(t *testing.T) {
+	const missing = "cannot be sealed: the key eu-1 of the ConfigMap baleen-system/sealing-certificates: it holds no certificate: add that of the controller with `baleen clusters trust`"
+	wanted := func(r *ledger.Row) { // what it has is what is wanted
+		w := serving(&stub{})
+		r.Basis = want(w, "eu-1").Basis
+		certificate, _ := seal.Newest(bundle(), now)
+		r.Basis.Certificate = certificate.Fingerprint
+	}
+	with := func(change func(*ledger.Row)) ledger.Row { return issued(1, "U1", "commerce", wanted, change) }
+	same := func(*ledger.Row) {}
+	granted := func(r *ledger.Row) { r.Basis.Grant = "other" }
+	named := func(r *ledger.Row) { r.Basis.Delivery.Name = "former-name" }
+	many := func(n int, of ledger.Row) []ledger.Row {
+		var all []ledger.Row
+		for g := range int64(n) {
+			of.Generation, of.User = g+1, fmt.Sprintf("U%d", g+1)
+			all = append(all, of)
+		}
+		return all
+	}
+	for _, test := range []struct {
+		name        string
+		rows        []ledger.Row
+		holds       []string // names of Secrets
+		certificate string
+		rotate      string
+
+		reason, problemReason, problem string
+		delivers                       string
+	}{
+		{name: "it has nothing", holds: []string{"orders-nats"}, certificate: bundle(), reason: "FirstIssue", delivers: "orders-nats"},
+		{name: "it has what is wanted", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), delivers: "orders-nats"},
+		{name: "it has something else", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
+		{name: "it has what is wanted, and no certificate", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: "cut off", delivers: "orders-nats"},
+		{name: "its key is gone", rows: []ledger.Row{with(func(r *ledger.Row) { r.Basis.Certificate = "SHA256:gone" })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "SealingCertificateGone", delivers: "orders-nats"},
+		{name: "it has nothing, and no certificate", holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
+			problem: "a first credential for eu-1 " + missing},
+		{name: "it has something else, and no certificate", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
+			problem: "another credential (GrantChanged) for eu-1 " + missing},
+		{name: "another has the Secret", certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
+			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{name: "another has the Secret, and this one its former", rows: []ledger.Row{with(named)}, holds: []string{"former-name"}, certificate: bundle(), delivers: "former-name", problemReason: "SecretConflict",
+			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{name: "that is renewed", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, holds: []string{"former-name"}, certificate: bundle(), reason: "Expired", delivers: "former-name", problemReason: "SecretConflict",
+			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{name: "another has both", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
+			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{name: "it rotates too often", rows: many(24, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
+			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
+		{name: "it rotates almost too often", rows: many(23, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "it rotates too often, and a renewal is due", rows: many(24, with(func(r *ledger.Row) { r.Expires = now.Add(time.Second) })), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Row) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
+		{name: "it changes its Secret too often", rows: many(24, with(named)), holds: []string{"orders-nats", "former-name"}, certificate: bundle(), delivers: "orders-nats", problemReason: "RotatesTooOften",
+			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason DeliveryChanged: wait until some have, or make ttl shorter"},
+		{name: "there were as many attempts", rows: append(many(23, with(retiring)), issued(24, "U24", "commerce", wanted)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
+			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := serving(&stub{})
+			w.placement.Placed = []string{"eu-1"}
+			w.bundles = map[string]string{"eu-1": test.certificate}
+			w.user.Spec.Credentials.Rotate = test.rotate
+			verdicts := map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
+			for _, name := range test.holds {
+				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
+			}
+			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts, now), "eu-1")
+			if string(c.reason) != test.reason || c.problem != (problem{reason.Reason(test.problemReason), test.problem}) {
+				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problem.reason, c.problem.message, test.problemReason, test.problem)
+			}
+			if c.want.Basis.Delivery.Name != test.delivers {
+				t.Errorf("it is delivered as %s, want %s", c.want.Basis.Delivery.Name, test.delivers)
+			}
+			if sealed := test.certificate == bundle(); (c.want.Basis.Certificate != "") != sealed || (c.certificate.Fingerprint != "") != sealed {
+				t.Errorf("it is sealed for %q", c.want.Basis.Certificate)
+			}
+		})
+	}
+}
+
+// Only what can connect counts: not what has expired, was never made, or is another
+// cluster's.
+func TestAlive(t *testing.T) {
+	elsewhere := issued(1, "U5", "commerce")
+	elsewhere.Destination = "us-1"
+	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
+		issued(1, "U1", "commerce", retired), issued(2, "U2", "commerce", expired), issued(3, "", "commerce", intended), issued(4, "U4", "commerce", retiring), elsewhere,
+	}}
+	if n := alive(l, "eu-1", now); n != 2 {
+		t.Errorf("%d are alive, want 2", n)
+	}
+}
+
+// Everything that a generation is issued upon comes from the request, or its account.
+func TestWant(t *testing.T) {
+	w := delivering()
+	w.account.ID, w.account.KeptIn, w.account.SigningKey = "ACCOUNT", "cloud", "SIGNING"
+	w.account.Spec.JWT, w.account.Spec.Synadia = nil, &accountv1alpha1.Synadia{DriftPolicy: accountv1alpha1.DriftCorrect, Servers: []string{"tls://a", "tls://b"}}
+	w.namespace = "workload"
+	w.user.Annotations = map[string]string{v1alpha1.RotateAnnotation: "all", v1alpha1.RotateAnnotationPrefix + "eu-1": "here", v1alpha1.RotateAnnotationPrefix + "us-1": "there"}
+	w.user.Spec.Credentials.Rotate = "spec"
+	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Creds, "file.creds"
+	w.user.Spec.Default()
+	basis := func(d ledger.Delivery) credential.Want {
+		return credential.Want{
+			Destination: "eu-1", RenewBefore: 240 * time.Hour, CorrectDrift: true,
+			Basis: ledger.Basis{
+				Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Grant: w.account.Grant(w.user, "eu-1").Digest(), SigningKey: "SIGNING", Delivery: d,
+				Rotate: ledger.Rotate{Spec: "spec", All: "all", Destination: "here"},
+			},
+		}
+	}
+	compare := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".renews" }, cmp.Ignore())
+	file := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Creds", Key: "file.creds", Retain: "Ciphertext"})
+	if diff := cmp.Diff(file, want(w, "eu-1"), compare); diff != "" {
+		t.Error(diff)
+	}
+	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Env, ""
+	env := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Env", Servers: "tls://a,tls://b", Retain: "Ciphertext"})
+	if diff := cmp.Diff(env, want(w, "eu-1"), compare); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// How long a former generation lives on is for the spec to say.
+func TestOverlap(t *testing.T) {
+	u := &v1alpha1.NatsUser{}
+	u.Spec.Credentials.Overlap = "36h"
+	for policy, want := range map[v1alpha1.RevokePrevious]bool{v1alpha1.AfterOverlap: false, v1alpha1.Immediately: true} {
+		u.Spec.Credentials.RevokePrevious = policy
+		if got := overlapOf(u); got.Overlap != 36*time.Hour || got.Immediately != want {
+			t.Errorf("with %s it is %s, immediately: %t", policy, got.Overlap, got.Immediately)
+		}
+	}
+}
+
+// A rotation that is taken back, or a bundle of certificates that cannot be read, is no
+// reason for another credential. The bundle here is one, so that whoever needs another
+// is told that it cannot be sealed.
+func TestPlanKeeps(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*ledger.Row)
+		asked  string // to rotate
+		wants  bool
+	}{
+		{"nothing has changed", func(*ledger.Row) {}, "", false},
+		{"a rotation was carried out", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "1", false},
+		{"a rotation is taken back", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "", false},
+		{"another rotation", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "2", true},
+		{"something else is granted", func(r *ledger.Row) { r.Basis.Grant = "other" }, "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := delivering()
+			row := active(1, "U1", "FirstIssue")
+			row.Basis = want(w, "eu-1").Basis
+			test.change(&row)
+			w.user.Spec.Credentials.Rotate = test.asked
+			w.bundles = map[string]string{"eu-1": "unreadable"}
+			held := map[claim.Thing]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
+			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, held, now), "eu-1")
+			if wants := c.problem.reason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
+				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem.message)
+			}
+		})
+	}
+}
+
+// A credential is let go of where its cluster is not addressed any more: not in the
+// grace of a cluster that stops matching, nor because a registration is lost.
+func TestTermsServe(t *testing.T) {
+	w := delivering()
+	w.placement.Unregistered = []string{"ap-1"}
+	for name, served := range map[string]bool{"eu-1": true, "us-1": true, "ap-1": true, "gone": false} {
+		t.Run(name, func(t *testing.T) {
+			if got := terms(w).Served(name); got != served {
+				t.Errorf("it is served: %t, want %t", got, served)
+			}
+		})
+	}
+}
+
+// Without an operator's key an account cannot revoke. Of another account that the
+// request drew from before, its own pipeline knows that.
+func TestTermsRevoke(t *testing.T) {
+	for _, test := range []struct {
+		name, account string
+		operator      bool
+		can           bool
+	}{
+		{"with an operator's key", "commerce", true, true},
+		{"without one", "commerce", false, false},
+		{"another account", "payments", false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := delivering()
+			if !test.operator {
+				w.account.Spec.JWT.Operator = nil
+			}
+			if can := terms(w).Revocable(test.account); can != test.can {
+				t.Errorf("it can revoke: %t, want %t", can, test.can)
+			}
+		})
+	}
+}
+
+// A Secret that another request has is said to be that request's, and to come by itself
+// where that lets go of it.
+func TestConflict(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		releasing bool
+		says      string
+	}{
+		{"another has it", false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
+		{"another lets go of it", true, "team-b/shop is letting go of the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			verdict := holder("team-b", "shop")
+			verdict.Releasing = test.releasing
+			if got := conflict(active(1, "U1", "FirstIssue").Basis.Delivery, "eu-1", verdict); got != test.says {
+				t.Error(got)
+			}
+		})
+	}
+}

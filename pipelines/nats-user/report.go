@@ -1,0 +1,187 @@
+package natsuser
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+)
+
+// termsKey is the key of the status by which the account knows whom a change
+// concerns.
+const termsKey = "accountTerms"
+
+// report says in the status what each cluster has.
+func report(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster, output destination.Output) workflow.Result {
+	secret := w.namespace + "/" + w.user.Spec.Secret.Name
+	result := workflow.Result{
+		Placement: w.placement,
+		Output:    output,
+		Ready:     true,
+		Reason:    reason.Delivered,
+		Message:   fmt.Sprintf("the Secret %s has a credential on %s", secret, count(len(output.Destinations()))),
+		Status: map[string]any{
+			"account":     w.account.ID,
+			"secret":      secret,
+			"credentials": rows(l, clusters, run.Now),
+			termsKey:      w.account.Terms(),
+		},
+	}
+	if first := expiry(l, clusters); !first.IsZero() {
+		result.Status["expires"] = stamp(first)
+	}
+	for _, p := range problems(w, clusters) {
+		result.Ready, result.Reason = false, p.reason
+		result.Message += "; " + p.message
+	}
+	for _, note := range notes(l, run.Now) {
+		result.Message += "; " + note
+	}
+	return result
+}
+
+// rows are what the status says of each cluster.
+func rows(l *ledger.Ledger, clusters []*cluster, now time.Time) []v1alpha1.CredentialStatus {
+	all := []v1alpha1.CredentialStatus{}
+	for _, c := range clusters {
+		row := v1alpha1.CredentialStatus{Destination: c.want.Destination, Problem: c.problem.message}
+		if current := l.Current(c.want.Destination); current != nil {
+			row.Generation, row.User, row.Reason = current.Generation, current.User, current.Reason
+			row.Issued, row.Expires, row.Renews = stamp(current.Issued), stamp(current.Expires), stamp(current.Renews)
+			row.Earlier = earlier(l, *current, now)
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// earlier are the generations before the current one that can still connect.
+func earlier(l *ledger.Ledger, current ledger.Row, now time.Time) []v1alpha1.EarlierStatus {
+	var all []v1alpha1.EarlierStatus
+	for _, r := range l.Rows {
+		if r.Destination != current.Destination || r.Generation >= current.Generation || r.State == ledger.Retired && !r.Unrevoked(now) {
+			continue
+		}
+		state := string(r.State)
+		if r.Unrevoked(now) {
+			state = "Unrevoked"
+		}
+		all = append(all, v1alpha1.EarlierStatus{Generation: r.Generation, User: r.User, Expires: stamp(r.Expires), State: state})
+	}
+	return all
+}
+
+// expiry is when the first of the clusters' credentials expires, zero if there are none.
+func expiry(l *ledger.Ledger, clusters []*cluster) time.Time {
+	var first time.Time
+	for _, c := range clusters {
+		if current := l.Current(c.want.Destination); current != nil && (first.IsZero() || current.Expires.Before(first)) {
+			first = current.Expires
+		}
+	}
+	return first
+}
+
+// problems are why a request is not ready. The last of them is its reason.
+func problems(w world, clusters []*cluster) []problem {
+	var all []problem
+	if len(w.refused) > 0 {
+		all = append(all, problem{reason.DestinationNotAllowed, fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", "))})
+	}
+	if why, message := w.placement.Problem("spec.placement"); why != "" && (why != reason.NoDestination || len(w.refused) == 0) {
+		all = append(all, problem{why, message})
+	}
+	var theirs []problem
+	for _, c := range clusters {
+		if c.problem.reason != "" {
+			theirs = append(theirs, c.problem)
+		}
+	}
+	if more := len(theirs) - 1; more > 0 {
+		theirs[0].message += fmt.Sprintf("; clusters with problems besides: %d, see status.credentials", more)
+	}
+	return append(all, theirs[:min(1, len(theirs))]...)
+}
+
+// notes are what its owner should know of a request, ready or not.
+func notes(l *ledger.Ledger, now time.Time) []string {
+	var all []string
+	if n, until := unrevoked(l, now); n > 0 {
+		all = append(all, fmt.Sprintf("former credentials that nobody can revoke: %d, the last expires on %s", n, stamp(until)))
+	}
+	if names := drifted(l); len(names) > 0 {
+		all = append(all, "the user was changed at the provider, which what is delivered does not show: "+strings.Join(names, ", "))
+	}
+	if n := leaving(l); n > 0 {
+		all = append(all, fmt.Sprintf("waiting for NatsAccount %s to revoke %d former credentials", strings.Join(retiringAt(l), ", "), n))
+	}
+	return all
+}
+
+// unrevoked counts the identities that were let go of and can still connect, and
+// returns when the last of them expires.
+func unrevoked(l *ledger.Ledger, now time.Time) (n int, until time.Time) {
+	for _, r := range l.Rows {
+		if r.Unrevoked(now) {
+			n++
+			if r.Expires.After(until) {
+				until = r.Expires
+			}
+		}
+	}
+	return n, until
+}
+
+// drifted are the clusters whose user was changed by somebody else.
+func drifted(l *ledger.Ledger) []string {
+	return clustersOf(l, func(current *ledger.Row) bool { return !current.Drifted.IsZero() })
+}
+
+// leaving counts the credentials that are to be revoked: what was never made is none.
+func leaving(l *ledger.Ledger) int {
+	n := 0
+	for _, r := range l.Rows {
+		if r.State == ledger.Retiring && r.User != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// sayCutOff adds to why a request is refused which clusters have a credential that
+// somebody has revoked: what the request asks for now is not to be had, so nothing
+// takes its place.
+func sayCutOff(l *ledger.Ledger, refused error) error {
+	names := clustersOf(l, func(current *ledger.Row) bool { return !current.Revoked.IsZero() })
+	var failure *workflow.Failure
+	if len(names) == 0 || !errors.As(refused, &failure) {
+		return refused
+	}
+	return workflow.Fail(failure.Reason, fmt.Errorf("%w; until that is mended nothing takes the place of the credentials that somebody has revoked, on %s", failure.Err, strings.Join(names, ", ")))
+}
+
+// clustersOf returns the clusters that have some credentials now.
+func clustersOf(l *ledger.Ledger, some func(current *ledger.Row) bool) []string {
+	var names []string
+	for i := range l.Rows {
+		if r := &l.Rows[i]; r == l.Current(r.Destination) && some(r) {
+			names = append(names, r.Destination)
+		}
+	}
+	return names
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", n)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
