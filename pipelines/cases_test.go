@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/crdtest"
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
@@ -73,7 +73,7 @@ func TestCases(t *testing.T) {
 		t.Fatalf("no cases: %v", err)
 	}
 	for _, file := range files {
-		for _, version := range []kratix.Version{kratix.H, kratix.M} {
+		for _, version := range []simulator.Version{simulator.H, simulator.M} {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+string(version), func(t *testing.T) {
 				testCase(t, file, version)
 			})
@@ -81,7 +81,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-func testCase(t *testing.T, file string, version kratix.Version) {
+func testCase(t *testing.T, file string, version simulator.Version) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/promises"
@@ -55,7 +56,7 @@ func wantClusters(t *testing.T, o scenario.Outcome, want string) {
 // A cluster that stops matching keeps its documents for a day, then loses them;
 // one that comes back in time never lost them; a new one is picked up.
 func TestDestinationsComeAndGo(t *testing.T) {
-	for _, version := range []kratix.Version{kratix.H, kratix.M} {
+	for _, version := range []simulator.Version{simulator.H, simulator.M} {
 		t.Run(string(version), func(t *testing.T) {
 			s := scenario.New(t, platformDir, stages...)
 			s.Version = version

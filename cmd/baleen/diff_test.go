@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 )
@@ -168,7 +168,7 @@ func TestDiffOf(t *testing.T) {
 		{"an empty file added", nil, files("a", ""), "diff -u -N a/eu-1/a b/eu-1/a\n--- /dev/null\n+++ b/eu-1/a\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			text, err := diffOf([]kratix.Destination{{Name: "eu-1", Before: test.before, After: test.after}})
+			text, err := diffOf([]simulator.Destination{{Name: "eu-1", Before: test.before, After: test.after}})
 			var shown bytes.Buffer
 			if err == nil {
 				err = writeDiff(&shown, text)

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/syntasso/kratix-go"
+	sdk "github.com/syntasso/kratix-go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -27,7 +27,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
-	standin "github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/render"
 )
@@ -218,7 +218,7 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	if err != nil {
 		return fmt.Errorf("%s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 	}
-	owner := standin.Owner{Promise: m.getenv("KRATIX_PROMISE_NAME"), Resource: name}
+	owner := kratix.Owner{Promise: m.getenv("KRATIX_PROMISE_NAME"), Resource: name}
 	works, err := r.Platform.List(ctx, platform.Work, namespace, owner.Labels())
 	if err != nil {
 		return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
@@ -226,7 +226,7 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	r.Last = destination.Output{}
 	for i := range works {
 		r.Works = append(r.Works, works[i].GetName())
-		files, err := standin.Unpack(&works[i])
+		files, err := kratix.Unpack(&works[i])
 		if err != nil {
 			return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 		}
@@ -379,7 +379,7 @@ func (e Environment) logger(promise string) *slog.Logger {
 
 // mount is the folder that Kratix shares between the containers of a run.
 type mount struct {
-	*kratix.KratixSDK
+	*sdk.KratixSDK
 	dir    string
 	getenv func(string) string
 }
@@ -387,10 +387,10 @@ type mount struct {
 // openMount clears what an earlier try of this container has left behind.
 func openMount(e Environment) (mount, error) {
 	dir := cmp.Or(e.Getenv("BALEEN_KRATIX_DIR"), "/kratix")
-	m := mount{dir: dir, getenv: e.Getenv, KratixSDK: kratix.New(
-		kratix.WithInputDir(filepath.Join(dir, "input")),
-		kratix.WithOutputDir(filepath.Join(dir, "output")),
-		kratix.WithMetadataDir(filepath.Join(dir, "metadata")),
+	m := mount{dir: dir, getenv: e.Getenv, KratixSDK: sdk.New(
+		sdk.WithInputDir(filepath.Join(dir, "input")),
+		sdk.WithOutputDir(filepath.Join(dir, "output")),
+		sdk.WithMetadataDir(filepath.Join(dir, "metadata")),
 	)}
 	return m, m.clear()
 }
@@ -456,14 +456,14 @@ func (m mount) write(output destination.Output, status map[string]any) error {
 }
 
 func (m mount) writeAll(output destination.Output, status map[string]any) error {
-	var selectors []kratix.DestinationSelector
+	var selectors []sdk.DestinationSelector
 	for _, name := range output.Destinations() {
 		for file, data := range output[name] {
 			if err := m.WriteOutput(filepath.Join(name, file), data); err != nil {
 				return err
 			}
 		}
-		selectors = append(selectors, kratix.DestinationSelector{
+		selectors = append(selectors, sdk.DestinationSelector{
 			Directory:   name,
 			MatchLabels: map[string]string{destination.Label: name},
 		})
@@ -473,5 +473,5 @@ func (m mount) writeAll(output destination.Output, status map[string]any) error 
 			return err
 		}
 	}
-	return m.WriteStatus(kratix.NewStatusFromMap(status))
+	return m.WriteStatus(sdk.NewStatusFromMap(status))
 }

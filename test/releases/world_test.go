@@ -21,7 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/issuer/synadia/fakecloud"
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
@@ -145,7 +145,7 @@ func (w *world) during(do func() scenario.Outcome) (outcome scenario.Outcome) {
 }
 
 // open opens what a release has left, in a copy, at the time at which it left it.
-func open(t *testing.T, dir string, version kratix.Version) *world {
+func open(t *testing.T, dir string, version simulator.Version) *world {
 	t.Helper()
 	from := savedIn(dir)
 	text, err := os.ReadFile(from.now)
