@@ -324,10 +324,10 @@ func TestDelete(t *testing.T) {
 
 // A dry run of a deletion says yes and does nothing, for every Promise.
 func TestDryRunOfADeletion(t *testing.T) {
-	for _, name := range promises.Names {
-		t.Run(name, func(t *testing.T) {
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
 			s := scenario.New(t, platformDir, stages...)
-			request := example(t, name)
+			request := example(t, p.Name)
 			s.Apply(request)
 			before := s.Snapshot()
 			s.DryRun = true

@@ -17,9 +17,9 @@ func (w *world) installed() {
 	for _, name := range []string{"baleen-system", "baleen-state"} {
 		w.write(w.platform+"/_cluster/Namespace.core/"+name+".yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
 	}
-	for _, name := range promises.Names {
-		w.write(w.platform+"/_cluster/Promise.platform.kratix.io/"+name+".yaml",
-			"apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: "+name+", labels: {kratix.io/promise-version: v1.0.0}}\n")
+	for _, p := range promises.All() {
+		w.write(w.platform+"/_cluster/Promise.platform.kratix.io/"+p.Name+".yaml",
+			"apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: "+p.Name+", labels: {kratix.io/promise-version: v1.0.0}}\n")
 	}
 	w.write(w.platform+"/guard.yaml", string(promises.Guard))
 }
