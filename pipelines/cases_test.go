@@ -23,19 +23,13 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	"github.com/baleen-platform/baleen/internal/workflow"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
-	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
-	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/pipelines"
 	"github.com/baleen-platform/baleen/promises"
 )
 
 var update = flag.Bool("update", false, "write what the cases want anew")
 
-var stages = []workflow.Pipeline{
-	apiaggregator.Pipeline, apiaggregatortarget.Pipeline, natsaccount.New(natsaccount.Network{}), natsuser.New(nil),
-}
+var stages = pipelines.All()
 
 const (
 	platformDir = "../testdata/platform"

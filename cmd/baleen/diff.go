@@ -128,7 +128,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	differs, refused := false, false
 	for _, d := range documents {
 		object := &unstructured.Unstructured{Object: d.object}
-		if _, ours := pipelineChecks[object.GetKind()]; !ours {
+		if _, ours := schemas()[object.GetKind()]; !ours {
 			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", term.Clean(object.GetKind()+" "+object.GetName()))
 			continue
 		}
@@ -181,6 +181,7 @@ func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, 
 	if err != nil {
 		return simulator.Result{}, err
 	}
+	pipeline, _ := own.of(promise.Name) // Baleen's own, all of which it has
 	return simulator.Run(ctx, simulator.Options{
 		Version: simulator.H,
 		Action:  kratix.Configure,
@@ -189,10 +190,9 @@ func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, 
 		Client:  over,
 		Dir:     dir,
 		Stage: func(ctx context.Context, env []string) error {
-			pipeline, _ := stageOf(promise.Name) // Baleen's own, all of which it has
 			return f.stage(ctx, pipeline, append(env, "BALEEN_KRATIX_DIR="+dir), over, stderr)
 		},
-		DryRun: slices.Contains([]string{platform.NatsAccount.Kind, platform.NatsUser.Kind}, object.GetKind()),
+		DryRun: !pipeline.PlatformOnly,
 		Now:    now,
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // published is a platform on which the example of a target and of a user are.
@@ -187,8 +188,8 @@ func TestDiffOfACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := platformtest.Serve(folder, platform.ConfigMap, platform.Secret, platform.Pod, platform.Job, platform.Work, platform.WorkPlacement, platform.Destination,
-		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
+	server := platformtest.Serve(folder, append(promises.Kinds(),
+		platform.ConfigMap, platform.Secret, platform.Pod, platform.Job, platform.Work, platform.WorkPlacement, platform.Destination)...)
 	var mutex sync.Mutex
 	verbs := map[string]bool{}
 	server.Observe = func(verb string, _ platform.Kind, _, _, _ string) error {

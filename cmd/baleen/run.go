@@ -33,6 +33,9 @@ type runFlags struct {
 	action, kratix, now             string
 	output                          outputFlag
 	dryRun, print, failOnRefusal    bool
+
+	// stages are the pipelines that need no binary of their own.
+	stages stages
 }
 
 // The Kratixes that a run acts like, by the values of --kratix; the old values
@@ -47,8 +50,8 @@ var kratixes = map[string]simulator.Version{
 	string(simulator.H): simulator.H, string(simulator.M): simulator.M,
 }
 
-func runCommand() *cobra.Command {
-	var f runFlags
+func runCommand(stages stages) *cobra.Command {
+	f := runFlags{stages: stages}
 	cmd := &cobra.Command{
 		Use:   "run REQUEST.yaml --platform DIR",
 		Short: "Run the pipeline of a request without a cluster",
@@ -352,7 +355,7 @@ func (f runFlags) stage(name string, stderr io.Writer) func(context.Context, []s
 			env = append(env, "BALEEN_NOW="+f.now)
 		}
 		var log bytes.Buffer
-		err := runStage(ctx, name, env, &log)
+		err := f.stages.run(ctx, name, env, &log)
 		if err != nil {
 			_, _ = stderr.Write(log.Bytes())
 		}

@@ -27,7 +27,7 @@ import (
 // Scenario is a platform and a clock.
 type Scenario struct {
 	t testing.TB
-	// Pipelines are those of the Promises.
+	// Pipelines are those of the Promises; of several of one Promise the first runs.
 	Pipelines []workflow.Pipeline
 	// Dir is the platform's folder, Out the folder of the last run.
 	Dir, Out string
@@ -41,7 +41,8 @@ type Scenario struct {
 	Open func(getenv func(string) string, now func() time.Time) (platform.Client, error)
 }
 
-// New copies a platform folder, for requests of the Promises that have these pipelines.
+// New copies a platform folder, for requests of the Promises that have these pipelines,
+// see [Scenario.Pipelines].
 func New(t testing.TB, platformDir string, pipelines ...workflow.Pipeline) *Scenario {
 	t.Helper()
 	dir := tempDir(t)

@@ -44,6 +44,20 @@ type Pipeline struct {
 	Configure func(context.Context, *Run) (Result, error)
 	// Delete undoes what Kratix does not: it removes the output by itself.
 	Delete func(context.Context, *Run) error
+	// Check says what is wrong with a request that is looked at by itself, before
+	// anything of the platform is read.
+	Check func(*unstructured.Unstructured) error
+	// PlatformOnly: a run changes the platform alone, so that it can be tried over a
+	// copy. One that reaches further is tried with a dry run.
+	PlatformOnly bool
+}
+
+// CheckBy makes a Pipeline's Check of the function that reads its requests.
+func CheckBy[T any](read func(*unstructured.Unstructured) (T, error)) func(*unstructured.Unstructured) error {
+	return func(request *unstructured.Unstructured) error {
+		_, err := read(request)
+		return err
+	}
 }
 
 // Run is one run of a pipeline for one request.

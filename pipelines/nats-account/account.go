@@ -36,7 +36,7 @@ type Network struct {
 
 // New returns the Promise's pipeline.
 func New(n Network) workflow.Pipeline {
-	return workflow.Pipeline{Promise: "nats-account", Kind: platform.NatsAccount, Configure: n.configure, Delete: n.remove}
+	return workflow.Pipeline{Promise: "nats-account", Kind: platform.NatsAccount, Configure: n.configure, Delete: n.remove, Check: workflow.CheckBy(v1alpha1.Read)}
 }
 
 // Main runs the pipeline and returns the exit code.

@@ -26,10 +26,10 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/pipelines"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
 	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 const (
@@ -61,10 +61,9 @@ func savedIn(dir string) saved {
 // serve has the pipelines reach the world's servers.
 func (w *world) serve() {
 	cloud := only(fakecloud.Transport(w.cloud))
-	w.Pipelines = []workflow.Pipeline{
-		apiaggregator.Pipeline, apiaggregatortarget.Pipeline,
+	w.Pipelines = slices.Concat([]workflow.Pipeline{
 		natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: cloud}), natsuser.New(cloud),
-	}
+	}, pipelines.All())
 }
 
 // only lets requests to the one cloud through.
@@ -81,8 +80,17 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// kinds are in the order in which their requests run.
-var kinds = []platform.Kind{platform.NatsAccount, platform.ApiAggregator, platform.NatsUser, platform.ApiAggregatorTarget}
+// kinds are in the order in which their requests run: those first from which others
+// draw.
+var kinds = func() []platform.Kind {
+	ordered := []platform.Kind{platform.NatsAccount, platform.ApiAggregator, platform.NatsUser, platform.ApiAggregatorTarget}
+	for _, kind := range promises.Kinds() {
+		if !slices.Contains(ordered, kind) {
+			ordered = append(ordered, kind)
+		}
+	}
+	return ordered
+}()
 
 // requests are all that the platform has.
 func (w *world) requests() []*unstructured.Unstructured {
