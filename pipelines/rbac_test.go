@@ -156,6 +156,10 @@ func TestRightsAreExact(t *testing.T) {
 	liveAPIs(t, s)
 	liveNATS(t, s, rivals)
 	liveSynadia(t, s)
+	for _, p := range promises.All() { // for one whose life has nothing more in it
+		s.Apply(example(t, p.Name))
+		s.Delete(example(t, p.Name))
+	}
 
 	for pipeline, a := range all {
 		t.Run(pipeline, func(t *testing.T) {
