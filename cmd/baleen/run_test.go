@@ -340,10 +340,10 @@ func TestRefused(t *testing.T) {
 func TestRunForetells(t *testing.T) {
 	w := newUsersWorld(t)
 	w.request = w.out + "-request.yaml"
-	w.write(w.request, strings.NewReplacer("ttl: 720h", "ttl: 720", "permissions:", "permisions:").Replace(userRequest))
+	w.write(w.request, strings.NewReplacer("ttl: 720h", "ttl: 720", "permissions:", "permisssions:").Replace(userRequest))
 	code, stdout, stderr := w.baleen("run", w.request, "--platform", w.platform, "--out", w.out)
 	const want = `baleen: warning: an API server would refuse NatsUser team-a/orders: spec.credentials.ttl: must be text, not 720: it has no unit, write 720h for hours, or m for minutes, s for seconds, d for days
-baleen: warning: an API server would refuse NatsUser team-a/orders: spec.permisions: there is no such field: did you mean permissions?
+baleen: warning: an API server would refuse NatsUser team-a/orders: spec.permisssions: there is no such field: did you mean permissions?
 `
 	if code != 0 || stderr != want || !strings.Contains(stdout, "False (InvalidSpec)") {
 		t.Errorf("exit code %d, stderr\n%s\nwant\n%s\n%s", code, stderr, want, stdout)
