@@ -28,14 +28,10 @@ build: ## Build all binaries into bin/; VERSION=1.2.3 for a release.
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w$(if $(NAMED), -X main.stamped=$(NAMED))' -o bin/ ./cmd/...
 
-generate: ## Make the CRDs in promise.yaml from the Go types.
+generate: ## Make the CRDs in promise.yaml from the Go types, and name each Promise in the guard.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \
 	$(TOOL) controller-gen crd paths=./promises/... output:crd:dir=$$dir && \
-	go -C internal/tools build -o $$dir/promise ./promise && $$dir/promise $$dir \
-	  promises/api-aggregator=baleen.dev_apiaggregators.yaml \
-	  promises/api-aggregator-target=baleen.dev_apiaggregatortargets.yaml \
-	  promises/nats-account=baleen.dev_natsaccounts.yaml \
-	  promises/nats-user=baleen.dev_natsusers.yaml
+	go -C internal/tools build -o $$dir/promise ./promise && $$dir/promise $$dir promises
 
 # No test measures time, so a busy machine only takes longer.
 TIMEOUT := -timeout 90m
@@ -53,7 +49,7 @@ soak: bin/tests ## Kill at every point, try more interleavings of claims and mor
 	@bin/tests -timeout 0 ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -from $(or $(FROM),1)
 
 MUTATED := $(addprefix internal/,credential claim ledger workflow destination gateway httppath subject account) \
-  $(wildcard promises/*/v1alpha1/validate.go) $(addprefix pipelines/,api-aggregator api-aggregator-target nats-account nats-user)
+  $(wildcard promises/*/v1alpha1/validate.go) $(patsubst %/,%,$(wildcard pipelines/*/))
 
 mutate: ## Change the code in some 3,000 places, show which changes no test notices; ONLY=internal/claim for one package.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && go -C internal/tools build -o $$dir/mutate ./mutate && \

@@ -10,15 +10,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/baleen-platform/baleen/promises"
 )
 
 var commands = flag.Bool("commands", false, "run the commands of the documents in a clone of the project, as make docs does")
 
 // documents are those whose commands are run, each in a clean clone but for what was
 // built.
-var documents = []string{
-	"README.md", "docs/getting-started.md", "docs/how-to.md", "promises/api-aggregator/README.md", "promises/api-aggregator-target/README.md",
-	"promises/nats-account/README.md", "promises/nats-user/README.md",
+func documents() []string {
+	all := []string{"README.md", "docs/getting-started.md", "docs/how-to.md"}
+	for _, p := range promises.All() {
+		all = append(all, "promises/"+p.Name+"/README.md")
+	}
+	return all
 }
 
 // needsCluster stands before a block that is run by the acceptance tests, if at all.
@@ -84,7 +89,7 @@ func TestCommands(t *testing.T) {
 	if *commands {
 		dir = clone(t)
 	}
-	for _, name := range documents {
+	for _, name := range documents() {
 		t.Run(name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("..", name))
 			if err != nil {

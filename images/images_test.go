@@ -51,9 +51,13 @@ func TestProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user", "baleen"} {
-		if !slices.Contains(all, name) {
-			t.Errorf("the images are %v, without %s", all, name)
+	commands, err := os.ReadDir(filepath.Join(source, "cmd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range commands {
+		if !slices.Contains(all, command.Name()) {
+			t.Errorf("the images are %v, without %s", all, command.Name())
 		}
 	}
 	b := builder{source: source, out: t.TempDir(), version: "v1.2.3", created: time.Unix(0, 0).UTC(), archs: []string{runtime.GOARCH}, progress: t.Output()}

@@ -20,21 +20,16 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/crdtest"
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	"github.com/baleen-platform/baleen/internal/workflow"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
-	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
-	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/pipelines"
 	"github.com/baleen-platform/baleen/promises"
 )
 
 var update = flag.Bool("update", false, "write what the cases want anew")
 
-var stages = []workflow.Pipeline{
-	apiaggregator.Pipeline, apiaggregatortarget.Pipeline, natsaccount.New(natsaccount.Network{}), natsuser.New(nil),
-}
+var stages = pipelines.All()
 
 const (
 	platformDir = "../testdata/platform"
@@ -73,7 +68,7 @@ func TestCases(t *testing.T) {
 		t.Fatalf("no cases: %v", err)
 	}
 	for _, file := range files {
-		for _, version := range []kratix.Version{kratix.H, kratix.M} {
+		for _, version := range []simulator.Version{simulator.H, simulator.M} {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+string(version), func(t *testing.T) {
 				testCase(t, file, version)
 			})
@@ -81,7 +76,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-func testCase(t *testing.T, file string, version kratix.Version) {
+func testCase(t *testing.T, file string, version simulator.Version) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -213,14 +208,14 @@ func (s standIns) replace(text string) string {
 
 // A user's example is a request that works.
 func TestExamples(t *testing.T) {
-	for _, name := range promises.Names {
-		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile("../promises/" + name + "/example.yaml")
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			data, err := os.ReadFile("../promises/" + p.Name + "/example.yaml")
 			if err != nil {
 				t.Fatal(err)
 			}
 			outcome := scenario.New(t, platformDir, stages...).Apply(string(data))
-			if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 && name != "nats-account" { // which emits nothing
+			if ready, _, message := outcome.Ready(); ready != "True" || len(outcome.Files) == 0 && p.Kind != platform.NatsAccount { // which emits nothing
 				t.Errorf("Ready is %q: %s\n%s", ready, message, outcome.Stderr)
 			}
 		})

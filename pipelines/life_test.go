@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/promises"
@@ -55,7 +56,7 @@ func wantClusters(t *testing.T, o scenario.Outcome, want string) {
 // A cluster that stops matching keeps its documents for a day, then loses them;
 // one that comes back in time never lost them; a new one is picked up.
 func TestDestinationsComeAndGo(t *testing.T) {
-	for _, version := range []kratix.Version{kratix.H, kratix.M} {
+	for _, version := range []simulator.Version{simulator.H, simulator.M} {
 		t.Run(string(version), func(t *testing.T) {
 			s := scenario.New(t, platformDir, stages...)
 			s.Version = version
@@ -323,10 +324,10 @@ func TestDelete(t *testing.T) {
 
 // A dry run of a deletion says yes and does nothing, for every Promise.
 func TestDryRunOfADeletion(t *testing.T) {
-	for _, name := range promises.Names {
-		t.Run(name, func(t *testing.T) {
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
 			s := scenario.New(t, platformDir, stages...)
-			request := example(t, name)
+			request := example(t, p.Name)
 			s.Apply(request)
 			before := s.Snapshot()
 			s.DryRun = true

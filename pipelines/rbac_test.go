@@ -20,10 +20,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/scenario"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/pipelines"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
-	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
 	"github.com/baleen-platform/baleen/promises"
 )
 
@@ -124,11 +123,11 @@ func (r permission) uses(i int) (all []string) {
 // The rights in each Promise are those that its pipelines use: none is missing,
 // none is to spare, and none reaches further than it is used.
 func TestRightsAreExact(t *testing.T) {
-	s := scenario.New(t, platformDir, apiaggregator.Pipeline, apiaggregatortarget.Pipeline,
-		natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess}), natsuser.New(nil))
+	inProcess := natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess})
+	s := scenario.New(t, platformDir, slices.Concat([]workflow.Pipeline{inProcess}, pipelines.All())...)
 	all := authorizers(t)
-	server := platformtest.Serve(s.Client, platform.ConfigMap, platform.Secret, platform.Destination, platform.Work, platform.WorkPlacement, platform.Job, platform.Pod,
-		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
+	server := platformtest.Serve(s.Client, append(promises.Kinds(),
+		platform.ConfigMap, platform.Secret, platform.Destination, platform.Work, platform.WorkPlacement, platform.Job, platform.Pod)...)
 	rivals := map[string]bool{}    // pipelines whose next update comes too late
 	var getenv func(string) string // of the run that is on
 	server.Observe = func(verb string, kind platform.Kind, namespace, name, _ string) error {
@@ -157,6 +156,10 @@ func TestRightsAreExact(t *testing.T) {
 	liveAPIs(t, s)
 	liveNATS(t, s, rivals)
 	liveSynadia(t, s)
+	for _, p := range promises.All() { // for one whose life has nothing more in it
+		s.Apply(example(t, p.Name))
+		s.Delete(example(t, p.Name))
+	}
 
 	for pipeline, a := range all {
 		t.Run(pipeline, func(t *testing.T) {

@@ -42,21 +42,14 @@ type permission struct {
 	rbacv1.PolicyRule `json:",inline"`
 }
 
-// read returns one of Baleen's Promises. A field that is not in [promise] fails the
-// test.
-func read(t *testing.T, name string) promise {
+// read returns all that a Promise says. A field that is not in [promise] fails the test.
+func read(t *testing.T, p promises.Promise) promise {
 	t.Helper()
-	for _, p := range promises.All() {
-		if p.Name == name {
-			var read promise
-			if err := yaml.UnmarshalStrict(p.YAML, &read); err != nil {
-				t.Fatal(err)
-			}
-			return read
-		}
+	var read promise
+	if err := yaml.UnmarshalStrict(p.YAML, &read); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("there is no Promise %s", name)
-	return promise{}
+	return read
 }
 
 // A Promise is one pipeline for each action, and a pipeline is one container that is
@@ -64,25 +57,23 @@ func read(t *testing.T, name string) promise {
 // privileges, no system calls but the usual ones. It has resources of its own, since
 // Kratix's default limit of 200m of a CPU doubles how long a run takes.
 func TestContainers(t *testing.T) {
-	for _, test := range []struct{ name, memory string }{
-		{"api-aggregator", "256Mi"},
-		{"api-aggregator-target", "256Mi"},
-		{"nats-account", "512Mi"},
-		{"nats-user", "256Mi"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := read(t, test.name)
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			got, memory := read(t, p), "256Mi"
+			if p.Name == "nats-account" {
+				memory = "512Mi"
+			}
 			version := got.Metadata.Labels["kratix.io/promise-version"]
 			if got.APIVersion != "platform.kratix.io/v1alpha1" || got.Kind != "Promise" || got.Metadata.Labels["app.kubernetes.io/part-of"] != "baleen" {
 				t.Errorf("it is the %s %s with the labels %v", got.APIVersion, got.Kind, got.Metadata.Labels)
 			}
 			yes, no, user := true, false, int64(65532)
 			containers := []corev1.Container{{
-				Name:  test.name,
-				Image: "ghcr.io/baleen-platform/" + test.name + ":" + version,
+				Name:  p.Name,
+				Image: "ghcr.io/baleen-platform/" + p.Name + ":" + version,
 				Resources: corev1.ResourceRequirements{
 					Requests: corev1.ResourceList{"cpu": resource.MustParse("100m"), "memory": resource.MustParse("128Mi")},
-					Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse(test.memory)},
+					Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse(memory)},
 				},
 				SecurityContext: &corev1.SecurityContext{
 					AllowPrivilegeEscalation: &no,

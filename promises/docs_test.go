@@ -53,7 +53,7 @@ func TestColumns(t *testing.T) {
 			}
 		}
 	}
-	if found < len(Names) {
+	if found < len(All()) {
 		t.Errorf("only %d columns of type date were found", found)
 	}
 }
@@ -93,8 +93,9 @@ func headings(t *testing.T, file string) []string {
 // every state of a path too.
 func TestReasonsAreExplained(t *testing.T) {
 	shared := glob(t, "../internal/workflow/workflow.go", "../internal/destination/destination.go")
-	for _, name := range Names {
-		t.Run(name, func(t *testing.T) {
+	for _, p := range All() {
+		t.Run(p.Name, func(t *testing.T) {
+			name := p.Name
 			readme := read(t, name+"/README.md")
 			found := 0
 			files := append(glob(t, "../pipelines/"+name+"/*.go"), shared...)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,10 +20,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
-//go:embed api-aggregator/promise.yaml api-aggregator/templates
-//go:embed api-aggregator-target/promise.yaml api-aggregator-target/templates
-//go:embed nats-account/promise.yaml
-//go:embed nats-user/promise.yaml nats-user/templates
+//go:embed */promise.yaml */templates
 var files embed.FS
 
 // SynadiaExample is a NatsAccount with provider synadia.
@@ -34,10 +32,6 @@ var SynadiaExample []byte
 //
 //go:embed guard.yaml
 var Guard []byte
-
-// Names are the names of Baleen's Promises: of their folders, their binaries and
-// the Promise objects.
-var Names = []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user"}
 
 // Promise is what one promise.yaml says.
 type Promise struct {
@@ -59,23 +53,39 @@ func Templates(name string) fs.FS {
 	return templates
 }
 
-// All returns Baleen's Promises.
+// All returns Baleen's Promises in the order of their names. The folder of one, its
+// binary and its pipeline's package have its name.
 var All = sync.OnceValue(func() []Promise {
+	paths, err := fs.Glob(files, "*/promise.yaml")
+	if err != nil {
+		panic(err) // only for a pattern that is none
+	}
 	var all []Promise
-	for _, name := range Names {
-		data, err := files.ReadFile(name + "/promise.yaml")
-		if err == nil {
-			var p Promise
-			if p, err = Parse(data); err == nil {
-				all = append(all, p)
-			}
+	for _, file := range paths {
+		data, err := files.ReadFile(file)
+		if err != nil {
+			panic(err) // it was found there
+		}
+		p, err := Parse(data)
+		if err == nil && p.Name != path.Dir(file) {
+			err = fmt.Errorf("it is called %s: let the folder have its name", p.Name)
 		}
 		if err != nil {
-			panic(fmt.Sprintf("the embedded Promise %s: %v", name, err)) // a test reads them all
+			panic(fmt.Sprintf("the embedded Promise %s: %v", path.Dir(file), err)) // a test reads them all
 		}
+		all = append(all, p)
 	}
 	return all
 })
+
+// Kinds returns the kinds that Baleen's Promises serve.
+func Kinds() []platform.Kind {
+	var all []platform.Kind
+	for _, p := range All() {
+		all = append(all, p.Kind)
+	}
+	return all
+}
 
 // Find returns the Promise that serves a kind.
 func Find(kind schema.GroupKind) (Promise, bool) {

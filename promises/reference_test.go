@@ -21,7 +21,8 @@ const fields = "../docs/reference/fields.md"
 func TestReference(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("# Fields\n\nWhat the CRDs say. Generated: do not edit it, run `go test ./promises -run TestReference -update`.\n")
-	for _, name := range Names {
+	for _, p := range All() {
+		name := p.Name
 		var promise struct {
 			Spec struct {
 				API apiextensions.CustomResourceDefinition `json:"api"`

@@ -6,11 +6,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // Kubernetes' own objects are the dangerous ones: Secrets hold the keys of accounts,
 // ConfigMaps hold who owns what. A pipeline reaches those that are named here, with
-// these verbs. That it needs each of them is shown by TestRightsAreExact of the
+// these verbs, and one of a Promise that is not named none. That it needs each of them is shown by TestRightsAreExact of the
 // pipelines.
 func TestRightsInCore(t *testing.T) {
 	core := func(namespace, resource string, verbs []string, names ...string) permission {
@@ -22,11 +24,9 @@ func TestRightsInCore(t *testing.T) {
 		change = []string{"get", "list", "update"}
 		keep   = []string{"get", "list", "create", "update", "delete"}
 	)
-	for _, test := range []struct {
-		name              string
-		configure, delete []permission
-	}{
-		{"api-aggregator",
+	type rights struct{ configure, delete []permission }
+	of := map[string]rights{
+		"api-aggregator": {
 			[]permission{
 				core("baleen-state", "configmaps", keep),
 				core("baleen-system", "configmaps", get, "baleen-config", "api-aggregator-overlays"),
@@ -35,7 +35,7 @@ func TestRightsInCore(t *testing.T) {
 				core("baleen-state", "configmaps", change),
 			},
 		},
-		{"api-aggregator-target",
+		"api-aggregator-target": {
 			[]permission{
 				core("baleen-state", "configmaps", keep),
 				core("baleen-system", "configmaps", get, "baleen-config", "api-aggregator-target-overlays"),
@@ -45,7 +45,7 @@ func TestRightsInCore(t *testing.T) {
 				core("", "pods", list),
 			},
 		},
-		{"nats-account",
+		"nats-account": {
 			[]permission{
 				core("baleen-system", "secrets", get),
 				core("baleen-system", "configmaps", get, "baleen-config"),
@@ -56,7 +56,7 @@ func TestRightsInCore(t *testing.T) {
 				core("baleen-state", "configmaps", change),
 			},
 		},
-		{"nats-user",
+		"nats-user": {
 			[]permission{
 				core("baleen-system", "secrets", get),
 				core("baleen-system", "configmaps", get, "baleen-config", "sealing-certificates", "nats-user-overlays"),
@@ -67,13 +67,14 @@ func TestRightsInCore(t *testing.T) {
 				core("", "pods", list),
 			},
 		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			workflows := read(t, test.name).Spec.Workflows.Resource
-			if diff := cmp.Diff(test.configure, inCore(workflows.Configure)); diff != "" {
+	}
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			workflows, want := read(t, p).Spec.Workflows.Resource, of[p.Name]
+			if diff := cmp.Diff(want.configure, inCore(workflows.Configure)); diff != "" {
 				t.Errorf("configure has other rights (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(test.delete, inCore(workflows.Delete)); diff != "" {
+			if diff := cmp.Diff(want.delete, inCore(workflows.Delete)); diff != "" {
 				t.Errorf("delete has other rights (-want +got):\n%s", diff)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
@@ -75,7 +76,7 @@ func newContainer(t *testing.T) *container {
 	}
 	promise, _ := promises.Find(object.GroupVersionKind().GroupKind())
 	c := &container{T: t, platform: s.Dir, dir: t.TempDir(), request: string(request), env: map[string]string{}}
-	for _, pair := range kratix.Env(kratix.Configure, kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline}, object, false) {
+	for _, pair := range simulator.Env(kratix.Configure, simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline}, object, false) {
 		key, value, _ := strings.Cut(pair, "=")
 		c.env[key] = value
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // completionTimeout is how long a shell waits for the platform cluster.
@@ -130,7 +131,10 @@ func yamlFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.Shel
 // namespaces are those of requests, as the right to list namespaces is rare.
 func namespaces(ctx context.Context, client platform.Client, _ *cobra.Command) ([]string, error) {
 	var found []string
-	for _, kind := range []platform.Kind{platform.NatsUser, platform.ApiAggregatorTarget, platform.ApiAggregator} {
+	for _, kind := range promises.Kinds() {
+		if kind == platform.NatsAccount { // all in one namespace, which is not that of a team
+			continue
+		}
 		objects, err := client.List(ctx, kind, "", nil)
 		if err != nil {
 			return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/term"
 )
 
@@ -250,7 +251,7 @@ type demo struct {
 	// clock is the time of the last run, for those who run beside this.
 	clock atomic.Pointer[time.Time]
 	// results are the last results, by the request's file.
-	results map[string]kratix.Result
+	results map[string]simulator.Result
 	// files are requests that only this run of the demo knows.
 	files map[string][]byte
 }
@@ -258,7 +259,7 @@ type demo struct {
 // begin makes a platform for a part of the demo.
 func (s *story) begin(dir string) (*demo, error) {
 	d := &demo{
-		story: s, dir: dir, files: map[string][]byte{}, results: map[string]kratix.Result{},
+		story: s, dir: dir, files: map[string][]byte{}, results: map[string]simulator.Result{},
 		// A time that is the same in each demo, so that its output is too.
 		now: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC),
 	}
@@ -283,21 +284,21 @@ func (d *demo) request(file string) ([]byte, error) {
 }
 
 // carryOut runs a request of the demo's.
-func (d *demo) carryOut(ctx context.Context, file string) (kratix.Result, error) {
+func (d *demo) carryOut(ctx context.Context, file string) (simulator.Result, error) {
 	return d.workflow(ctx, kratix.Configure, file, d.stderr)
 }
 
 // workflow runs a workflow of a request of the demo's.
-func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, stderr io.Writer) (kratix.Result, error) {
+func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, stderr io.Writer) (simulator.Result, error) {
 	data, err := d.request(file)
 	if err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
 	now := d.now
 	d.clock.Store(&now)
 	f := runFlags{
 		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: now.Format(time.RFC3339),
-		action: string(action), kratix: string(kratix.H),
+		action: string(action), kratix: string(simulator.H), stages: own,
 	}
 	_, result, err := f.carryOut(ctx, data, stderr)
 	d.results[file] = result
@@ -305,10 +306,10 @@ func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, 
 }
 
 // ask shows a request and carries it out.
-func (d *demo) ask(ctx context.Context, file string, words ...string) (kratix.Result, error) {
+func (d *demo) ask(ctx context.Context, file string, words ...string) (simulator.Result, error) {
 	data, err := d.request(file)
 	if err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
 	d.yaml(data, words...)
 	return d.carryOut(ctx, file)
@@ -316,7 +317,7 @@ func (d *demo) ask(ctx context.Context, file string, words ...string) (kratix.Re
 
 // served says what a request came to, and ends the demo if that is not what was to
 // be shown.
-func (d *demo) served(result kratix.Result) error {
+func (d *demo) served(result simulator.Result) error {
 	value, reason := ready(result.Status)
 	message, _ := result.Status["message"].(string)
 	if value != "True" {
@@ -327,7 +328,7 @@ func (d *demo) served(result kratix.Result) error {
 }
 
 // documentOf returns one of the documents that the first cluster has of a request.
-func documentOf(result kratix.Result, kind string, words ...string) ([]byte, error) {
+func documentOf(result simulator.Result, kind string, words ...string) ([]byte, error) {
 	for _, destination := range result.Destinations {
 		for _, name := range slices.Sorted(maps.Keys(destination.After)) {
 			data := destination.After[name]

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 )
 
 // chapters are those about APIs.
@@ -59,7 +59,7 @@ func (d *demo) theft(ctx context.Context) error {
 }
 
 // refused says what the status says of a path that is somebody else's.
-func (d *demo) refused(result kratix.Result, path string) error {
+func (d *demo) refused(result simulator.Result, path string) error {
 	paths, _ := result.Status["paths"].([]any)
 	for _, item := range paths {
 		p, _ := item.(map[string]any)

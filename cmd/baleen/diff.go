@@ -20,6 +20,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -127,7 +128,7 @@ func (f diffFlags) run(ctx context.Context, args []string, stdin io.Reader, stdo
 	differs, refused := false, false
 	for _, d := range documents {
 		object := &unstructured.Unstructured{Object: d.object}
-		if _, ours := pipelineChecks[object.GetKind()]; !ours {
+		if _, ours := schemas()[object.GetKind()]; !ours {
 			fmt.Fprintf(stderr, "%s: skipped, because it is of no kind of Baleen's\n", term.Clean(object.GetKind()+" "+object.GetName()))
 			continue
 		}
@@ -171,27 +172,27 @@ func diffable(documents []document) error {
 // try runs a request's pipeline over the platform. Pipelines for routes change the
 // platform alone, and so really run, for what comes after them; those for credentials
 // make a dry run.
-func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, object *unstructured.Unstructured, stderr io.Writer) (kratix.Result, error) {
+func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, object *unstructured.Unstructured, stderr io.Writer) (simulator.Result, error) {
 	promise, err := runFlags{}.findPromise(object)
 	if err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
 	now, err := clock(f.now)
 	if err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
-	return kratix.Run(ctx, kratix.Options{
-		Version: kratix.H,
+	pipeline, _ := own.of(promise.Name) // Baleen's own, all of which it has
+	return simulator.Run(ctx, simulator.Options{
+		Version: simulator.H,
 		Action:  kratix.Configure,
 		Promise: promise,
 		Request: object,
 		Client:  over,
 		Dir:     dir,
 		Stage: func(ctx context.Context, env []string) error {
-			pipeline, _ := stageOf(promise.Name) // Baleen's own, all of which it has
 			return f.stage(ctx, pipeline, append(env, "BALEEN_KRATIX_DIR="+dir), over, stderr)
 		},
-		DryRun: slices.Contains([]string{platform.NatsAccount.Kind, platform.NatsUser.Kind}, object.GetKind()),
+		DryRun: !pipeline.PlatformOnly,
 		Now:    now,
 	})
 }
@@ -219,7 +220,7 @@ func (f diffFlags) stage(ctx context.Context, p workflow.Pipeline, env []string,
 }
 
 // noteRefusal says on stderr that a request would not be carried out as it is asked.
-func noteRefusal(w io.Writer, object *unstructured.Unstructured, result kratix.Result) {
+func noteRefusal(w io.Writer, object *unstructured.Unstructured, result simulator.Result) {
 	value, reason := ready(result.Status)
 	if message, _ := result.Status["message"].(string); value != "" && value != "True" {
 		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s would not be ready%s: %s", object.GetKind(), object.GetName(), reason, message)))
@@ -230,7 +231,7 @@ func noteRefusal(w io.Writer, object *unstructured.Unstructured, result kratix.R
 }
 
 // diffOf returns the unified diff of all files of all Destinations.
-func diffOf(destinations []kratix.Destination) (string, error) {
+func diffOf(destinations []simulator.Destination) (string, error) {
 	var all strings.Builder
 	for _, d := range destinations {
 		names := slices.Collect(maps.Keys(d.Before))

@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // published is a platform on which the example of a target and of a user are.
@@ -168,7 +169,7 @@ func TestDiffOf(t *testing.T) {
 		{"an empty file added", nil, files("a", ""), "diff -u -N a/eu-1/a b/eu-1/a\n--- /dev/null\n+++ b/eu-1/a\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			text, err := diffOf([]kratix.Destination{{Name: "eu-1", Before: test.before, After: test.after}})
+			text, err := diffOf([]simulator.Destination{{Name: "eu-1", Before: test.before, After: test.after}})
 			var shown bytes.Buffer
 			if err == nil {
 				err = writeDiff(&shown, text)
@@ -187,8 +188,8 @@ func TestDiffOfACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := platformtest.Serve(folder, platform.ConfigMap, platform.Secret, platform.Pod, platform.Job, platform.Work, platform.WorkPlacement, platform.Destination,
-		platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser)
+	server := platformtest.Serve(folder, append(promises.Kinds(),
+		platform.ConfigMap, platform.Secret, platform.Pod, platform.Job, platform.Work, platform.WorkPlacement, platform.Destination)...)
 	var mutex sync.Mutex
 	verbs := map[string]bool{}
 	server.Observe = func(verb string, _ platform.Kind, _, _, _ string) error {

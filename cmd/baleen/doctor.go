@@ -175,7 +175,8 @@ func lookAtNamespaces(ctx context.Context, client platform.Client, _ time.Time) 
 func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
 	var findings []finding
 	versions := map[string][]string{}
-	for _, name := range promises.Names {
+	for _, p := range promises.All() {
+		name := p.Name
 		object, err := isThere(ctx, client, promiseKind, name)
 		if err != nil {
 			return findings, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
 )
 
@@ -17,9 +18,9 @@ func (w *world) installed() {
 	for _, name := range []string{"baleen-system", "baleen-state"} {
 		w.write(w.platform+"/_cluster/Namespace.core/"+name+".yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
 	}
-	for _, name := range promises.Names {
-		w.write(w.platform+"/_cluster/Promise.platform.kratix.io/"+name+".yaml",
-			"apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: "+name+", labels: {kratix.io/promise-version: v1.0.0}}\n")
+	for _, p := range promises.All() {
+		w.write(w.platform+"/_cluster/Promise.platform.kratix.io/"+p.Name+".yaml",
+			"apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: "+p.Name+", labels: {kratix.io/promise-version: v1.0.0}}\n")
 	}
 	w.write(w.platform+"/guard.yaml", string(promises.Guard))
 }
@@ -57,6 +58,12 @@ func TestDoctorFinds(t *testing.T) {
 		return write("team-a/NatsUser.baleen.dev/billing.yaml", strings.Replace(strings.Replace(userRequest, "name: orders", "name: billing", 1),
 			"namespace: team-a", "namespace: team-a\n  creationTimestamp: '2026-08-01T12:00:00Z'", 1)+"status: "+status+"\n")
 	}
+	var others []string
+	for _, p := range promises.All() {
+		if p.Kind != platform.NatsUser {
+			others = append(others, p.Name)
+		}
+	}
 	const promise = "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/promise-version: "
 	for _, test := range []struct {
 		name            string
@@ -66,7 +73,7 @@ func TestDoctorFinds(t *testing.T) {
 		{"a namespace that is missing", remove("_cluster/Namespace.core/baleen-state.yaml"), "the namespace baleen-state is missing, and no pipeline works without it", "apply the Promises again, which make it"},
 		{"a Promise that is missing", remove("_cluster/Promise.platform.kratix.io/nats-user.yaml"), "the Promise nats-user is not installed", "kubectl apply -f dist/promises/nats-user.yaml"},
 		{"a Promise of another version", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.1.0}}\n"),
-			"the Promises have different versions, which were never tested together: v1.0.0 of api-aggregator, api-aggregator-target, nats-account; v1.1.0 of nats-user", "apply all Promises of one release"},
+			"the Promises have different versions, which were never tested together: v1.0.0 of " + strings.Join(others, ", ") + "; v1.1.0 of nats-user", "apply all Promises of one release"},
 		{"a Promise that is unavailable", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}}\nstatus: {status: Unavailable}\n"),
 			"the Promise nats-user is Unavailable: Kratix does not run its pipelines", "kubectl describe promise nats-user, and see the log of Kratix's controller"},
 		{"no guard", remove("guard.yaml"),

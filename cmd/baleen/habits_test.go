@@ -16,6 +16,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // decode reads JSON that a command printed.
@@ -102,7 +103,7 @@ func (w *world) completes(args ...string) string {
 func TestCompletion(t *testing.T) {
 	w := newUsersWorld(t)
 	w.at(day0)
-	kinds := []platform.Kind{platform.ConfigMap, platform.Destination, platform.NatsAccount, platform.NatsUser, platform.ApiAggregator, platform.ApiAggregatorTarget}
+	kinds := append(promises.Kinds(), platform.ConfigMap, platform.Destination)
 	file := w.kubeconfig(platformtest.Serve(w.folder(), kinds...))
 	broken := w.kubeconfig(http.NotFoundHandler())
 	on := []string{"--platform", w.platform}

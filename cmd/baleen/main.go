@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/term"
+	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 func main() {
@@ -33,7 +35,9 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-func rootCommand() *cobra.Command {
+// rootCommand is the command line. Pipelines that are given are run besides Baleen's
+// own, for requests of their Promises.
+func rootCommand(more ...workflow.Pipeline) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "baleen",
 		Short: "Try Baleen's Promises without a cluster, and look after the platform that runs them",
@@ -49,7 +53,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetHelpFunc(help)
-	root.AddCommand(runCommand(), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
+	root.AddCommand(runCommand(slices.Concat(own, more)), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
 		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), versionCommand())
 	addCompletions(root)
 	return root
@@ -62,9 +66,9 @@ func help(cmd *cobra.Command, _ []string) {
 	fmt.Fprint(w, term.Reflow(text, term.Width(w)))
 }
 
-// execute runs the command line. An error is one sentence on stderr.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := rootCommand()
+// execute runs the command line, see [rootCommand]. An error is one sentence on stderr.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer, more ...workflow.Pipeline) int {
+	root := rootCommand(more...)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/term"
 )
 
@@ -26,9 +27,9 @@ type report struct {
 	// Unscheduled are the output's directories that no Destination matches.
 	Unscheduled []string `json:"unscheduled"`
 	// Misplaced are the Destinations that keep files though they do not match.
-	Misplaced []string        `json:"misplaced"`
-	Control   *kratix.Control `json:"control,omitempty"`
-	Status    map[string]any  `json:"status"`
+	Misplaced []string           `json:"misplaced"`
+	Control   *simulator.Control `json:"control,omitempty"`
+	Status    map[string]any     `json:"status"`
 }
 
 // destinationReport is what changes on one cluster, by file.
@@ -42,7 +43,7 @@ type destinationReport struct {
 	same []string // the files that are unchanged
 }
 
-func newReport(f runFlags, promise kratix.Promise, result kratix.Result) report {
+func newReport(f runFlags, promise simulator.Promise, result simulator.Result) report {
 	request := result.Request
 	r := report{
 		Promise: promise.Name, Kind: request.GetKind(), Namespace: request.GetNamespace(), Name: request.GetName(),
@@ -61,7 +62,7 @@ func newReport(f runFlags, promise kratix.Promise, result kratix.Result) report 
 	return r
 }
 
-func compare(d kratix.Destination) destinationReport {
+func compare(d simulator.Destination) destinationReport {
 	r := destinationReport{Name: d.Name, Added: []string{}, Changed: []string{}, Removed: []string{}}
 	for _, file := range slices.Sorted(maps.Keys(d.After)) {
 		before, existed := d.Before[file]

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
 )
@@ -32,6 +33,9 @@ type runFlags struct {
 	action, kratix, now             string
 	output                          outputFlag
 	dryRun, print, failOnRefusal    bool
+
+	// stages are the pipelines that need no binary of their own.
+	stages stages
 }
 
 // The Kratixes that a run acts like, by the values of --kratix; the old values
@@ -41,13 +45,13 @@ const (
 	kratix202508 = "2025-08"
 )
 
-var kratixes = map[string]kratix.Version{
-	kratixLatest: kratix.H, kratix202508: kratix.M,
-	string(kratix.H): kratix.H, string(kratix.M): kratix.M,
+var kratixes = map[string]simulator.Version{
+	kratixLatest: simulator.H, kratix202508: simulator.M,
+	string(simulator.H): simulator.H, string(simulator.M): simulator.M,
 }
 
-func runCommand() *cobra.Command {
-	var f runFlags
+func runCommand(stages stages) *cobra.Command {
+	f := runFlags{stages: stages}
 	cmd := &cobra.Command{
 		Use:   "run REQUEST.yaml --platform DIR",
 		Short: "Run the pipeline of a request without a cluster",
@@ -104,8 +108,8 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 	if err := f.check(); err != nil {
 		return err
 	}
-	if old := f.kratix; old == string(kratix.H) || old == string(kratix.M) {
-		now := map[string]string{string(kratix.H): kratixLatest, string(kratix.M): kratix202508}[old]
+	if old := f.kratix; old == string(simulator.H) || old == string(simulator.M) {
+		now := map[string]string{string(simulator.H): kratixLatest, string(simulator.M): kratix202508}[old]
 		warn(stderr, "--kratix %s is an old value: write --kratix %s", old, now)
 	}
 	data, err := f.read(ctx, stdin)
@@ -143,7 +147,7 @@ func (f runFlags) foretell(data []byte, stderr io.Writer) {
 }
 
 // show prints what the clusters get, if that is asked for, and what was done.
-func (f runFlags) show(r report, result kratix.Result, stdout, stderr io.Writer) error {
+func (f runFlags) show(r report, result simulator.Result, stdout, stderr io.Writer) error {
 	if f.print {
 		if err := printDocuments(stdout, result.Destinations); err != nil {
 			return err
@@ -156,7 +160,7 @@ func (f runFlags) show(r report, result kratix.Result, stdout, stderr io.Writer)
 
 // printDocuments writes the documents of clusters as a stream of YAML, each file
 // after a comment with the Destination and the file's name.
-func printDocuments(w io.Writer, destinations []kratix.Destination) error {
+func printDocuments(w io.Writer, destinations []simulator.Destination) error {
 	for _, d := range destinations {
 		for _, file := range slices.Sorted(maps.Keys(d.After)) {
 			content := strings.TrimRight(strings.TrimPrefix(string(d.After[file]), "---\n"), "\n")
@@ -204,14 +208,14 @@ func (f runFlags) check() error {
 	if f.print && f.output != "table" {
 		return fmt.Errorf("--print and --output %s both say what is on stdout: give one of them", f.output)
 	}
-	if f.dryRun && kratixes[f.kratix] != kratix.H {
+	if f.dryRun && kratixes[f.kratix] != simulator.H {
 		return errors.New("--dry-run needs --kratix latest: the other one has no dry runs")
 	}
 	return nil
 }
 
 // carryOut runs the request's pipeline as Kratix would.
-func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (promise kratix.Promise, result kratix.Result, err error) {
+func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (promise simulator.Promise, result simulator.Result, err error) {
 	now, err := clock(f.now)
 	if err != nil {
 		return promise, result, err
@@ -236,7 +240,7 @@ func (f runFlags) carryOut(ctx context.Context, data []byte, stderr io.Writer) (
 	if err != nil {
 		return promise, result, err
 	}
-	result, err = kratix.Run(ctx, kratix.Options{
+	result, err = simulator.Run(ctx, simulator.Options{
 		Version: kratixes[f.kratix],
 		Action:  kratix.Action(f.action),
 		Promise: promise,
@@ -307,23 +311,23 @@ func readRequest(name string, data []byte) (*unstructured.Unstructured, error) {
 
 // findPromise returns the Promise from the file that is named, or the embedded
 // one for the request's kind.
-func (f runFlags) findPromise(request *unstructured.Unstructured) (kratix.Promise, error) {
+func (f runFlags) findPromise(request *unstructured.Unstructured) (simulator.Promise, error) {
 	kind := request.GroupVersionKind().GroupKind()
 	promise, found := promises.Find(kind)
 	if f.promise != "" {
 		data, err := os.ReadFile(f.promise)
 		if err != nil {
-			return kratix.Promise{}, fmt.Errorf("the Promise cannot be read: %w", err)
+			return simulator.Promise{}, fmt.Errorf("the Promise cannot be read: %w", err)
 		}
 		if promise, err = promises.Parse(data); err != nil {
-			return kratix.Promise{}, fmt.Errorf("the Promise %s cannot be used: %w", f.promise, err)
+			return simulator.Promise{}, fmt.Errorf("the Promise %s cannot be used: %w", f.promise, err)
 		}
 	} else if !found {
 		var kinds []string
 		for _, p := range promises.All() {
 			kinds = append(kinds, p.Kind.GroupKind().String())
 		}
-		return kratix.Promise{}, fmt.Errorf("no Promise of Baleen serves %s (there are %s): name its file with --promise", kind, strings.Join(kinds, ", "))
+		return simulator.Promise{}, fmt.Errorf("no Promise of Baleen serves %s (there are %s): name its file with --promise", kind, strings.Join(kinds, ", "))
 	}
 	var file struct {
 		Spec struct {
@@ -333,9 +337,9 @@ func (f runFlags) findPromise(request *unstructured.Unstructured) (kratix.Promis
 		}
 	}
 	if err := yaml.Unmarshal(promise.YAML, &file); err != nil {
-		return kratix.Promise{}, fmt.Errorf("the Promise %s has spec.destinationSelectors that cannot be read: %w", promise.Name, err)
+		return simulator.Promise{}, fmt.Errorf("the Promise %s has spec.destinationSelectors that cannot be read: %w", promise.Name, err)
 	}
-	p := kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline}
+	p := simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline}
 	for _, s := range file.Spec.DestinationSelectors {
 		p.Selectors = append(p.Selectors, s.MatchLabels)
 	}
@@ -351,7 +355,7 @@ func (f runFlags) stage(name string, stderr io.Writer) func(context.Context, []s
 			env = append(env, "BALEEN_NOW="+f.now)
 		}
 		var log bytes.Buffer
-		err := runStage(ctx, name, env, &log)
+		err := f.stages.run(ctx, name, env, &log)
 		if err != nil {
 			_, _ = stderr.Write(log.Bytes())
 		}

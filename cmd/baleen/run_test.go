@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,7 +14,11 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
 // The test binary is, by another name beside it, that of the Promise widget as well.
@@ -335,10 +340,10 @@ func TestRefused(t *testing.T) {
 func TestRunForetells(t *testing.T) {
 	w := newUsersWorld(t)
 	w.request = w.out + "-request.yaml"
-	w.write(w.request, strings.NewReplacer("ttl: 720h", "ttl: 720", "permissions:", "permisions:").Replace(userRequest))
+	w.write(w.request, strings.NewReplacer("ttl: 720h", "ttl: 720", "permissions:", "permisssions:").Replace(userRequest))
 	code, stdout, stderr := w.baleen("run", w.request, "--platform", w.platform, "--out", w.out)
 	const want = `baleen: warning: an API server would refuse NatsUser team-a/orders: spec.credentials.ttl: must be text, not 720: it has no unit, write 720h for hours, or m for minutes, s for seconds, d for days
-baleen: warning: an API server would refuse NatsUser team-a/orders: spec.permisions: there is no such field: did you mean permissions?
+baleen: warning: an API server would refuse NatsUser team-a/orders: spec.permisssions: there is no such field: did you mean permissions?
 `
 	if code != 0 || stderr != want || !strings.Contains(stdout, "False (InvalidSpec)") {
 		t.Errorf("exit code %d, stderr\n%s\nwant\n%s\n%s", code, stderr, want, stdout)
@@ -360,9 +365,28 @@ func TestEmbeddedPromise(t *testing.T) {
 	}
 }
 
+// A pipeline that is passed in runs requests of its Promise, with no binary of its own.
+func TestRunOfAScratchPromise(t *testing.T) {
+	w := newWorld(t)
+	w.asks("{}")
+	kind := platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "test.baleen.dev", Version: "v1", Kind: "Widget"}, Plural: "widgets"}
+	scratch := workflow.Pipeline{Promise: "widget", Kind: kind, Configure: func(_ context.Context, run *workflow.Run) (workflow.Result, error) {
+		return workflow.Result{Ready: true, Reason: "Made", Message: "made " + run.Identity.Name}, nil
+	}}
+	var stdout, stderr strings.Builder
+	if code := execute(t.Context(), w.args("--promise", "testdata/promise.yaml"), &stdout, &stderr, scratch); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	for _, want := range []string{"True (Made)", "made orders"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("it says\n%s\nwithout %q", stdout.String(), want)
+		}
+	}
+}
+
 // A Promise that is not Baleen's has its pipeline in a binary beside this one.
 func TestNoBinary(t *testing.T) {
-	err := runStage(t.Context(), "bogus", nil, io.Discard)
+	err := own.run(t.Context(), "bogus", nil, io.Discard)
 	if want := `this baleen has no pipeline for the Promise "bogus": put a binary of that name beside baleen`; err == nil || err.Error() != want {
 		t.Errorf("it says %v, want %s", err, want)
 	}
@@ -373,7 +397,7 @@ func TestNoBinary(t *testing.T) {
 func TestStageInProcess(t *testing.T) {
 	t.Setenv("KRATIX_WORKFLOW_ACTION", "configure")
 	var log strings.Builder
-	err := runStage(t.Context(), "nats-user", []string{"KRATIX_PROMISE_NAME=nats-user", "BALEEN_KRATIX_DIR=" + t.TempDir()}, &log)
+	err := own.run(t.Context(), "nats-user", []string{"KRATIX_PROMISE_NAME=nats-user", "BALEEN_KRATIX_DIR=" + t.TempDir()}, &log)
 	if want := "nats-user: KRATIX_WORKFLOW_ACTION is \"\": it must be configure or delete\n"; err == nil || err.Error() != "exit status 1" || log.String() != want {
 		t.Errorf("it says %v and %q, want %q", err, log.String(), want)
 	}

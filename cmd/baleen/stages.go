@@ -12,33 +12,31 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/workflow"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
-	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
-	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/pipelines"
 )
 
-// stages are the pipelines of Baleen's Promises, the same that their own binaries run.
-var stages = []workflow.Pipeline{
-	apiaggregator.Pipeline, apiaggregatortarget.Pipeline, natsaccount.New(natsaccount.Network{}), natsuser.New(nil),
-}
+// stages are pipelines that run in this process.
+type stages []workflow.Pipeline
 
-// runStage runs the pipeline of a Promise with the environment of its container: one
-// of Baleen's in this process, another's binary where that lies beside baleen.
-func runStage(ctx context.Context, promise string, env []string, log io.Writer) error {
-	if p, ok := stageOf(promise); ok {
-		return runHere(ctx, p, env, workflow.Environment{Stderr: log})
-	}
-	return runBinary(ctx, promise, env, log)
-}
+// own are those of Baleen's Promises, the same that their own binaries run.
+var own = stages(pipelines.All())
 
-// stageOf returns the pipeline of one of Baleen's Promises.
-func stageOf(promise string) (workflow.Pipeline, bool) {
-	i := slices.IndexFunc(stages, func(p workflow.Pipeline) bool { return p.Promise == promise })
+// of returns the pipeline of a Promise.
+func (s stages) of(promise string) (workflow.Pipeline, bool) {
+	i := slices.IndexFunc(s, func(p workflow.Pipeline) bool { return p.Promise == promise })
 	if i < 0 {
 		return workflow.Pipeline{}, false
 	}
-	return stages[i], true
+	return s[i], true
+}
+
+// run runs the pipeline of a Promise with the environment of its container: one of
+// these in this process, another's binary where that lies beside baleen.
+func (s stages) run(ctx context.Context, promise string, env []string, log io.Writer) error {
+	if p, ok := s.of(promise); ok {
+		return runHere(ctx, p, env, workflow.Environment{Stderr: log})
+	}
+	return runBinary(ctx, promise, env, log)
 }
 
 // runHere runs a pipeline in this process, with these variables and no others.

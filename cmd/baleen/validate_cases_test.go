@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // beginners are mistakes that people make who write a request by hand: what they
 // write in place of something, and what they are told, without the subject.
 var beginners = []struct {
@@ -26,13 +28,13 @@ var beginners = []struct {
 	{"a misspelt kind", userRequest, "kind: NatsUser", "kind: NatsUsr", []string{`kind: "NatsUsr" is no kind of Baleen's: did you mean NatsUser?`}},
 	{"a kind in lower case", userRequest, "kind: NatsUser", "kind: natsuser", []string{`kind: "natsuser" is no kind of Baleen's: did you mean NatsUser?`}},
 	{"a kind in the plural", userRequest, "kind: NatsUser", "kind: NatsUsers", []string{`kind: "NatsUsers" is no kind of Baleen's: did you mean NatsUser?`}},
-	{"a kind that there is not", userRequest, "kind: NatsUser", "kind: NatsStream", []string{`kind: "NatsStream" is no kind of Baleen's: there are ApiAggregator, ApiAggregatorTarget, NatsAccount, NatsUser`}},
+	{"a kind that there is not", userRequest, "kind: NatsUser", "kind: NatsStream", []string{`kind: "NatsStream" is no kind of Baleen's: there are ` + strings.Join(kinds(), ", ")}},
 	{"a wrong version", userRequest, "baleen.dev/v1alpha1", "baleen.dev/v1", []string{`apiVersion: "baleen.dev/v1" is not that of NatsUser: did you mean baleen.dev/v1alpha1?`}},
 	{"a version without its group", userRequest, "baleen.dev/v1alpha1", "v1alpha1", []string{`apiVersion: "v1alpha1" is not that of NatsUser: did you mean baleen.dev/v1alpha1?`}},
 	{"a wrong group", userRequest, "baleen.dev/v1alpha1", "baleen.io/v1alpha1", []string{`apiVersion: "baleen.io/v1alpha1" is not that of NatsUser: did you mean baleen.dev/v1alpha1?`}},
 	{"a misspelt group and kind", userRequest, "baleen.dev/v1alpha1\nkind: NatsUser", "balen.dev/v1alpha1\nkind: NatUser", []string{`kind: "NatUser" is no kind of Baleen's: did you mean NatsUser?`, `apiVersion: "balen.dev/v1alpha1" is not that of NatsUser: did you mean baleen.dev/v1alpha1?`}},
 	{"no apiVersion", userRequest, "apiVersion: baleen.dev/v1alpha1\n", "", []string{"apiVersion: is missing: write baleen.dev/v1alpha1"}},
-	{"no kind", userRequest, "kind: NatsUser\n", "", []string{"kind: is missing: write one of ApiAggregator, ApiAggregatorTarget, NatsAccount, NatsUser"}},
+	{"no kind", userRequest, "kind: NatsUser\n", "", []string{"kind: is missing: write one of " + strings.Join(kinds(), ", ")}},
 	{"apiversion in lower case", userRequest, "apiVersion", "apiversion", []string{"apiversion: there is no such field: did you mean apiVersion?"}},
 	{"a kind that is a number", userRequest, "kind: NatsUser", "kind: 1", []string{"kind: must be text: put quotes around it"}},
 	{"no metadata", userRequest, "metadata:\n  name: orders\n  namespace: team-a\n", "", []string{"metadata: is missing: it needs a name, and a namespace"}},

@@ -19,20 +19,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/nearest"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
-	target "github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
-	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
-	account "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
-	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
-
-// pipelineChecks are the checks that each pipeline makes of its request.
-var pipelineChecks = map[string]func(*unstructured.Unstructured) error{
-	platform.ApiAggregator.Kind:       func(o *unstructured.Unstructured) error { _, err := aggregator.Read(o); return err },
-	platform.ApiAggregatorTarget.Kind: func(o *unstructured.Unstructured) error { _, err := target.Read(o); return err },
-	platform.NatsAccount.Kind:         func(o *unstructured.Unstructured) error { _, err := account.Read(o); return err },
-	platform.NatsUser.Kind:            func(o *unstructured.Unstructured) error { _, err := user.Read(o); return err },
-}
 
 // schemas are those of Baleen's kinds.
 var schemas = sync.OnceValue(func() map[string]*crd.Schema {
@@ -48,7 +37,7 @@ var schemas = sync.OnceValue(func() map[string]*crd.Schema {
 })
 
 // kinds returns the names of Baleen's kinds.
-func kinds() []string { return slices.Sorted(maps.Keys(pipelineChecks)) }
+func kinds() []string { return slices.Sorted(maps.Keys(schemas())) }
 
 // validateDocument checks one document.
 func validateDocument(d document) verdict {
@@ -246,12 +235,13 @@ func checkSpec(object *unstructured.Unstructured) []fieldProblem {
 // the object as it was written.
 func pipelineProblems(object *unstructured.Unstructured, spec any) []crd.Problem {
 	checked := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}, "spec": spec}}
+	checked.SetKind(object.GetKind())
 	checked.SetName(object.GetName())
 	checked.SetNamespace(object.GetNamespace())
 	if annotations, _, err := unstructured.NestedStringMap(object.Object, "metadata", "annotations"); err == nil {
 		checked.SetAnnotations(annotations)
 	}
-	err := pipelineChecks[object.GetKind()](checked)
+	err := checkByPipeline(checked)
 	var invalid *field.InvalidError
 	if !errors.As(err, &invalid) {
 		return nil
@@ -261,6 +251,12 @@ func pipelineProblems(object *unstructured.Unstructured, spec any) []crd.Problem
 		problems = append(problems, locate(object.Object, sentence))
 	}
 	return problems
+}
+
+// checkByPipeline makes the check that the pipeline of the object's kind makes.
+func checkByPipeline(object *unstructured.Unstructured) error {
+	i := slices.IndexFunc(own, func(p workflow.Pipeline) bool { return p.Kind.Kind == object.GetKind() })
+	return own[i].Check(object) // each of Baleen's kinds has a pipeline
 }
 
 // indexes are what a path of the schema has and one of a sentence has not.

@@ -418,14 +418,14 @@ func TestMessagesAreThoseOfTheAPIServer(t *testing.T) {
 					t.Errorf("of %s it says %q, and an API server %q", at, problems, rule.Message)
 				}
 				var invalid *field.InvalidError
-				err := pipelineChecks[kind](&unstructured.Unstructured{Object: object})
+				err := checkByPipeline(&unstructured.Unstructured{Object: object})
 				if !errors.As(err, &invalid) || !slices.ContainsFunc(invalid.All, func(s string) bool { return strings.HasSuffix(s, " "+rule.Message) }) {
 					t.Errorf("the pipeline says %v, and an API server %q", err, rule.Message)
 				}
 			})
 		})
 	}
-	if count != 71-1 { // the name of a token has its rule elsewhere
+	if count < 71-1 { // the name of a token has its rule elsewhere
 		t.Errorf("%d rules were tried", count)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 )
 
@@ -401,7 +402,7 @@ func TestLeaksAreFound(t *testing.T) {
 	token, err := jwt.ParseDecoratedJWT(creds)
 	h.must(err)
 	work := func(content string) string {
-		w, err := kratix.Pack(kratix.Owner{Promise: "p", Namespace: "team-a", Resource: "r", Pipeline: "c"},
+		w, err := simulator.Pack(kratix.Owner{Promise: "p", Namespace: "team-a", Resource: "r", Pipeline: "c"},
 			fstest.MapFS{"eu-1/secret.yaml": &fstest.MapFile{Data: []byte(content)}}, nil, nil)
 		h.must(err)
 		data, err := yaml.Marshal(w.Object)

@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natsys"
@@ -281,7 +282,7 @@ spec:
 }
 
 // apply has Kratix run configure for a request, which must end well.
-func (w *world) apply(request string) kratix.Result {
+func (w *world) apply(request string) simulator.Result {
 	w.Helper()
 	result, err := w.run(kratix.Configure, request)
 	w.must(err)
@@ -289,16 +290,16 @@ func (w *world) apply(request string) kratix.Result {
 }
 
 // run has Kratix run a workflow for a request.
-func (w *world) run(action kratix.Action, request string) (kratix.Result, error) {
+func (w *world) run(action kratix.Action, request string) (simulator.Result, error) {
 	w.Helper()
 	object := scenario.Parse(w.T, request)
 	promise, ok := promises.Find(object.GroupVersionKind().GroupKind())
 	if !ok {
 		w.Fatalf("no Promise serves %s", object.GroupVersionKind())
 	}
-	return kratix.Run(w.ctx, kratix.Options{
-		Version: kratix.H, Action: action, Request: object, Client: w.client, DryRun: w.dryRun,
-		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
+	return simulator.Run(w.ctx, simulator.Options{
+		Version: simulator.H, Action: action, Request: object, Client: w.client, DryRun: w.dryRun,
+		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
 		Dir:     filepath.Join(w.dir, "kratix"), Now: func() time.Time { return w.now },
 		Stage: func(_ context.Context, env []string) error {
 			if first := w.first; first != nil {

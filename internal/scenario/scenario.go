@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
@@ -26,26 +27,27 @@ import (
 // Scenario is a platform and a clock.
 type Scenario struct {
 	t testing.TB
-	// Pipelines are those of the Promises.
+	// Pipelines are those of the Promises; of several of one Promise the first runs.
 	Pipelines []workflow.Pipeline
 	// Dir is the platform's folder, Out the folder of the last run.
 	Dir, Out string
 	Client   *platform.Folder
 	// Now is the time of the next run.
 	Now     time.Time
-	Version kratix.Version
+	Version simulator.Version
 	// DryRun has the next runs change nothing.
 	DryRun bool
 	// Open is how a run with such variables reaches the platform, nil for its folder.
 	Open func(getenv func(string) string, now func() time.Time) (platform.Client, error)
 }
 
-// New copies a platform folder, for requests of the Promises that have these pipelines.
+// New copies a platform folder, for requests of the Promises that have these pipelines,
+// see [Scenario.Pipelines].
 func New(t testing.TB, platformDir string, pipelines ...workflow.Pipeline) *Scenario {
 	t.Helper()
 	dir := tempDir(t)
 	s := &Scenario{t: t, Pipelines: pipelines, Dir: filepath.Join(dir, "platform"), Out: filepath.Join(dir, "out"),
-		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: kratix.H}
+		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: simulator.H}
 	s.must(os.CopyFS(s.Dir, os.DirFS(platformDir)))
 	var err error
 	s.Client, err = platform.OpenFolder(s.Dir, func() time.Time { return s.Now })
@@ -212,10 +214,10 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 		s.t.Fatalf("no Promise serves %s", request.GroupVersionKind())
 	}
 	var o Outcome
-	result, err := kratix.Run(s.t.Context(), kratix.Options{
+	result, err := simulator.Run(s.t.Context(), simulator.Options{
 		Version: s.Version,
 		Action:  action,
-		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
+		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
 		Request: request,
 		Client:  s.Client,
 		Dir:     s.Out,

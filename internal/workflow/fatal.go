@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/syntasso/kratix-go"
+	sdk "github.com/syntasso/kratix-go"
 
 	"github.com/baleen-platform/baleen/internal/fatal"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -26,11 +26,11 @@ func (m mount) WriteOutput(name string, content []byte) error {
 	return m.fatally(filepath.Join("output", name), func() error { return m.KratixSDK.WriteOutput(name, content) })
 }
 
-func (m mount) WriteDestinationSelectors(selectors []kratix.DestinationSelector) error {
+func (m mount) WriteDestinationSelectors(selectors []sdk.DestinationSelector) error {
 	return m.fatally("metadata/destination-selectors.yaml", func() error { return m.KratixSDK.WriteDestinationSelectors(selectors) })
 }
 
-func (m mount) WriteStatus(status kratix.Status) error {
+func (m mount) WriteStatus(status sdk.Status) error {
 	return m.fatally("metadata/status.yaml", func() error { return m.KratixSDK.WriteStatus(status) })
 }
 

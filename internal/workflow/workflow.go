@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/syntasso/kratix-go"
+	sdk "github.com/syntasso/kratix-go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -27,7 +27,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
-	standin "github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
@@ -45,6 +45,20 @@ type Pipeline struct {
 	Configure func(context.Context, *Run) (Result, error)
 	// Delete undoes what Kratix does not: it removes the output by itself.
 	Delete func(context.Context, *Run) error
+	// Check says what is wrong with a request that is looked at by itself, before
+	// anything of the platform is read.
+	Check func(*unstructured.Unstructured) error
+	// PlatformOnly: a run changes the platform alone, so that it can be tried over a
+	// copy. One that reaches further is tried with a dry run.
+	PlatformOnly bool
+}
+
+// CheckBy makes a Pipeline's Check of the function that reads its requests.
+func CheckBy[T any](read func(*unstructured.Unstructured) (T, error)) func(*unstructured.Unstructured) error {
+	return func(request *unstructured.Unstructured) error {
+		_, err := read(request)
+		return err
+	}
 }
 
 // Run is one run of a pipeline for one request.
@@ -220,7 +234,7 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	if err != nil {
 		return fmt.Errorf("%s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 	}
-	owner := standin.Owner{Promise: m.getenv("KRATIX_PROMISE_NAME"), Resource: name}
+	owner := kratix.Owner{Promise: m.getenv("KRATIX_PROMISE_NAME"), Resource: name}
 	works, err := r.Platform.List(ctx, platform.Work, namespace, owner.Labels())
 	if err != nil {
 		return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
@@ -228,7 +242,7 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	r.Last = destination.Output{}
 	for i := range works {
 		r.Works = append(r.Works, works[i].GetName())
-		files, err := standin.Unpack(&works[i])
+		files, err := kratix.Unpack(&works[i])
 		if err != nil {
 			return fmt.Errorf("the last output of %s %s cannot be read: %w", p.Kind.Kind, r.Identity, err)
 		}
@@ -381,7 +395,7 @@ func (e Environment) logger(promise string) *slog.Logger {
 
 // mount is the folder that Kratix shares between the containers of a run.
 type mount struct {
-	*kratix.KratixSDK
+	*sdk.KratixSDK
 	dir    string
 	getenv func(string) string
 }
@@ -389,10 +403,10 @@ type mount struct {
 // openMount clears what an earlier try of this container has left behind.
 func openMount(e Environment) (mount, error) {
 	dir := cmp.Or(e.Getenv("BALEEN_KRATIX_DIR"), "/kratix")
-	m := mount{dir: dir, getenv: e.Getenv, KratixSDK: kratix.New(
-		kratix.WithInputDir(filepath.Join(dir, "input")),
-		kratix.WithOutputDir(filepath.Join(dir, "output")),
-		kratix.WithMetadataDir(filepath.Join(dir, "metadata")),
+	m := mount{dir: dir, getenv: e.Getenv, KratixSDK: sdk.New(
+		sdk.WithInputDir(filepath.Join(dir, "input")),
+		sdk.WithOutputDir(filepath.Join(dir, "output")),
+		sdk.WithMetadataDir(filepath.Join(dir, "metadata")),
 	)}
 	return m, m.clear()
 }
@@ -458,14 +472,14 @@ func (m mount) write(output destination.Output, status map[string]any) error {
 }
 
 func (m mount) writeAll(output destination.Output, status map[string]any) error {
-	var selectors []kratix.DestinationSelector
+	var selectors []sdk.DestinationSelector
 	for _, name := range output.Destinations() {
 		for file, data := range output[name] {
 			if err := m.WriteOutput(filepath.Join(name, file), data); err != nil {
 				return err
 			}
 		}
-		selectors = append(selectors, kratix.DestinationSelector{
+		selectors = append(selectors, sdk.DestinationSelector{
 			Directory:   name,
 			MatchLabels: map[string]string{destination.Label: name},
 		})
@@ -475,5 +489,5 @@ func (m mount) writeAll(output destination.Output, status map[string]any) error 
 			return err
 		}
 	}
-	return m.WriteStatus(kratix.NewStatusFromMap(status))
+	return m.WriteStatus(sdk.NewStatusFromMap(status))
 }

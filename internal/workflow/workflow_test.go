@@ -24,7 +24,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/destination"
-	standin "github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 )
@@ -120,9 +121,9 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 // stage said and what clusters then have.
 func (b *bench) apply(request string) (documents map[string]string, failure error) {
 	b.Helper()
-	result, err := standin.Run(b.Context(), standin.Options{
-		Version: standin.H, Action: standin.Configure, Dir: b.dir, Now: now, Client: b.platform,
-		Promise: standin.Promise{Name: "widget", Kind: widgets.Kind, Configure: "configure"},
+	result, err := simulator.Run(b.Context(), simulator.Options{
+		Version: simulator.H, Action: kratix.Configure, Dir: b.dir, Now: now, Client: b.platform,
+		Promise: simulator.Promise{Name: "widget", Kind: widgets.Kind, Configure: "configure"},
 		Request: object(b.T, request),
 		Stage: func(ctx context.Context, env []string) error {
 			for _, pair := range env {

@@ -24,10 +24,12 @@ const promise = "api-aggregator-target"
 
 // Pipeline is the Promise's pipeline.
 var Pipeline = workflow.Pipeline{
-	Promise:   promise,
-	Kind:      platform.ApiAggregatorTarget,
-	Configure: configure,
-	Delete:    release,
+	Promise:      promise,
+	Kind:         platform.ApiAggregatorTarget,
+	Configure:    configure,
+	Delete:       release,
+	Check:        workflow.CheckBy(v1alpha1.Read),
+	PlatformOnly: true,
 }
 
 // Main runs the pipeline and returns the exit code.

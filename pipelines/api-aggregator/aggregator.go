@@ -24,10 +24,12 @@ const promise = "api-aggregator"
 
 // Pipeline is the Promise's pipeline.
 var Pipeline = workflow.Pipeline{
-	Promise:   promise,
-	Kind:      platform.ApiAggregator,
-	Configure: configure,
-	Delete:    remove,
+	Promise:      promise,
+	Kind:         platform.ApiAggregator,
+	Configure:    configure,
+	Delete:       remove,
+	Check:        workflow.CheckBy(v1alpha1.Read),
+	PlatformOnly: true,
 }
 
 // Main runs the pipeline and returns the exit code.

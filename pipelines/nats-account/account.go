@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 // Network is how the pipeline reaches providers.
@@ -25,7 +26,7 @@ type pipeline struct{ network Network }
 // New returns the Promise's pipeline.
 func New(network Network) workflow.Pipeline {
 	p := pipeline{network}
-	return workflow.Pipeline{Promise: "nats-account", Kind: platform.NatsAccount, Configure: p.configure, Delete: p.remove}
+	return workflow.Pipeline{Promise: "nats-account", Kind: platform.NatsAccount, Configure: p.configure, Delete: p.remove, Check: workflow.CheckBy(v1alpha1.Read)}
 }
 
 // Main runs the pipeline and returns the exit code.

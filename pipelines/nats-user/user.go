@@ -20,7 +20,7 @@ const promise = "nats-user"
 // New returns the Promise's pipeline. A transport carries requests to the control
 // planes of providers, nil for the network of this process.
 func New(transport http.RoundTripper) workflow.Pipeline {
-	return workflow.Pipeline{Promise: promise, Kind: platform.NatsUser, Configure: pipeline{transport}.configure, Delete: remove}
+	return workflow.Pipeline{Promise: promise, Kind: platform.NatsUser, Configure: pipeline{transport}.configure, Delete: remove, Check: workflow.CheckBy(v1alpha1.Read)}
 }
 
 // Main runs the pipeline and returns the exit code.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -205,11 +206,11 @@ spec:
 
 // configure does what Kratix does around a configure, and tells if not so many
 // clusters have a credential then.
-func configure(dir string, object *unstructured.Unstructured, client platform.Client, clusters int, stage func(env []string) error) (kratix.Result, error) {
+func configure(dir string, object *unstructured.Unstructured, client platform.Client, clusters int, stage func(env []string) error) (simulator.Result, error) {
 	promise, _ := promises.Find(object.GroupVersionKind().GroupKind())
-	result, err := kratix.Run(context.Background(), kratix.Options{
-		Version: kratix.H, Action: kratix.Configure, Request: object, Client: client, Dir: dir, Now: time.Now,
-		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
+	result, err := simulator.Run(context.Background(), simulator.Options{
+		Version: simulator.H, Action: kratix.Configure, Request: object, Client: client, Dir: dir, Now: time.Now,
+		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
 		Stage: func(_ context.Context, env []string) error {
 			return stage(append(env, "BALEEN_KRATIX_DIR="+dir))
 		},
@@ -221,14 +222,14 @@ func configure(dir string, object *unstructured.Unstructured, client platform.Cl
 }
 
 // issue makes the request on a new platform; stage starts the pipeline.
-func (b *users) issue(dir string, clusters int, stage func(*exec.Cmd) error) (kratix.Result, error) {
+func (b *users) issue(dir string, clusters int, stage func(*exec.Cmd) error) (simulator.Result, error) {
 	folder := filepath.Join(dir, "platform")
 	if err := os.CopyFS(folder, os.DirFS(b.platform(clusters))); err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
 	client, err := platform.OpenFolder(folder, time.Now)
 	if err != nil {
-		return kratix.Result{}, err
+		return simulator.Result{}, err
 	}
 	return configure(filepath.Join(dir, "kratix"), request("orders", nil), client, clusters, func(env []string) error {
 		c := exec.Command(userStage)
@@ -281,7 +282,7 @@ func (b *users) script() (sample, error) {
 
 // same checks that Baleen and the script made the same: otherwise the two do not
 // compare.
-func (b *users) same(result kratix.Result) error {
+func (b *users) same(result simulator.Result) error {
 	theirs, err := os.ReadFile(b.at("script.yaml"))
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/promises"
@@ -104,9 +105,9 @@ func (b *setup) prepare() error {
 	}
 	// The first run stores request and Work, so that the measured ones have
 	// nothing to do but everything to check: what a platform does all day.
-	result, err := kratix.Run(context.Background(), kratix.Options{
-		Version: kratix.H, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
-		Promise: kratix.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
+	result, err := simulator.Run(context.Background(), simulator.Options{
+		Version: simulator.H, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
+		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
 		Stage: func(_ context.Context, env []string) error {
 			b.env = append(slices.Clip(env), "BALEEN_PLATFORM_DIR="+platformDir, "BALEEN_KRATIX_DIR="+b.out())
 			_, err := b.configure()
@@ -123,7 +124,7 @@ func (b *setup) out() string { return filepath.Join(b.dir, "out") }
 
 // sameValues makes the values for the ytt command line, and checks that it
 // renders with them what the pipeline emitted: otherwise the two do not compare.
-func (b *setup) sameValues(result kratix.Result) error {
+func (b *setup) sameValues(result simulator.Result) error {
 	var want []string
 	paths := []any{}
 	for _, data := range result.Destinations[0].After {

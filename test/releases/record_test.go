@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/scenario"
@@ -61,7 +61,7 @@ func TestRecord(t *testing.T) {
 		w.save(dir)
 		must(t, os.WriteFile(savedIn(dir).next, txtar.Format(w.goOn()), 0o644))
 	})
-	synctest.Test(t, func(t *testing.T) { upgrade(t, dir, kratix.H) })
+	synctest.Test(t, func(t *testing.T) { upgrade(t, dir, simulator.H) })
 }
 
 // rest runs all requests until that changes nothing.
@@ -91,7 +91,7 @@ func (w *world) apply(request string) {
 func create(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, Scenario: scenario.New(t, t.TempDir())}
-	w.Version = kratix.H
+	w.Version = simulator.H
 	var err error
 	w.nats, err = natslocal.New(t.TempDir())
 	must(t, err)

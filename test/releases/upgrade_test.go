@@ -21,7 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/credential"
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	for _, release := range releases {
 		dir := filepath.Dir(release)
-		for _, version := range []kratix.Version{kratix.H, kratix.M} {
+		for _, version := range []simulator.Version{simulator.H, simulator.M} {
 			t.Run(filepath.Base(dir)+"/"+string(version), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { upgrade(t, dir, version) })
 			})
@@ -51,7 +51,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-func upgrade(t *testing.T, dir string, version kratix.Version) {
+func upgrade(t *testing.T, dir string, version simulator.Version) {
 	w := open(t, dir, version)
 	before := w.credentials()
 	for round := 1; round <= 2; round++ {
@@ -216,7 +216,7 @@ func checkRoutes(t *testing.T, dir string, routes change) {
 func TestReleaseIsWhole(t *testing.T) {
 	dir := filepath.Join(releasesDir, "v0.1.0")
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, dir, kratix.H)
+		w := open(t, dir, simulator.H)
 		count := map[string]int{}
 		for _, o := range w.requests() {
 			count[o.GetKind()]++

@@ -20,16 +20,16 @@ import (
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
-	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
-	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
+	"github.com/baleen-platform/baleen/pipelines"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
 	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 const (
@@ -61,10 +61,9 @@ func savedIn(dir string) saved {
 // serve has the pipelines reach the world's servers.
 func (w *world) serve() {
 	cloud := only(fakecloud.Transport(w.cloud))
-	w.Pipelines = []workflow.Pipeline{
-		apiaggregator.Pipeline, apiaggregatortarget.Pipeline,
+	w.Pipelines = slices.Concat([]workflow.Pipeline{
 		natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: cloud}), natsuser.New(cloud),
-	}
+	}, pipelines.All())
 }
 
 // only lets requests to the one cloud through.
@@ -81,8 +80,17 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// kinds are in the order in which their requests run.
-var kinds = []platform.Kind{platform.NatsAccount, platform.ApiAggregator, platform.NatsUser, platform.ApiAggregatorTarget}
+// kinds are in the order in which their requests run: those first from which others
+// draw.
+var kinds = func() []platform.Kind {
+	ordered := []platform.Kind{platform.NatsAccount, platform.ApiAggregator, platform.NatsUser, platform.ApiAggregatorTarget}
+	for _, kind := range promises.Kinds() {
+		if !slices.Contains(ordered, kind) {
+			ordered = append(ordered, kind)
+		}
+	}
+	return ordered
+}()
 
 // requests are all that the platform has.
 func (w *world) requests() []*unstructured.Unstructured {
@@ -145,7 +153,7 @@ func (w *world) during(do func() scenario.Outcome) (outcome scenario.Outcome) {
 }
 
 // open opens what a release has left, in a copy, at the time at which it left it.
-func open(t *testing.T, dir string, version kratix.Version) *world {
+func open(t *testing.T, dir string, version simulator.Version) *world {
 	t.Helper()
 	from := savedIn(dir)
 	text, err := os.ReadFile(from.now)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
@@ -411,7 +412,7 @@ func (w *world) removeWorks(r ref) {
 			}
 		}
 	}
-	w.gitWrites(kratix.Result{})
+	w.gitWrites(simulator.Result{})
 }
 
 // backup keeps copies of objects as they are now.

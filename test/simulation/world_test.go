@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -49,7 +50,7 @@ type world struct {
 	t       *testing.T
 	ctx     context.Context
 	random  *mathrand.Rand
-	version kratix.Version
+	version simulator.Version
 	memory  *platform.Memory
 	nats    *natslocal.System
 	// cloud makes the users in the years of Synadia's, nil in others. accountID is
@@ -192,12 +193,12 @@ func (d *dice) Uint64() uint64 {
 
 func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
-		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: kratix.M, memory: platform.NewMemory(time.Now), nats: system,
+		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: simulator.M, memory: platform.NewMemory(time.Now), nats: system,
 		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{},
 		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
 	if w.random.IntN(2) == 0 {
-		w.version = kratix.H
+		w.version = simulator.H
 	}
 	w.note("Kratix %s", w.version)
 	w.accountID = w.nats.AccountID
@@ -387,11 +388,11 @@ func (w *world) runJob(r ref, action kratix.Action, f fault, job string) bool {
 		defer delete(w.jobs, job)
 	}
 	var said strings.Builder
-	result, err := kratix.Run(ctx, kratix.Options{
+	result, err := simulator.Run(ctx, simulator.Options{
 		Version: w.version, Action: action, Dir: dir, Now: time.Now, Client: w.memory, Request: &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": map[string]any{"name": r.name, "namespace": r.namespace}, "spec": o.Object["spec"],
 		}},
-		Promise: kratix.Promise{Name: p.Name, Kind: p.Kind, Configure: p.ConfigurePipeline, Delete: p.DeletePipeline},
+		Promise: simulator.Promise{Name: p.Name, Kind: p.Kind, Configure: p.ConfigurePipeline, Delete: p.DeletePipeline},
 		Stage: func(_ context.Context, env []string) error {
 			if w.cloud != nil {
 				w.cloud.Fail(f.cloud...)
@@ -497,7 +498,7 @@ func (w *world) stage(ctx context.Context, p workflow.Pipeline, client platform.
 }
 
 // gitWrites has the state store get what Kratix has scheduled, or not.
-func (w *world) gitWrites(result kratix.Result) {
+func (w *world) gitWrites(result simulator.Result) {
 	placements, err := w.memory.List(w.ctx, platform.WorkPlacement, "", nil)
 	w.must(err)
 	there := map[string]bool{}
@@ -550,7 +551,7 @@ func (w *world) gitReturns() {
 		}
 	}
 	clear(w.unwritten)
-	w.gitWrites(kratix.Result{})
+	w.gitWrites(simulator.Result{})
 }
 
 func unpack(t *testing.T, wp *unstructured.Unstructured) map[string][]byte {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,8 +77,8 @@ func TestGenerateRefuses(t *testing.T) {
 	}
 }
 
-// What `make generate` makes of the bases and the Go types is what the Promises and
-// their READMEs say. All of it is outside of this module, where go test does not see
+// What `make generate` makes of the bases and the Go types is what the Promises, their
+// READMEs and the guard say. All of it is outside of this module, where go test does not see
 // that a file has changed: run it with -count=1, as `make test` does.
 func TestGenerated(t *testing.T) {
 	root, err := filepath.Abs("../../..")
@@ -90,30 +91,88 @@ func TestGenerated(t *testing.T) {
 	if out, err := generator.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	bases, err := filepath.Glob(filepath.Join(root, "promises", "*", "promise.base.yaml"))
-	if err != nil || len(bases) == 0 {
-		t.Fatalf("there are no Promises: %v", err)
-	}
-	for _, base := range bases {
-		folder := filepath.Dir(base)
-		name := filepath.Base(folder)
-		t.Run(name, func(t *testing.T) {
-			again := t.TempDir()
-			for _, file := range []string{"promise.base.yaml", "README.md"} {
-				write(t, again, file, contents(t, folder, file))
+	promises, again := filepath.Join(root, "promises"), t.TempDir()
+	var made []string
+	for _, pattern := range []string{"*/promise.base.yaml", "*/promise.yaml", "*/README.md", "guard.yaml"} {
+		files, err := filepath.Glob(filepath.Join(promises, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("there is no %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			name, err := filepath.Rel(promises, file)
+			if err == nil {
+				err = os.MkdirAll(filepath.Join(again, filepath.Dir(name)), 0o755)
 			}
-			// api-aggregator is of the kind apiaggregators.
-			crd := "baleen.dev_" + strings.ReplaceAll(name, "-", "") + "s.yaml"
-			if err := generate(again, filepath.Join(crds, crd)); err != nil {
+			if err != nil {
 				t.Fatal(err)
 			}
-			for _, file := range []string{"promise.yaml", "README.md"} {
-				if contents(t, again, file) != contents(t, folder, file) {
-					t.Errorf("%s is not what is generated: run `make generate`", filepath.Join("promises", name, file))
+			write(t, again, name, contents(t, promises, name))
+			made = append(made, name)
+		}
+	}
+	if err := generateAll(crds, again); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range made {
+		t.Run(name, func(t *testing.T) {
+			if contents(t, again, name) != contents(t, promises, name) {
+				t.Errorf("%s is not what is generated: run `make generate`", filepath.Join("promises", name))
+			}
+		})
+	}
+}
+
+// All folders with a base are Promises, and the guard names each of them.
+func TestGenerateAll(t *testing.T) {
+	const (
+		crd   = "metadata: {name: %s}\nspec: {names: {singular: %[1]s}, versions: [{schema: {openAPIV3Schema: {properties: {spec: {}}}}}]}\n"
+		rules = "a: matches('^(%s)-resource-(configure|delete)-')\nb: matches('^kratix-(%[1]s)-')\nc: matches('^(a)$')\n"
+	)
+	crds, promises := t.TempDir(), t.TempDir()
+	write(t, crds, "1.yaml", fmt.Sprintf(crd, "redis"))
+	write(t, crds, "2.yaml", fmt.Sprintf(crd, "apiaggregator"))
+	for _, name := range []string{"api-aggregator", "redis", "testdata"} {
+		if err := os.Mkdir(filepath.Join(promises, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(promises, name), "README.md", begin+end)
+		if name != "testdata" {
+			write(t, filepath.Join(promises, name), "promise.base.yaml", "kind: Promise\nspec: {}\n")
+		}
+	}
+	for _, test := range []struct{ name, guard, want string }{
+		{"a Promise more", fmt.Sprintf(rules, "api-aggregator"), fmt.Sprintf(rules, "api-aggregator|redis")},
+		{"a Promise less", fmt.Sprintf(rules, "api-aggregator|nats-user|redis"), fmt.Sprintf(rules, "api-aggregator|redis")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			write(t, promises, "guard.yaml", test.guard)
+			if err := generateAll(crds, promises); err != nil {
+				t.Fatal(err)
+			}
+			if is := contents(t, promises, "guard.yaml"); is != test.want {
+				t.Errorf("guard.yaml is\n%s\nnot\n%s", is, test.want)
+			}
+			for name, crd := range map[string]string{"api-aggregator": "name: apiaggregator\n", "redis": "name: redis\n"} {
+				if is := contents(t, promises, name+"/promise.yaml"); !strings.Contains(is, crd) {
+					t.Errorf("the Promise %s is\n%s\nwithout %s", name, is, crd)
 				}
 			}
 		})
 	}
+
+	refuses := func(promises, want string) {
+		t.Helper()
+		if err := generateAll(crds, promises); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	write(t, promises, "guard.yaml", "a: matches('^.*')\n")
+	refuses(promises, "has no regular expression that names the Promises: write one as ^(api-aggregator|redis)-")
+	if err := os.Remove(filepath.Join(crds, "2.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	refuses(promises, "api-aggregator: there is no kind whose name in lower case is apiaggregator")
+	refuses(crds, "has no Promises")
 }
 
 func write(t *testing.T, folder, file, content string) {

@@ -13,10 +13,11 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // kinds are those of what a pipeline changes.
-var kinds = []platform.Kind{platform.ConfigMap, platform.Job, platform.ApiAggregator, platform.ApiAggregatorTarget, platform.NatsAccount, platform.NatsUser}
+var kinds = append(promises.Kinds(), platform.ConfigMap, platform.Job)
 
 // Asked are the requests of a kind that are asked to reconcile, in one line.
 func Asked(t testing.TB, client platform.Client, kind platform.Kind) string {

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/baleen-platform/baleen/promises"
 )
 
 // root is the folder of the project.
@@ -24,20 +26,24 @@ const root = "../../.."
 // install puts Baleen onto the platform as docs/getting-started.md does,
 // and the account and namespaces that the stories need. It may be repeated.
 func install(ctx context.Context) error {
-	for _, file := range []string{"guard.yaml", "api-aggregator.yaml", "api-aggregator-target.yaml", "nats-account.yaml", "nats-user.yaml"} {
+	names := []string{"guard"}
+	for _, p := range promises.All() {
+		names = append(names, p.Name)
+	}
+	for _, name := range names {
 		// Kratix restarts for a moment whenever a Promise is added.
 		if err := retry(ctx, 2*time.Minute, func() error {
-			_, err := hub().tryKubectl(ctx, "", "apply", "-f", filepath.Join(root, "dist", "promises", file))
+			_, err := hub().tryKubectl(ctx, "", "apply", "-f", filepath.Join(root, "dist", "promises", name+".yaml"))
 			return err
 		}); err != nil {
 			return err
 		}
 	}
-	for _, promise := range []string{"api-aggregator", "api-aggregator-target", "nats-account", "nats-user"} {
+	for _, p := range promises.All() {
 		if err := retry(ctx, 3*time.Minute, func() error {
-			is, err := hub().tryKubectl(ctx, "", "get", "promise", promise, "-o", "jsonpath={.status.status}")
+			is, err := hub().tryKubectl(ctx, "", "get", "promise", p.Name, "-o", "jsonpath={.status.status}")
 			if err == nil && is != "Available" {
-				err = fmt.Errorf("the Promise %s is %q", promise, is)
+				err = fmt.Errorf("the Promise %s is %q", p.Name, is)
 			}
 			return err
 		}); err != nil {

@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/test/e2e/platform"
 )
 
@@ -228,10 +229,14 @@ func jobs(t testing.TB, promise, namespace, name, action string) []batchv1.Job {
 	return list.Items
 }
 
-var promiseOf = map[string]string{
-	"apiaggregators": "api-aggregator", "apiaggregatortargets": "api-aggregator-target", "natsaccounts": "nats-account", "natsusers": "nats-user",
-	"empties": "empty",
-}
+// promiseOf are the names of Promises by the resources that they serve.
+var promiseOf = func() map[string]string {
+	names := map[string]string{empties.Resource: "empty"}
+	for _, p := range promises.All() {
+		names[p.Kind.Plural] = p.Name
+	}
+	return names
+}()
 
 // reconcile has Kratix run a request's pipeline once more and waits until that
 // run has succeeded.

@@ -1,4 +1,4 @@
-package kratix
+package simulator
 
 import (
 	"crypto/sha1"
@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
 )
 
 // schedule is what Kratix's scheduler makes of a Work.
@@ -45,7 +47,7 @@ func plan(work *unstructured.Unstructured, existing, destinations []unstructured
 		known[d.GetName()] = true
 	}
 	groups := map[string]bool{}
-	for _, group := range workloadGroups(work) {
+	for _, group := range kratix.WorkloadGroups(work) {
 		id, _ := group["id"].(string)
 		directory, _ := group["directory"].(string)
 		groups[id] = true
@@ -55,7 +57,7 @@ func plan(work *unstructured.Unstructured, existing, destinations []unstructured
 		// Destination that is; only its files are replaced.
 		var stays bool
 		for _, wp := range existing {
-			if wp.GetLabels()[LabelGroup] != id {
+			if wp.GetLabels()[kratix.LabelGroup] != id {
 				continue
 			}
 			stays = true
@@ -64,7 +66,7 @@ func plan(work *unstructured.Unstructured, existing, destinations []unstructured
 			name := target(wp)
 			p := placement{object, directory, name, !slices.Contains(matching, name), known[name]}
 			if p.misplaced {
-				setLabel(object, LabelMisplaced, "true") // Kratix never takes it off again
+				setLabel(object, kratix.LabelMisplaced, "true") // Kratix never takes it off again
 			}
 			s.placed = append(s.placed, p)
 		}
@@ -79,7 +81,7 @@ func plan(work *unstructured.Unstructured, existing, destinations []unstructured
 		}
 	}
 	for _, wp := range existing {
-		if !groups[wp.GetLabels()[LabelGroup]] {
+		if !groups[wp.GetLabels()[kratix.LabelGroup]] {
 			s.dangling = append(s.dangling, wp)
 		}
 	}
@@ -100,10 +102,10 @@ func newPlacement(work *unstructured.Unstructured, group map[string]any, id, dir
 	object.SetNamespace(work.GetNamespace())
 	object.SetName(work.GetName() + "." + destination + "-" + id[:5])
 	object.SetLabels(map[string]string{
-		LabelWork:        work.GetName(),
-		LabelGroup:       id,
-		LabelDestination: destination,
-		LabelPipeline:    work.GetLabels()[LabelPipeline],
+		kratix.LabelWork:        work.GetName(),
+		kratix.LabelGroup:       id,
+		kratix.LabelDestination: destination,
+		kratix.LabelPipeline:    work.GetLabels()[kratix.LabelPipeline],
 	})
 	setWorkloads(object, group)
 	return placement{object, directory, destination, false, true}
@@ -224,7 +226,7 @@ func delivered(placements []unstructured.Unstructured) (map[string]map[string][]
 			files[name] = map[string][]byte{}
 		}
 		workloads, _, _ := unstructured.NestedFieldNoCopy(wp.Object, "spec", "workloads")
-		if err := unpack(workloads, files[name]); err != nil {
+		if err := kratix.UnpackWorkloads(workloads, files[name]); err != nil {
 			return nil, err
 		}
 	}

@@ -1,4 +1,4 @@
-package kratix
+package simulator
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
 )
 
 // destination makes a Destination.
@@ -85,7 +87,7 @@ func TestPlan(t *testing.T) {
 		var all []string
 		for _, p := range s.placed {
 			text := p.directory + "@" + p.destination
-			if p.misplaced != (p.GetLabels()[LabelMisplaced] == "true") {
+			if p.misplaced != (p.GetLabels()[kratix.LabelMisplaced] == "true") {
 				t.Errorf("%s: misplaced %v, labels %v", text, p.misplaced, p.GetLabels())
 			}
 			if p.misplaced {

@@ -1,4 +1,4 @@
-package kratix
+package simulator
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -54,7 +55,7 @@ func newWorld(t *testing.T, version Version, destinations ...unstructured.Unstru
 		}
 	}
 	w.options = Options{
-		Version: version, Action: Configure, Promise: widgets, Client: client, Stage: w.stage,
+		Version: version, Action: kratix.Configure, Promise: widgets, Client: client, Stage: w.stage,
 		Request: &unstructured.Unstructured{Object: parse(t, `
 apiVersion: test.baleen.dev/v1
 kind: Widget
@@ -285,7 +286,7 @@ func TestLifeCycle(t *testing.T) {
 		// On delete, status and output count for nothing.
 		w.files = map[string]string{"output/a.yaml": "a: 1"}
 		w.wants(w.run(), "eu-1 +a.yaml")
-		w.options.Action = Delete
+		w.options.Action = kratix.Delete
 		w.files = map[string]string{"output/b.yaml": "", "metadata/status.yaml": "{kratix: 1}", "metadata/workflow-control.yaml": "suspend: true"}
 		result = w.run()
 		w.wants(result, "eu-1 -a.yaml")
@@ -315,7 +316,7 @@ func TestApply(t *testing.T) {
 
 	// Others leave marks on the request; the user changes it.
 	marked := first.DeepCopy()
-	marked.SetLabels(map[string]string{"team": "b", "gone": "1", LabelPromise: "widget", LabelManualReconciliation: "true", "kratix.io/other": "1"})
+	marked.SetLabels(map[string]string{"team": "b", "gone": "1", kratix.LabelPromise: "widget", kratix.LabelManualReconciliation: "true", "kratix.io/other": "1"})
 	marked.SetAnnotations(map[string]string{"gone": "1"})
 	marked.SetFinalizers([]string{"test.baleen.dev/stay"})
 	marked.Object["spec"] = parse(t, "{size: 3, old: true}")
@@ -325,7 +326,7 @@ func TestApply(t *testing.T) {
 	_ = unstructured.SetNestedField(w.options.Request.Object, int64(4), "spec", "size")
 	result := w.run()
 	got := w.stored()
-	if want := map[string]string{"team": "a", LabelPromise: "widget", "kratix.io/other": "1"}; !reflect.DeepEqual(got.GetLabels(), want) {
+	if want := map[string]string{"team": "a", kratix.LabelPromise: "widget", "kratix.io/other": "1"}; !reflect.DeepEqual(got.GetLabels(), want) {
 		t.Errorf("labels %v, want %v", got.GetLabels(), want)
 	}
 	if got.GetAnnotations() != nil || got.GetUID() != first.GetUID() || got.GetGeneration() != 3 || len(got.GetFinalizers()) != 1 {
@@ -413,7 +414,7 @@ func TestFailures(t *testing.T) {
 			w.files = good
 			w.run()
 			before := w.snapshot()
-			w.options.Action, w.fails = Delete, errors.New("exit status 1")
+			w.options.Action, w.fails = kratix.Delete, errors.New("exit status 1")
 			w.refuses("the delete pipeline of widget failed")
 			if !reflect.DeepEqual(before, w.snapshot()) {
 				t.Error("a failed delete has changed the platform")
@@ -464,13 +465,13 @@ func TestControl(t *testing.T) {
 				result := w.run()
 				if version == M { // ignores the file
 					w.wants(result, "eu-1 ~a.yaml")
-					if result.Control.Held() || result.Request.GetLabels()[LabelSuspended] != "" {
+					if result.Control.Held() || result.Request.GetLabels()[kratix.LabelSuspended] != "" {
 						t.Errorf("%v", result)
 					}
 					return
 				}
 				w.wants(result, "eu-1 =a.yaml")
-				if result.Control != test.want || result.Request.GetLabels()[LabelSuspended] != "true" {
+				if result.Control != test.want || result.Request.GetLabels()[kratix.LabelSuspended] != "true" {
 					t.Errorf("control %v, labels %v", result.Control, result.Request.GetLabels())
 				}
 				w.run()
@@ -480,7 +481,7 @@ func TestControl(t *testing.T) {
 				delete(w.files, "metadata/workflow-control.yaml")
 				result = w.run()
 				w.wants(result, "eu-1 ~a.yaml")
-				if labels := w.stored().GetLabels(); labels[LabelSuspended] != "" {
+				if labels := w.stored().GetLabels(); labels[kratix.LabelSuspended] != "" {
 					t.Errorf("labels %v", labels)
 				}
 				golden(t, "status-resumed.yaml", result.Status)
@@ -505,12 +506,12 @@ func TestNoDeletePipeline(t *testing.T) {
 	w := newWorld(t, M, fleet()...)
 	w.files = map[string]string{"output/a.yaml": "1"}
 	w.run()
-	w.options.Action, w.options.Promise.Delete = Delete, ""
+	w.options.Action, w.options.Promise.Delete = kratix.Delete, ""
 	w.wants(w.run(), "eu-1 -a.yaml")
 	if w.runs != 1 || w.stored() != nil {
 		t.Errorf("%d runs, stored %v", w.runs, w.stored())
 	}
-	w.options.Action, w.options.Promise.Configure = Configure, ""
+	w.options.Action, w.options.Promise.Configure = kratix.Configure, ""
 	w.refuses("has no configure pipeline")
 }
 
@@ -537,7 +538,7 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("environment %v, status %v", w.env, result.Status)
 	}
 	metadata := w.object["metadata"].(map[string]any)
-	if metadata["uid"] == nil || metadata["labels"].(map[string]any)[LabelDryRun] != "true" {
+	if metadata["uid"] == nil || metadata["labels"].(map[string]any)[kratix.LabelDryRun] != "true" {
 		t.Errorf("the pipeline sees %v", metadata)
 	}
 
@@ -553,7 +554,7 @@ func TestDryRun(t *testing.T) {
 	if size, _, _ := unstructured.NestedInt64(w.object, "spec", "size"); size != 9 {
 		t.Errorf("the pipeline sees %v", w.object)
 	}
-	w.options.Action = Delete
+	w.options.Action = kratix.Delete
 	w.wants(w.run(), "eu-1 -a.yaml")
 	if !reflect.DeepEqual(before, w.snapshot()) {
 		t.Error("a dry run has written to the platform")
@@ -610,7 +611,7 @@ func TestOtherWorks(t *testing.T) {
 		t.Errorf("Works %v", got)
 	}
 
-	works, err := w.options.Client.List(t.Context(), platform.Work, "team-a", map[string]string{LabelPipeline: "renamed"})
+	works, err := w.options.Client.List(t.Context(), platform.Work, "team-a", map[string]string{kratix.LabelPipeline: "renamed"})
 	if err != nil || len(works) != 1 {
 		t.Fatal(works, err)
 	}

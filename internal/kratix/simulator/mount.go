@@ -1,4 +1,4 @@
-package kratix
+package simulator
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
 )
 
 // Mount is the folder that stands for /kratix in a pipeline's container: input,
@@ -124,9 +126,9 @@ func (m Mount) path(elements ...string) string {
 }
 
 // Env returns the environment that Kratix gives to a pipeline's containers.
-func Env(action Action, promise Promise, object *unstructured.Unstructured, dryRun bool) []string {
+func Env(action kratix.Action, promise Promise, object *unstructured.Unstructured, dryRun bool) []string {
 	pipeline := promise.Configure
-	if action == Delete {
+	if action == kratix.Delete {
 		pipeline = promise.Delete
 	}
 	env := []string{

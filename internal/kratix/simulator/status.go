@@ -1,4 +1,4 @@
-package kratix
+package simulator
 
 import (
 	"errors"
