@@ -11,7 +11,7 @@ import (
 
 var (
 	link   = regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
-	reason = regexp.MustCompile(`(?:[Ff]ail\(|[Rr]eason(?:, [\w.]+(?: string)?)? = |result\.Reason = false, |Reason: +|return )"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"`)
+	reason = regexp.MustCompile(`\breason\.([A-Z]\w+)|\bReason = "([A-Z]\w+)"`) // a constant, or one of why a credential is issued
 
 	fence       = regexp.MustCompile("(?ms)^ *```.*?^ *```")
 	heading     = regexp.MustCompile(`(?m)^#+ (.+?) *$`)
@@ -101,16 +101,20 @@ func TestReasonsAreExplained(t *testing.T) {
 			files := append(glob(t, "../pipelines/"+name+"/*.go"), shared...)
 			// A test may have the reasons of others' statuses.
 			files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
-			if name == "nats-user" { // why a credential is issued
+			switch name {
+			case "nats-user": // why a credential is issued
 				files = append(files, "../internal/credential/issue.go")
+			case "nats-account":
+				files = append(files, glob(t, "../internal/provider/operator/administrator.go", "../internal/provider/synadia/*.go")...)
 			}
 			for _, file := range files {
 				for _, m := range reason.FindAllStringSubmatch(read(t, file), -1) {
-					if m[1] == "Published" || m[1] == "Ready" {
+					given := m[1] + m[2]
+					if slices.Contains([]string{"Published", "Reason"}, given) { // the type
 						continue
 					}
-					if found++; !strings.Contains(readme, "`"+m[1]+"`") {
-						t.Errorf("%s gives the reason %s, which %s/README.md does not explain", file, m[1], name)
+					if found++; !strings.Contains(readme, "`"+given+"`") {
+						t.Errorf("%s gives the reason %s, which %s/README.md does not explain", file, given, name)
 					}
 				}
 			}
@@ -119,7 +123,7 @@ func TestReasonsAreExplained(t *testing.T) {
 			}
 		})
 	}
-	states := regexp.MustCompile(`PathState = "(\w+)"`)
+	states := regexp.MustCompile(`PathState\(reason\.(\w+)\)`)
 	for _, m := range states.FindAllStringSubmatch(read(t, "api-aggregator-target/v1alpha1/types.go"), -1) {
 		if !strings.Contains(read(t, "api-aggregator-target/README.md"), "`"+m[1]+"`") {
 			t.Errorf("the state %s is not explained", m[1])

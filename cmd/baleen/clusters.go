@@ -25,6 +25,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/term"
@@ -146,7 +147,7 @@ func (f trustFlags) run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if added > 0 {
-		result.Changed = append(result.Changed, fmt.Sprintf("%s added to %s/%s", count(added, "certificate"), config.Namespace, seal.BundlesName))
+		result.Changed = append(result.Changed, fmt.Sprintf("%s added to %s/%s", field.Count(added, "certificate"), config.Namespace, seal.BundlesName))
 	}
 	if object.GetLabels()[destination.Label] != f.name {
 		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{destination.Label: f.name}}}
@@ -169,7 +170,7 @@ func (t trusted) table(w io.Writer, wide bool) error {
 		summary = append(summary, []term.Cell{{Text: "Changed", Style: term.Bold}, {Text: change}})
 	}
 	if t.Expired > 0 {
-		summary = append(summary, []term.Cell{{Text: "Left out", Style: term.Bold}, {Text: count(t.Expired, "certificate") + " expired", Style: term.Yellow}})
+		summary = append(summary, []term.Cell{{Text: "Left out", Style: term.Bold}, {Text: field.Count(t.Expired, "certificate") + " expired", Style: term.Yellow}})
 	}
 	if err := clusterTable(w, wide, t.cluster); err != nil {
 		return err
@@ -316,37 +317,45 @@ func readBundles(ctx context.Context, client platform.Client) (map[string]string
 	return bundles, object, nil
 }
 
+// errChanging is a conflict with somebody else who writes the bundles.
+var errChanging = fmt.Errorf("the ConfigMap %s/%s keeps changing: try again", config.Namespace, seal.BundlesName)
+
 // addCertificates adds to the bundle of a Destination what is not in it yet. It
 // returns how many certificates that were, and all bundles as they are now.
-func addCertificates(ctx context.Context, client platform.Client, name string, more []*x509.Certificate) (int, map[string]string, error) {
-	for range 10 { // someone else may write at the same time
-		bundles, stored, err := readBundles(ctx, client)
-		if err != nil || len(more) == 0 {
-			return 0, bundles, err
-		}
-		bundle, added, err := extend(bundles[name], more)
-		if err != nil {
-			return 0, nil, fmt.Errorf("the key %s of the ConfigMap %s/%s cannot be used: %w; correct it or remove it", name, config.Namespace, seal.BundlesName, err)
-		}
-		if added == 0 {
-			return 0, bundles, nil
-		}
-		if bundles == nil {
-			bundles = map[string]string{}
-		}
-		bundles[name] = bundle
-		if err = writeBundles(ctx, client, bundles, stored); err == nil {
-			return added, bundles, nil
-		}
-		gone := apierrors.IsNotFound(err)
-		if gone && stored == nil {
-			return 0, nil, fmt.Errorf("the platform has no namespace %s: apply a Promise of Baleen first, which makes it", config.Namespace)
-		}
-		if !gone && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
-			return 0, nil, fmt.Errorf("the ConfigMap %s/%s cannot be written: %w", config.Namespace, seal.BundlesName, err)
-		}
+func addCertificates(ctx context.Context, client platform.Client, name string, more []*x509.Certificate) (added int, bundles map[string]string, err error) {
+	err = platform.OnConflict(ctx, func(err error) bool { return errors.Is(err, errChanging) }, func() (err error) {
+		added, bundles, err = addOnce(ctx, client, name, more)
+		return err
+	})
+	return added, bundles, err
+}
+
+func addOnce(ctx context.Context, client platform.Client, name string, more []*x509.Certificate) (int, map[string]string, error) {
+	bundles, stored, err := readBundles(ctx, client)
+	if err != nil || len(more) == 0 {
+		return 0, bundles, err
 	}
-	return 0, nil, fmt.Errorf("the ConfigMap %s/%s keeps changing: try again", config.Namespace, seal.BundlesName)
+	bundle, added, err := extend(bundles[name], more)
+	if err != nil {
+		return 0, nil, fmt.Errorf("the key %s of the ConfigMap %s/%s cannot be used: %w; correct it or remove it", name, config.Namespace, seal.BundlesName, err)
+	}
+	if added == 0 {
+		return 0, bundles, nil
+	}
+	if bundles == nil {
+		bundles = map[string]string{}
+	}
+	bundles[name] = bundle
+	err = writeBundles(ctx, client, bundles, stored)
+	switch gone := apierrors.IsNotFound(err); {
+	case err == nil:
+		return added, bundles, nil
+	case gone && stored == nil:
+		return 0, nil, fmt.Errorf("the platform has no namespace %s: apply a Promise of Baleen first, which makes it", config.Namespace)
+	case gone, apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return 0, nil, errChanging
+	}
+	return 0, nil, fmt.Errorf("the ConfigMap %s/%s cannot be written: %w", config.Namespace, seal.BundlesName, err)
 }
 
 // writeBundles puts bundles into the ConfigMap as it was read, or into a new one.
@@ -393,13 +402,6 @@ func last(certificates []*x509.Certificate) time.Time {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
 
 // cluster is what is known of a workload cluster.
 type cluster struct {

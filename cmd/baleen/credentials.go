@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -258,7 +259,7 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	case l != nil && l.Tombstone != nil && !l.Tombstone.Done:
 		attention = "its deletion of " + l.Tombstone.At.UTC().Format(time.RFC3339) + " is not done"
 		if n := l.Count(ledger.Retiring); n > 0 {
-			attention += ": " + count(n, "credential") + " still to be revoked"
+			attention += ": " + field.Count(n, "credential") + " still to be revoked"
 		}
 		return "Deleting", "", attention
 	case a.object == nil && l.Tombstone != nil: // remembered for a while

@@ -161,7 +161,7 @@ func diffable(documents []document) error {
 			p := v.Problems[0]
 			more := ""
 			if n := len(v.Problems); n > 1 {
-				more = fmt.Sprintf(" (and %s more: see baleen validate)", count(n-1, "problem"))
+				more = fmt.Sprintf(" (and %s more: see baleen validate)", field.Count(n-1, "problem"))
 			}
 			return fmt.Errorf("%s cannot be applied: %s%s%s", v.subject(), prefixedText("", p.Field, ": "), p.Message, more)
 		}

@@ -369,7 +369,7 @@ func writeCheckups(w io.Writer, checkups []checkup) error {
 		}
 	}
 	if problems > 0 {
-		fmt.Fprintf(&text, "\n%s found.\n", count(problems, "problem"))
+		fmt.Fprintf(&text, "\n%s found.\n", field.Count(problems, "problem"))
 	}
 	_, err := io.WriteString(w, text.String())
 	return err

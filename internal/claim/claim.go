@@ -75,6 +75,9 @@ type Owner struct {
 	UID       string `json:"uid,omitempty"`
 }
 
+// Key returns the namespace and name.
+func (o Owner) Key() (namespace, name string) { return o.Namespace, o.Name }
+
 // OwnerOf returns the request as an owner.
 func OwnerOf(object *unstructured.Unstructured) Owner {
 	return Owner{object.GetKind(), object.GetNamespace(), object.GetName(), string(object.GetUID())}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 )
@@ -83,10 +84,7 @@ func (p Placement) Restrict(allows func(labels map[string]string) bool) (Placeme
 
 // Count returns the number of clusters in words.
 func (p Placement) Count() string {
-	if len(p.Placed) == 1 {
-		return "1 cluster"
-	}
-	return fmt.Sprintf("%d clusters", len(p.Placed))
+	return field.Count(len(p.Placed), "cluster")
 }
 
 // Problem returns a reason and a sentence if the request does not get everywhere

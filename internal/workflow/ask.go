@@ -30,6 +30,22 @@ func (r *Run) Ask(ctx context.Context, kind platform.Kind, namespace, name strin
 	return fmt.Errorf("%s %s/%s cannot be asked to reconcile: %w", kind.Kind, namespace, name, err)
 }
 
+// Keyed is a request, by its namespace and name.
+type Keyed interface {
+	Key() (namespace, name string)
+}
+
+// AskAll asks all of some requests of a kind.
+func AskAll[T Keyed](ctx context.Context, r *Run, kind platform.Kind, requests []T) error {
+	for _, request := range requests {
+		namespace, name := request.Key()
+		if err := r.Ask(ctx, kind, namespace, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // How long a run waits for another's effect, and how often it looks.
 const (
 	patience = time.Minute

@@ -29,6 +29,9 @@ type Peer struct {
 	Refused bool
 }
 
+// Key implements [Keyed].
+func (p Peer) Key() (namespace, name string) { return p.Namespace, p.Name }
+
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName()}

@@ -99,6 +99,16 @@ type Result struct {
 	Message string
 }
 
+// Lacks says why the request does not have all that it asks for; of several reasons the
+// last is that of the condition.
+func (r *Result) Lacks(why reason.Reason, message string) {
+	r.Ready, r.Reason = false, why
+	r.Note(message)
+}
+
+// Note adds a sentence to the message.
+func (r *Result) Note(message string) { r.Message += "; " + message }
+
 // Failure is an error with the reason that a condition gives for it.
 type Failure struct {
 	Reason reason.Reason

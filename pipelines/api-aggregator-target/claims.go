@@ -56,7 +56,9 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 	if err != nil {
 		return err
 	}
-	ask := func(ctx context.Context, owners []claim.Owner) error { return askAll(ctx, run, owners) }
+	ask := func(ctx context.Context, owners []claim.Owner) error {
+		return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, owners)
+	}
 	if err := ask(ctx, s.Ask); err != nil {
 		return err
 	}
@@ -105,16 +107,7 @@ func release(ctx context.Context, run *workflow.Run) error {
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	return askAll(ctx, run, ask)
-}
-
-func askAll(ctx context.Context, run *workflow.Run, owners []claim.Owner) error {
-	for _, o := range owners {
-		if err := run.Ask(ctx, platform.ApiAggregatorTarget, o.Namespace, o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, ask)
 }
 
 // ancestry looks up the claims of the prefixes above paths, each once.

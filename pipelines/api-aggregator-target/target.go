@@ -148,15 +148,13 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		},
 	}
 	if why, message := w.placement.Problem("the aggregator's spec.placement"); why != "" {
-		result.Ready, result.Reason = false, why
-		result.Message += "; " + message
+		result.Lacks(why, message)
 	}
 	if len(refused) > 0 {
-		result.Ready, result.Reason = false, reason.PathsRefused
-		result.Message += "; " + refused[0]
+		result.Lacks(reason.PathsRefused, refused[0])
 	}
 	if more := len(refused) - 1; more > 0 {
-		result.Message += fmt.Sprintf("; refused besides: %d, see status.paths", more)
+		result.Note(fmt.Sprintf("refused besides: %d, see status.paths", more))
 	}
 	return result
 }

@@ -59,7 +59,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := ask(ctx, run, concerned(w, run.Now)); err != nil {
+	if err := workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, concerned(w, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(w, output, claims), nil
@@ -74,7 +74,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return ask(ctx, run, attached(all, run.Identity))
+	return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, attached(all, run.Identity))
 }
 
 func gather(ctx context.Context, run *workflow.Run) (world, error) {
@@ -123,13 +123,11 @@ func report(w world, output destination.Output, claims []claim.Claim) workflow.R
 	}
 	for _, o := range w.aggregator.Spec.PerDestination {
 		if !slices.Contains(w.placement.Placed, o.Name) {
-			result.Ready, result.Reason = false, reason.OverrideUnused
-			result.Message += fmt.Sprintf("; spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name)
+			result.Lacks(reason.OverrideUnused, fmt.Sprintf("spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name))
 		}
 	}
 	if why, message := w.placement.Problem("spec.placement"); why != "" {
-		result.Ready, result.Reason = false, why
-		result.Message += "; " + message
+		result.Lacks(why, message)
 	}
 	return result
 }

@@ -60,12 +60,7 @@ func releaseHost(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range waiters {
-		if err := run.Ask(ctx, platform.ApiAggregator, o.Namespace, o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return workflow.AskAll(ctx, run, platform.ApiAggregator, waiters)
 }
 
 // sweep lets go of the host's paths whose owners are gone without a word: deleted
@@ -87,6 +82,6 @@ func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, erro
 		return b.Silent(ctx, c.Owner)
 	}
 	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, dead, func(ctx context.Context, waiters []claim.Owner) error {
-		return askOwners(ctx, run, waiters)
+		return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, waiters)
 	})
 }

@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -54,24 +53,4 @@ func concerned(w world, now time.Time) []target {
 	return slices.DeleteFunc(attached(w.targets, gateway.Request(w.aggregator)), func(t target) bool {
 		return !t.Concerned(gateway.TermsFor(w.aggregator, t.Namespace, w.placement.Placed).Digest(), now)
 	})
-}
-
-// ask has Kratix run the pipelines of targets soon.
-func ask(ctx context.Context, run *workflow.Run, targets []target) error {
-	for _, t := range targets {
-		if err := run.Ask(ctx, platform.ApiAggregatorTarget, t.Namespace, t.Name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// askOwners does so for those who wait for a path.
-func askOwners(ctx context.Context, run *workflow.Run, waiters []claim.Owner) error {
-	for _, o := range waiters {
-		if err := run.Ask(ctx, platform.ApiAggregatorTarget, o.Namespace, o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

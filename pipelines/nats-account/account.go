@@ -76,7 +76,7 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err := forget(ctx, run, &w); err != nil {
 		return workflow.Result{}, err
 	}
-	if err := ask(ctx, run, w, found); err != nil {
+	if err := workflow.AskAll(ctx, run, platform.NatsUser, concerned(w, found, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(w, found, revocations), nil
@@ -101,12 +101,7 @@ func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	for _, u := range attached(users, run.Identity.Name) {
-		if err := run.Ask(ctx, platform.NatsUser, u.Namespace, u.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return workflow.AskAll(ctx, run, platform.NatsUser, attached(users, run.Identity.Name))
 }
 
 // revokeRest revokes what is queued. It fails where something is left of that.

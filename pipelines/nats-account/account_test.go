@@ -262,7 +262,7 @@ func TestAsk(t *testing.T) {
 				ledgers: []*ledger.Ledger{ledgerOf("team-b", "content", lost), ledgerOf("team-a", "waits", lost)}}
 			test.change(&w)
 			run := &workflow.Run{Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler)}
-			if err := ask(t.Context(), run, w, test.found); err != nil {
+			if err := workflow.AskAll(t.Context(), run, platform.NatsUser, concerned(w, test.found, now)); err != nil {
 				t.Fatal(err)
 			}
 			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != test.asks {

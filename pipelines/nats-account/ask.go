@@ -1,38 +1,31 @@
 package natsaccount
 
 import (
-	"context"
 	"slices"
+	"time"
 
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
-	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
-// ask has those requests run again that have not seen what the account offers
-// now, and those whose last run failed.
-func ask(ctx context.Context, run *workflow.Run, w world, found finding) error {
-	if found.refusal != nil && found.refusal.Reason.Refutes() {
+// concerned are the requests that should run again: those that have not seen what the
+// account offers now, and those whose last run failed. Pure.
+func concerned(w world, found finding, now time.Time) []natsUser {
+	switch {
+	case found.refusal != nil && found.refusal.Reason.Refutes():
 		return nil // they would find the account wanting
-	}
-	if w.keeper != nil && w.account.KeptIn == "" {
+	case w.keeper != nil && w.account.KeptIn == "":
 		return nil // nor can they be served before a run has seen it
 	}
-	for _, u := range w.users {
-		if found.refusal != nil && u.Terms == w.account.Terms() && !waits(w, u) && !u.IsForgotten(run.Now) {
-			continue // who waits for a revocation asks for it, and would be asked again without end
+	return slices.DeleteFunc(slices.Clone(w.users), func(u natsUser) bool {
+		if found.refusal != nil && u.Terms == w.account.Terms() && !waits(w, u) && !u.IsForgotten(now) {
+			return true // who waits for a revocation asks for it, and would be asked again without end
 		}
 		news := w.news[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}]
-		if !news && !u.Concerned(w.account.Terms(), run.Now) && u.Reason != reason.AccountRefuted && !waits(w, u) {
-			continue
-		}
-		if err := run.Ask(ctx, platform.NatsUser, u.Namespace, u.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+		return !news && !u.Concerned(w.account.Terms(), now) && u.Reason != reason.AccountRefuted && !waits(w, u)
+	})
 }
 
 // waits tells whether a request should run because of what its ledger says: its

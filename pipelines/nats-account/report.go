@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -22,7 +23,7 @@ func report(w world, found finding, revocations int) workflow.Result {
 	result := workflow.Result{
 		Ready:   true,
 		Reason:  reason.Verified,
-		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.Verified, usersOf(len(w.users)), len(attention)),
+		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.Verified, field.Count(len(w.users), "user"), len(attention)),
 		Status: map[string]any{
 			"account":        showAccount(w, found),
 			"policy":         w.account.Spec.Policy,
@@ -33,17 +34,16 @@ func report(w world, found finding, revocations int) workflow.Result {
 		},
 	}
 	if found.unknown > 0 {
-		result.Message += fmt.Sprintf("; %d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown)
+		result.Note(fmt.Sprintf("%d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown))
 	}
 	if w.damaged != nil {
-		result.Ready, result.Reason = false, reason.LedgerDamaged
-		result.Message += "; " + w.damaged.Errs[0].Error()
+		result.Lacks(reason.LedgerDamaged, w.damaged.Errs[0].Error())
 	}
 	if found.refusal != nil {
 		result.Ready, result.Reason, result.Message = false, found.refusal.Reason, found.refusal.Err.Error()
 	}
 	if n := queued(w); n > 0 {
-		result.Message += fmt.Sprintf("; %d credentials are still to be revoked", n)
+		result.Note(fmt.Sprintf("%d credentials are still to be revoked", n))
 	}
 	return result
 }
@@ -73,13 +73,6 @@ func showAccount(w world, found finding) v1alpha1.AccountStatus {
 		status.Read = found.lastRead.UTC().Format(time.RFC3339)
 	}
 	return status
-}
-
-func usersOf(n int) string {
-	if n == 1 {
-		return "1 user"
-	}
-	return fmt.Sprintf("%d users", n)
 }
 
 // queued is how many identities are to be revoked.

@@ -141,10 +141,5 @@ func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) err
 	if err != nil {
 		return err
 	}
-	for _, o := range waiters {
-		if err := run.Ask(ctx, platform.NatsUser, o.Namespace, o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return workflow.AskAll(ctx, run, platform.NatsUser, waiters)
 }

@@ -16,34 +16,30 @@ import (
 
 func ledgers(run *workflow.Run) ledger.Book { return ledger.Book{Client: run.Platform} }
 
-// tries bounds how often a run starts over because the ledger was changed by
-// another. Each of them has got something done.
-const tries = 10
-
 // carryOut brings the ledger in line with what is wanted: it claims the Secrets,
 // issues what there is a reason for, and lets go of what is superseded. What it
 // returns is committed.
 func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, []*cluster, error) {
-	for range tries {
+	var i issuance
+	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
 		l, err := load(ctx, run)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if err := see(ctx, run, l); err != nil {
-			return nil, nil, err
+			return err
 		}
 		held, err := settle(ctx, run, w, l)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		i := issuance{run, w, l, plan(w, l, held, run.Now)}
-		if err := i.fulfil(ctx); err == nil {
-			return l, i.clusters, askAccounts(ctx, run, asked(l)...)
-		} else if !errors.Is(err, ledger.ErrConflict) {
-			return nil, nil, err
-		}
+		i = issuance{run, w, l, plan(w, l, held, run.Now)}
+		return i.fulfil(ctx)
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil, nil, ledger.ErrConflict
+	return i.l, i.clusters, askAccounts(ctx, run, asked(i.l)...)
 }
 
 // remember looks after the ledger of a request that is refused, and returns why it

@@ -47,7 +47,9 @@ func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (
 	if err != nil {
 		return nil, err
 	}
-	ask := func(ctx context.Context, owners []claim.Owner) error { return askOwners(ctx, run, owners) }
+	ask := func(ctx context.Context, owners []claim.Owner) error {
+		return workflow.AskAll(ctx, run, platform.NatsUser, owners)
+	}
 	if err := ask(ctx, s.Ask); err != nil {
 		return nil, err
 	}
@@ -85,16 +87,5 @@ func release(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return askOwners(ctx, run, waiters)
-}
-
-// askOwners has requests reconcile that wait for a Secret, or have one that is
-// waited for.
-func askOwners(ctx context.Context, run *workflow.Run, owners []claim.Owner) error {
-	for _, o := range owners {
-		if err := run.Ask(ctx, platform.NatsUser, o.Namespace, o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return workflow.AskAll(ctx, run, platform.NatsUser, waiters)
 }

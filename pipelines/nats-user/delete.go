@@ -73,21 +73,22 @@ func finish(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 // change changes the ledger of a request that is being deleted, again if somebody
 // else was faster.
 func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger)) (*ledger.Ledger, error) {
-	for range tries {
-		l, err := ledgers(run).Get(ctx, run.Identity)
-		if err != nil {
-			return nil, err
+	var l *ledger.Ledger
+	err := platform.OnConflict(ctx, ledger.IsConflict, func() (err error) {
+		if l, err = ledgers(run).Get(ctx, run.Identity); err != nil {
+			return err
 		}
 		if l.UID == "" {
 			l.UID = string(run.Request.GetUID())
 		}
 		credential.Import(l, delivered(run.Last), run.Now)
 		decide(l)
-		if err := ledgers(run).Save(ctx, l); !errors.Is(err, ledger.ErrConflict) {
-			return l, err
-		}
+		return ledgers(run).Save(ctx, l)
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, ledger.ErrConflict
+	return l, nil
 }
 
 // retire lets go of every identity, and returns when nothing is left to revoke.

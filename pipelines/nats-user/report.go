@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -25,7 +26,7 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster, o
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Delivered,
-		Message:   fmt.Sprintf("the Secret %s has a credential on %s", secret, count(len(output.Destinations()))),
+		Message:   fmt.Sprintf("the Secret %s has a credential on %s", secret, field.Count(len(output.Destinations()), "cluster")),
 		Status: map[string]any{
 			"account":     w.account.ID,
 			"secret":      secret,
@@ -37,11 +38,10 @@ func report(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster, o
 		result.Status["expires"] = stamp(first)
 	}
 	for _, p := range problems(w, clusters) {
-		result.Ready, result.Reason = false, p.reason
-		result.Message += "; " + p.message
+		result.Lacks(p.reason, p.message)
 	}
 	for _, note := range notes(l, run.Now) {
-		result.Message += "; " + note
+		result.Note(note)
 	}
 	return result
 }
@@ -175,13 +175,6 @@ func clustersOf(l *ledger.Ledger, some func(current *ledger.Row) bool) []string 
 		}
 	}
 	return names
-}
-
-func count(n int) string {
-	if n == 1 {
-		return "1 cluster"
-	}
-	return fmt.Sprintf("%d clusters", n)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -2,7 +2,6 @@ package natsuser
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,17 +154,6 @@ func TestReport(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-// Words of the status are those of one, or of several.
-func TestCount(t *testing.T) {
-	var got []string
-	for n := range 3 {
-		got = append(got, count(n))
-	}
-	if want := "0 clusters, 1 cluster, 2 clusters"; strings.Join(got, ", ") != want {
-		t.Errorf("%v, want %s", got, want)
 	}
 }
 
