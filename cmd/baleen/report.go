@@ -8,8 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/term"
 )
 
@@ -116,7 +121,7 @@ func (d destinationReport) rows(wide bool) [][]term.Cell {
 	case wide:
 		add("unchanged", term.Dim, d.same...)
 	case d.Unchanged > 0:
-		add("unchanged", term.Dim, files(d.Unchanged))
+		add("unchanged", term.Dim, field.Count(d.Unchanged, "file"))
 	}
 	return rows
 }
@@ -172,21 +177,12 @@ func (r report) summary() [][]term.Cell {
 
 // ready returns the status of the condition Ready and its reason in brackets.
 func ready(status map[string]any) (value, reason string) {
-	conditions, _ := status["conditions"].([]any)
-	for _, item := range conditions {
-		if c, _ := item.(map[string]any); c["type"] == "Ready" {
-			value, _ = c["status"].(string)
-			if text, _ := c["reason"].(string); text != "" {
-				reason = " (" + text + ")"
-			}
-		}
+	c := meta.FindStatusCondition(platform.Conditions(&unstructured.Unstructured{Object: map[string]any{"status": status}}), "Ready")
+	if c == nil {
+		return "", ""
 	}
-	return value, reason
-}
-
-func files(n int) string {
-	if n == 1 {
-		return "1 file"
+	if c.Reason != "" {
+		reason = " (" + c.Reason + ")"
 	}
-	return fmt.Sprintf("%d files", n)
+	return string(c.Status), reason
 }

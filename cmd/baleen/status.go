@@ -294,12 +294,12 @@ func shorten(value any) string {
 
 func conditionsOf(object *unstructured.Unstructured) []conditionStatus {
 	conditions := []conditionStatus{}
-	all, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-	for _, c := range all {
-		c, _ := c.(map[string]any)
-		conditions = append(conditions, conditionStatus{
-			nestedText(c, "type"), nestedText(c, "status"), nestedText(c, "reason"), field.Hide(nestedText(c, "message")), nestedText(c, "lastTransitionTime"),
-		})
+	for _, c := range platform.Conditions(object) {
+		since := ""
+		if !c.LastTransitionTime.IsZero() {
+			since = c.LastTransitionTime.UTC().Format(time.RFC3339)
+		}
+		conditions = append(conditions, conditionStatus{c.Type, string(c.Status), c.Reason, field.Hide(c.Message), since})
 	}
 	slices.SortStableFunc(conditions, func(a, b conditionStatus) int { // Baleen's own first
 		first := func(c conditionStatus) int { return map[bool]int{true: 0, false: 1}[c.Type == "Ready"] }

@@ -3,8 +3,11 @@ package workflow
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 )
 
@@ -32,6 +35,9 @@ type Peer struct {
 // Key implements [Keyed].
 func (p Peer) Key() (namespace, name string) { return p.Namespace, p.Name }
 
+// conditionReady is the type of the condition that is Baleen's own.
+const conditionReady = "Ready"
+
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName()}
@@ -39,21 +45,16 @@ func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 	if d := o.GetDeletionTimestamp(); d != nil {
 		p.Deleting = d.Time
 	}
-	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	for _, c := range conditions {
-		c, _ := c.(map[string]any)
-		why, _ := c["reason"].(string)
-		switch c["type"] {
-		case "Ready":
-			generation, _ := c["observedGeneration"].(int64)
-			p.Ready, p.Reason = c["status"] == "True", reason.Reason(why)
-			p.Failed = p.Failed || p.Reason.Class() == reason.Retry
-			p.Refused = p.Reason.Class() == reason.Refuse && generation == o.GetGeneration()
-		case "ConfigureWorkflowCompleted":
-			p.Failed = p.Failed || why == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
-			if text, _ := c["lastTransitionTime"].(string); why == "PipelinesInProgress" {
-				p.Begun, _ = time.Parse(time.RFC3339, text)
-			}
+	conditions := platform.Conditions(o)
+	if ready := meta.FindStatusCondition(conditions, conditionReady); ready != nil {
+		p.Ready, p.Reason = ready.Status == metav1.ConditionTrue, reason.Reason(ready.Reason)
+		p.Failed = p.Reason.Class() == reason.Retry
+		p.Refused = p.Reason.Class() == reason.Refuse && ready.ObservedGeneration == o.GetGeneration()
+	}
+	if workflow := meta.FindStatusCondition(conditions, "ConfigureWorkflowCompleted"); workflow != nil {
+		p.Failed = p.Failed || workflow.Reason == "ConfigureWorkflowFailed" // Kratix's word for an exit code other than 0
+		if workflow.Reason == "PipelinesInProgress" {
+			p.Begun = workflow.LastTransitionTime.UTC()
 		}
 	}
 	return p

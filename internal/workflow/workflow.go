@@ -21,6 +21,8 @@ import (
 
 	sdk "github.com/syntasso/kratix-go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/config"
@@ -352,25 +354,23 @@ func (r *Run) failed(err error) map[string]any {
 }
 
 func (r *Run) status(ready bool, why reason.Reason, message string) map[string]any {
-	value := "False"
-	if ready {
-		value = "True"
+	condition := metav1.Condition{
+		Type: conditionReady, Status: metav1.ConditionFalse, Reason: string(why), Message: message,
+		ObservedGeneration: r.Request.GetGeneration(), LastTransitionTime: metav1.NewTime(r.Now),
 	}
-	since := r.Now.UTC().Format(time.RFC3339)
-	conditions, _, _ := unstructured.NestedSlice(r.Request.Object, "status", "conditions")
-	for _, c := range conditions {
-		if c, ok := c.(map[string]any); ok && c["type"] == "Ready" && c["status"] == value {
-			if t, ok := c["lastTransitionTime"].(string); ok {
-				since = t
-			}
-		}
+	if ready {
+		condition.Status = metav1.ConditionTrue
+	}
+	last := meta.FindStatusCondition(platform.Conditions(r.Request), conditionReady)
+	if last != nil && last.Status == condition.Status && !last.LastTransitionTime.IsZero() {
+		condition.LastTransitionTime = last.LastTransitionTime
 	}
 	return map[string]any{
-		"observedGeneration": r.Request.GetGeneration(),
+		"observedGeneration": condition.ObservedGeneration,
 		"message":            message,
 		"conditions": []any{map[string]any{
-			"type": "Ready", "status": value, "reason": string(why), "message": message,
-			"observedGeneration": r.Request.GetGeneration(), "lastTransitionTime": since,
+			"type": condition.Type, "status": string(condition.Status), "reason": condition.Reason, "message": message,
+			"observedGeneration": condition.ObservedGeneration, "lastTransitionTime": condition.LastTransitionTime.UTC().Format(time.RFC3339),
 		}},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -245,11 +246,7 @@ func placements(ctx context.Context, run *workflow.Run) (map[string][]placement,
 func placementOf(o unstructured.Unstructured) placement {
 	var p placement
 	p.version, _, _ = unstructured.NestedString(o.Object, "status", "versionID")
-	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	for _, c := range conditions {
-		c, _ := c.(map[string]any)
-		p.written = p.written || c["type"] == "WriteSucceeded" && c["status"] == "True"
-	}
+	p.written = meta.IsStatusConditionTrue(platform.Conditions(&o), "WriteSucceeded")
 	return p
 }
 
