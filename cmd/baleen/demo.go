@@ -63,7 +63,7 @@ Synadia's control plane.`,
 			return s.tell(cmd.Context(), dir)
 		},
 	}
-	addEnum(cmd.Flags(), &t.provider, "provider", "", "", "tell only about the credentials of one provider", "jwt", "synadia")
+	addEnum(cmd.Flags(), &t.provider, enum{name: "provider", usage: "tell only about the credentials of one provider", values: []string{"jwt", "synadia"}})
 	cmd.Flags().StringVar(&t.chapter, "chapter", "", "tell one chapter: "+strings.Join(chapterNames(), ", "))
 	cmd.Flags().BoolVar(&t.all, "all", false, "tell the long form")
 	_ = cmd.RegisterFlagCompletionFunc("chapter", cobra.FixedCompletions(chapterNames(), cobra.ShellCompDirectiveNoFileComp))

@@ -151,14 +151,14 @@ func (f cloudFlags) furnish(ctx context.Context, url, nats string) error {
 	}
 	spec := account.Object["spec"].(map[string]any)
 	maps.Copy(spec["synadia"].(map[string]any), map[string]any{"baseURL": url, "servers": []any{nats}})
-	if err := put(ctx, client, platform.Secret, "synadia", "stringData", map[string]any{"token": f.token}); err != nil {
+	if err := put(ctx, client, platform.Secret, "synadia", map[string]any{"stringData": map[string]any{"token": f.token}}); err != nil {
 		return err
 	}
-	return put(ctx, client, platform.NatsAccount, account.GetName(), "spec", spec)
+	return put(ctx, client, platform.NatsAccount, account.GetName(), map[string]any{"spec": spec})
 }
 
 // put makes an object in baleen-system, or gives one that is there another content.
-func put(ctx context.Context, client platform.Client, kind platform.Kind, name, key string, what map[string]any) error {
+func put(ctx context.Context, client platform.Client, kind platform.Kind, name string, content map[string]any) error {
 	object, err := client.Get(ctx, kind, config.Namespace, name)
 	found := err == nil
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -170,7 +170,7 @@ func put(ctx context.Context, client platform.Client, kind platform.Kind, name, 
 		object.SetNamespace(config.Namespace)
 		object.SetName(name)
 	}
-	object.Object[key] = what
+	maps.Copy(object.Object, content)
 	if found {
 		_, err = client.Update(ctx, kind, object)
 	} else {

@@ -127,7 +127,7 @@ var outputs = []string{"table", "wide", "json", "yaml", "name"}
 type outputFlag string
 
 func (o *outputFlag) add(flags *pflag.FlagSet) {
-	addEnum(flags, (*string)(o), "output", "o", "table", "what to print", outputs...)
+	addEnum(flags, (*string)(o), enum{"output", "o", "table", "what to print", outputs})
 }
 
 func (o outputFlag) check() error { return oneOf("output", string(o), outputs...) }
@@ -173,11 +173,18 @@ func objectName(kind platform.Kind, name string) string {
 // enumValues is the annotation of a flag with its values.
 const enumValues = "baleen/values"
 
-// addEnum adds a flag that takes one of some values.
-func addEnum(flags *pflag.FlagSet, target *string, name, shorthand, value, usage string, values ...string) {
-	most, last := values[:len(values)-1], values[len(values)-1]
-	flags.StringVarP(target, name, shorthand, value, usage+": "+strings.Join(most, ", ")+" or "+last)
-	annotate(flags, name, enumValues, values...)
+// enum is a flag that takes one of some values.
+type enum struct {
+	name, shorthand string
+	value           string // where it is not given
+	usage           string
+	values          []string
+}
+
+func addEnum(flags *pflag.FlagSet, target *string, e enum) {
+	most, last := e.values[:len(e.values)-1], e.values[len(e.values)-1]
+	flags.StringVarP(target, e.name, e.shorthand, e.value, e.usage+": "+strings.Join(most, ", ")+" or "+last)
+	annotate(flags, e.name, enumValues, e.values...)
 }
 
 // oneOf refuses a value of a flag that is none of those there are.

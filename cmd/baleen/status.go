@@ -50,20 +50,21 @@ natsusers.baleen.dev.`,
 			if err != nil {
 				return err
 			}
-			promise, name, err := parseSubject(args)
+			which, err := parseSubject(args)
 			if err != nil {
 				return err
 			}
+			which.namespace = namespace
 			client, err := from.open()
 			if err != nil {
 				return err
 			}
-			followed, err := follow(cmd.Context(), client, promise, namespace, name, now())
+			followed, err := follow(cmd.Context(), client, which, now())
 			if err != nil {
 				return err
 			}
 			w := cmd.OutOrStdout()
-			return output.print(w, followed, func() error { return followed.write(w, output.wide(), now()) }, objectName(promise.Kind, name))
+			return output.print(w, followed, func() error { return followed.write(w, output.wide(), now()) }, objectName(which.promise.Kind, which.name))
 		},
 	}
 	flags := cmd.Flags()
@@ -74,8 +75,14 @@ natsusers.baleen.dev.`,
 	return cmd
 }
 
+// subject is the request that is followed.
+type subject struct {
+	promise         promises.Promise
+	namespace, name string
+}
+
 // parseSubject reads KIND/NAME, or KIND and NAME, as kubectl takes them.
-func parseSubject(args []string) (promises.Promise, string, error) {
+func parseSubject(args []string) (subject, error) {
 	kind, name := "", ""
 	switch len(args) {
 	case 1:
@@ -84,13 +91,13 @@ func parseSubject(args []string) (promises.Promise, string, error) {
 		kind, name = args[0], args[1]
 	}
 	if kind == "" || name == "" {
-		return promises.Promise{}, "", fmt.Errorf("name one request: baleen status KIND/NAME -n NAMESPACE, such as natsuser/orders -n team-a")
+		return subject{}, fmt.Errorf("name one request: baleen status KIND/NAME -n NAMESPACE, such as natsuser/orders -n team-a")
 	}
 	var plurals []string
 	for _, p := range promises.All() {
 		singular := strings.ToLower(p.Kind.Kind)
 		if slices.Contains([]string{singular, p.Kind.Plural, p.Kind.Plural + "." + p.Kind.Group, singular + "." + p.Kind.Group}, strings.ToLower(kind)) {
-			return p, name, nil
+			return subject{promise: p, name: name}, nil
 		}
 		plurals = append(plurals, singular)
 	}
@@ -98,7 +105,7 @@ func parseSubject(args []string) (promises.Promise, string, error) {
 	if near := nearest.Word(kind, plurals); near != "" {
 		hint = "did you mean " + near + "?"
 	}
-	return promises.Promise{}, "", fmt.Errorf("%s is no kind of Baleen's: %s", field.Quote(kind), hint)
+	return subject{}, fmt.Errorf("%s is no kind of Baleen's: %s", field.Quote(kind), hint)
 }
 
 // followed is all that is known of one request.
@@ -152,7 +159,8 @@ type claimStatus struct {
 }
 
 // follow reads all that belongs to a request.
-func follow(ctx context.Context, client platform.Client, promise promises.Promise, namespace, name string, now time.Time) (*followed, error) {
+func follow(ctx context.Context, client platform.Client, which subject, now time.Time) (*followed, error) {
+	promise, namespace, name := which.promise, which.namespace, which.name
 	object, err := client.Get(ctx, promise.Kind, namespace, name)
 	if apierrors.IsNotFound(err) {
 		return nil, notThere(ctx, client, promise.Kind, namespace, name)

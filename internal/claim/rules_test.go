@@ -547,7 +547,7 @@ func TestAwait(t *testing.T) {
 			verdicts := []Verdict{{Holder: s.a}, {Holder: s.a, Releasing: test.holds == Releasing}}
 			var asked [][]Owner
 			looks := 0
-			err := s.Await(ctx, s.z, wants, verdicts,
+			err := Settlement{Verdicts: verdicts, book: s.Book, owner: s.z, wants: wants}.Await(ctx,
 				func(_ context.Context, owners []Owner) error {
 					asked = append(asked, owners)
 					if test.says == "it cannot be asked" {

@@ -34,6 +34,10 @@ type Settlement struct {
 	// Ask are those who should reconcile now, because something that they wait
 	// for was let go of.
 	Ask []Owner
+
+	book  Book
+	owner Owner
+	wants []Want
 }
 
 // Settle brings a request's claims in line with what it wants. Served tells
@@ -42,7 +46,7 @@ type Settlement struct {
 // that finds it no longer served. The caller must serve what is Held and
 // nothing else of what it wants.
 func (b Book) Settle(ctx context.Context, owner Owner, wants []Want, served func(Thing) bool) (Settlement, error) {
-	s := Settlement{Verdicts: make([]Verdict, len(wants))}
+	s := Settlement{Verdicts: make([]Verdict, len(wants)), book: b, owner: owner, wants: wants}
 	owned, err := b.OwnedBy(ctx, owner)
 	if err != nil {
 		return s, err
@@ -112,9 +116,9 @@ func verdict(c Claim, owner Owner) Verdict {
 // Await waits for things that their owners are letting go of. An owner is done with
 // that in its next run, so it is asked for one. Wait calls what it is given until
 // that is done, or gives up; the verdicts are those of the last look.
-func (b Book) Await(ctx context.Context, owner Owner, wants []Want, verdicts []Verdict, ask func(context.Context, []Owner) error, wait func(context.Context, func(context.Context) (bool, error)) error) error {
+func (s Settlement) Await(ctx context.Context, ask func(context.Context, []Owner) error, wait func(context.Context, func(context.Context) (bool, error)) error) error {
 	releasing := func() (indices []int, owners []Owner) {
-		for i, v := range verdicts {
+		for i, v := range s.Verdicts {
 			if v.Releasing {
 				indices, owners = append(indices, i), append(owners, v.Holder)
 			}
@@ -130,11 +134,11 @@ func (b Book) Await(ctx context.Context, owner Owner, wants []Want, verdicts []V
 	}
 	return wait(ctx, func(ctx context.Context) (bool, error) {
 		for _, i := range waiting {
-			c, err := b.Acquire(ctx, wants[i].Thing, owner, wants[i].Facts)
+			c, err := s.book.Acquire(ctx, s.wants[i].Thing, s.owner, s.wants[i].Facts)
 			if err != nil {
 				return false, err
 			}
-			verdicts[i] = verdict(c, owner)
+			s.Verdicts[i] = verdict(c, s.owner)
 		}
 		waiting, _ = releasing()
 		return len(waiting) == 0, nil

@@ -205,67 +205,77 @@ func Decode(name string, raw any, into any) error {
 // shape adds a problem for each field that is unknown or of another type than
 // Go's. Decoders stop at the first, and speak to programmers.
 func (p *Problems) shape(name string, raw any, t reflect.Type) {
-	must := func(what string) {
-		is, hint := fmt.Sprint(raw), ""
-		switch raw.(type) {
-		case nil:
-			is = "null"
-		case map[string]any:
-			is = "a map"
-		case []any:
-			is = "a list"
-		case string:
-			is = "text"
-		default:
-			if t.Kind() == reflect.String {
-				hint = ": put quotes around it"
-			}
-		}
-		p.Addf("%s must be %s, not %s%s", name, what, is, hint)
-	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		p.shape(name, raw, t.Elem())
 	case reflect.String:
 		if _, ok := raw.(string); !ok {
-			must("text")
+			p.mistyped(name, "text", raw, t)
 		}
 	case reflect.Bool:
 		if _, ok := raw.(bool); !ok {
-			must("true or false")
+			p.mistyped(name, "true or false", raw, t)
 		}
 	case reflect.Int, reflect.Int32, reflect.Int64:
-		n, ok := raw.(int64)
-		if f, isFloat := raw.(float64); isFloat {
-			n, ok = int64(f), f == math.Trunc(f)
-		}
-		if !ok {
-			must("a whole number")
-		} else if reflect.Zero(t).OverflowInt(n) {
-			p.Addf("%s %v is far out of range", name, raw)
-		}
+		p.shapeOfNumber(name, raw, t)
 	case reflect.Slice:
 		list, ok := raw.([]any)
 		if !ok {
-			must("a list")
+			p.mistyped(name, "a list", raw, t)
 		}
 		for i, value := range list {
 			p.shape(fmt.Sprintf("%s[%d]", name, i), value, t.Elem())
 		}
 	case reflect.Map, reflect.Struct:
-		object, ok := raw.(map[string]any)
-		if !ok {
-			must("a map")
+		p.shapeOfMap(name, raw, t)
+	}
+}
+
+// mistyped adds what a value must be, and what it is instead.
+func (p *Problems) mistyped(name, must string, raw any, t reflect.Type) {
+	is, hint := fmt.Sprint(raw), ""
+	switch raw.(type) {
+	case nil:
+		is = "null"
+	case map[string]any:
+		is = "a map"
+	case []any:
+		is = "a list"
+	case string:
+		is = "text"
+	default:
+		if t.Kind() == reflect.String {
+			hint = ": put quotes around it"
 		}
-		for _, key := range slices.Sorted(maps.Keys(object)) {
-			switch field, known := fieldOf(t, key); {
-			case t.Kind() == reflect.Map:
-				p.shape(name+"["+Quote(key)+"]", object[key], t.Elem())
-			case !known:
-				p.Addf("there is no field %s: correct its name or leave it out", Quote(name+"."+key))
-			case object[key] != nil: // null is as good as absent
-				p.shape(name+"."+key, object[key], field)
-			}
+	}
+	p.Addf("%s must be %s, not %s%s", name, must, is, hint)
+}
+
+func (p *Problems) shapeOfNumber(name string, raw any, t reflect.Type) {
+	n, ok := raw.(int64)
+	if f, isFloat := raw.(float64); isFloat {
+		n, ok = int64(f), f == math.Trunc(f)
+	}
+	if !ok {
+		p.mistyped(name, "a whole number", raw, t)
+	} else if reflect.Zero(t).OverflowInt(n) {
+		p.Addf("%s %v is far out of range", name, raw)
+	}
+}
+
+func (p *Problems) shapeOfMap(name string, raw any, t reflect.Type) {
+	object, ok := raw.(map[string]any)
+	if !ok {
+		p.mistyped(name, "a map", raw, t)
+	}
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		switch field, known := fieldOf(t, key); {
+		case t.Kind() == reflect.Map:
+			p.shape(name+"["+Quote(key)+"]", object[key], t.Elem())
+		case !known:
+			p.Addf("there is no field %s: correct its name or leave it out", Quote(name+"."+key))
+		case object[key] != nil: // null is as good as absent
+			p.shape(name+"."+key, object[key], field)
 		}
 	}
 }

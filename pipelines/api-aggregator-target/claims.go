@@ -62,7 +62,7 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 	if err := ask(ctx, s.Ask); err != nil {
 		return err
 	}
-	if err := b.Await(ctx, owner, wants, s.Verdicts, ask, run.Wait); err != nil {
+	if err := s.Await(ctx, ask, run.Wait); err != nil {
 		return err
 	}
 	for i := range paths {

@@ -53,7 +53,7 @@ func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (
 	if err := ask(ctx, s.Ask); err != nil {
 		return nil, err
 	}
-	if err := b.Await(ctx, owner, wants, s.Verdicts, ask, run.Wait); err != nil {
+	if err := s.Await(ctx, ask, run.Wait); err != nil {
 		return nil, err
 	}
 	verdicts := map[claim.Thing]claim.Verdict{}

@@ -77,6 +77,16 @@ func (s *ApiAggregatorSpec) Validate() error {
 		}
 	}
 	p.NamespacePatterns("spec.allowedNamespaces", s.AllowedNamespaces)
+	s.validateDelegations(&p)
+	if s.DNS != nil && s.DNS.Target != "" {
+		p.HostOrAddress("spec.dns.target", s.DNS.Target)
+	}
+	p.Placement("spec.placement", s.Placement)
+	s.validateOverrides(&p)
+	return p.Err()
+}
+
+func (s *ApiAggregatorSpec) validateDelegations(p *field.Problems) {
 	p.Count("spec.delegations", len(s.Delegations), 0, maxDelegations)
 	seen := map[string]bool{}
 	for _, d := range s.Delegations {
@@ -92,10 +102,9 @@ func (s *ApiAggregatorSpec) Validate() error {
 		}
 		p.NamespacePatterns("spec.delegations.namespaces", d.Namespaces)
 	}
-	if s.DNS != nil && s.DNS.Target != "" {
-		p.HostOrAddress("spec.dns.target", s.DNS.Target)
-	}
-	p.Placement("spec.placement", s.Placement)
+}
+
+func (s *ApiAggregatorSpec) validateOverrides(p *field.Problems) {
 	p.Count("spec.perDestination", len(s.PerDestination), 0, maxOverrides)
 	names := map[string]bool{}
 	for _, o := range s.PerDestination {
@@ -104,12 +113,11 @@ func (s *ApiAggregatorSpec) Validate() error {
 			p.Addf("spec.perDestination has %s twice", field.Quote(o.Name))
 		}
 		names[o.Name] = true
-		o.TLS.validate("spec.perDestination.tls", &p)
+		o.TLS.validate("spec.perDestination.tls", p)
 		if o.DNS != nil {
 			p.HostOrAddress("spec.perDestination.dns.target", o.DNS.Target)
 		}
 	}
-	return p.Err()
 }
 
 func (s *ApiAggregatorSpec) validateGateway(p *field.Problems) {
