@@ -46,7 +46,7 @@ func TestReasonTables(t *testing.T) {
 			case was == want:
 			case *update:
 				t.Log("updated")
-				if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a document
+				if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			default:

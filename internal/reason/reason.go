@@ -147,13 +147,13 @@ type Class int
 const (
 	// Well is not refused.
 	Well Class = iota
-	// Retry: nothing in the request or in what it refers to need change. It is run again
+	// Retry means that nothing in the request or in what it refers to need change. It is run again
 	// as soon as anybody has an occasion, because the reason may have gone away.
 	Retry
-	// Wait: somebody else has something to do, or the owner has. It is run again when what
+	// Wait means that somebody else has something to do, or the owner has. It is run again when what
 	// it refers to changes.
 	Wait
-	// Refuse: the request itself is wrong, whatever it refers to. Nothing but another spec
+	// Refuse means that the request itself is wrong, whatever it refers to. Nothing but another spec
 	// has it run again before its interval.
 	Refuse
 )
