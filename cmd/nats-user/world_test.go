@@ -36,6 +36,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -84,7 +85,7 @@ type world struct {
 	dir    string
 	client *platform.Folder
 	nats   *natslocal.System
-	system *natsys.System
+	system provider.System
 	// cloud makes the users in a world that has one, at that address.
 	cloud    *fakecloud.Cloud
 	control  *control

@@ -95,8 +95,8 @@ func Get(ctx context.Context, client platform.Client, name string) (*unstructure
 // Opener opens NatsAccounts.
 type Opener struct {
 	Client platform.Client
-	// Providers are those that there are.
-	Providers map[v1alpha1.Provider]provider.Provider
+	// Issuer knows the providers by name.
+	Issuer func(v1alpha1.Provider) provider.OpenIssuer
 	// How a run goes about it; what is the account's is filled in.
 	How provider.Setting
 }
@@ -104,7 +104,7 @@ type Opener struct {
 // Open returns a NatsAccount with what makes its users.
 func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
 	status := LastStatus(object)
-	opened, err := o.Providers[a.Spec.Provider].Issuer(ctx, o.setting(a, status))
+	opened, err := o.Issuer(a.Spec.Provider)(ctx, o.setting(a, status))
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +118,8 @@ func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *
 }
 
 // Administrator returns what looks after an account that was opened.
-func (o Opener) Administrator(ctx context.Context, a *Account) (provider.Administrator, error) {
-	return o.Providers[a.Spec.Provider].Administrator(ctx, o.setting(a.NatsAccount, v1alpha1.NatsAccountStatus{}), a.Opened)
+func (o Opener) Administrator(ctx context.Context, open provider.OpenAdministrator, a *Account) (provider.Administrator, error) {
+	return open(ctx, o.setting(a.NatsAccount, v1alpha1.NatsAccountStatus{}), a.Opened)
 }
 
 func (o Opener) setting(a *v1alpha1.NatsAccount, status v1alpha1.NatsAccountStatus) provider.Setting {

@@ -507,7 +507,7 @@ func TestRefuted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", seed)), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", seed)), Issuer: known.Issuer, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			if err != nil || opened.SigningKey != key || opened.ID != accountID || opened.Scoped || opened.Issuer == nil {
 				t.Fatalf("it is %+v, %v", opened, err)
 			}
@@ -567,7 +567,7 @@ func TestOpenJWT(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.Spec.JWT.SigningKey.Scoped = test.scoped
-			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Issuer: known.Issuer, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err == nil && (opened.SigningKey != key || opened.Unseen != test.unseen || opened.Scoped != test.scoped || opened.KeptIn != "") {
 				t.Errorf("it is %+v", opened)
@@ -610,7 +610,7 @@ func TestOpenSynadia(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := Opener{Client: newPlatform(t, secret(t, "token", "token", []byte(test.token))), Providers: known.Providers, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
+			opened, err := Opener{Client: newPlatform(t, secret(t, "token", "token", []byte(test.token))), Issuer: known.Issuer, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
 			if err != nil {
 				if opened != nil || strings.Contains(err.Error(), "uat") {

@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificates of authorities
+
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // Dial connects to servers, with their addresses in one text, with commas between.
@@ -42,12 +44,6 @@ const (
 	grace = 500 * time.Millisecond
 )
 
-// RefusedError tells that the servers do not accept the user.
-type RefusedError struct{ Err error }
-
-func (e *RefusedError) Error() string { return "the servers refuse the user: " + e.Err.Error() }
-func (e *RefusedError) Unwrap() error { return e.Err }
-
 // connect opens a connection as the user of a .creds file, which stays in memory.
 func (s Servers) connect(creds []byte) (*nats.Conn, error) {
 	options := []nats.Option{
@@ -71,12 +67,12 @@ func (s Servers) connect(creds []byte) (*nats.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
-		return nil, &RefusedError{err}
+		return nil, &provider.RefusedError{Err: err}
 	}
 	return nil, fmt.Errorf("none of the servers %s can be reached: see to their addresses, and that Pods may connect there: %w", strings.Join(s.URLs, ", "), err)
 }
 
-// Try connects as a user and leaves. A [RefusedError] is the servers' own answer.
+// Try connects as a user and leaves. A [provider.RefusedError] is the servers' own answer.
 func (s Servers) Try(creds []byte) error {
 	conn, err := s.connect(creds)
 	if err != nil {
@@ -90,7 +86,7 @@ func (s Servers) Try(creds []byte) error {
 type System struct{ conn *nats.Conn }
 
 // Open connects with the credentials of a user of the system account.
-func (s Servers) Open(creds []byte) (*System, error) {
+func (s Servers) Open(creds []byte) (provider.System, error) {
 	conn, err := s.connect(creds)
 	if err != nil {
 		return nil, err

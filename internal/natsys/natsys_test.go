@@ -18,6 +18,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/natslocal"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
+	"github.com/baleen-platform/baleen/internal/provider"
 )
 
 // servers are those of this process by their addresses.
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 
 // played is a system whose servers are played: each subject is answered by all of
 // these.
-func played(t *testing.T, subject string, answers ...string) *System {
+func played(t *testing.T, subject string, answers ...string) provider.System {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
 	if err != nil {
@@ -224,7 +225,7 @@ func TestTry(t *testing.T) {
 			s := Servers{URLs: []string{test.url}}
 			err := s.Try(test.creds)
 			wantError(t, err, test.says)
-			var refused *RefusedError
+			var refused *provider.RefusedError
 			if errors.As(err, &refused) != test.refused || test.refused && refused.Unwrap() == nil {
 				t.Errorf("it says %v", err)
 			}

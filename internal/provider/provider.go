@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/jwt/v2"
 
 	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -140,20 +140,48 @@ type Setting struct {
 	DryRun bool
 }
 
-// Network is how providers are reached; what is nil is the network of this process.
+// Network is how providers are reached.
 type Network struct {
-	// Dial connects to NATS servers, and Transport carries requests to control planes.
-	Dial      func(servers string, options ...nats.Option) (*nats.Conn, error)
+	// Servers are those at URLs whose certificates are checked with a PEM bundle, empty for
+	// the public authorities. An administrator alone needs them.
+	Servers func(urls []string, authorities string) Servers
+	// Transport carries requests to control planes, nil for the network of this process.
 	Transport http.RoundTripper
 }
 
-// Provider makes users of accounts, and looks after accounts.
-type Provider interface {
-	// Issuer opens what makes users, with no more than it takes for that.
-	Issuer(ctx context.Context, s Setting) (Opened, error)
-	// Administrator opens what looks after the account that it has opened for users.
-	Administrator(ctx context.Context, s Setting, opened Opened) (Administrator, error)
+// Servers are a NATS system in operator mode.
+type Servers interface {
+	// Open connects as a user of the system account, by a .creds file.
+	Open(credentials []byte) (System, error)
+	// Try connects as a user and leaves.
+	Try(credentials []byte) error
 }
+
+// System is a connection to the system account.
+type System interface {
+	// TrustedKeys are those whose signature on an account all servers take. It returns the
+	// servers' time too.
+	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
+	// Lookup returns an account as the servers have it, nil if they say that they have none.
+	Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error)
+	// Update has the servers take an account's JWT.
+	Update(ctx context.Context, account, token string) error
+	// MaxPayload is the largest message that the servers take, in bytes.
+	MaxPayload() int64
+	Close()
+}
+
+// RefusedError tells that servers do not accept a user.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return "the servers refuse the user: " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// OpenIssuer opens what makes users of an account, with no more than it takes for that.
+type OpenIssuer func(ctx context.Context, s Setting) (Opened, error)
+
+// OpenAdministrator opens what looks after an account that was opened for users.
+type OpenAdministrator func(ctx context.Context, s Setting, opened Opened) (Administrator, error)
 
 // Opened is an issuer, with the account that it makes users of.
 type Opened struct {

@@ -6,19 +6,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
-// Network is how the pipeline reaches providers.
-type Network = provider.Network
+// Network is how the pipeline reaches providers; what is nil is the network of this
+// process.
+type Network struct {
+	// Dial connects to servers, and Transport carries requests to control planes.
+	Dial      natsys.Dial
+	Transport http.RoundTripper
+}
+
+func (n Network) servers(urls []string, authorities string) provider.Servers {
+	return natsys.Servers{URLs: urls, CA: authorities, Dial: n.Dial}
+}
 
 // pipeline is the Promise's, with how it reaches providers.
 type pipeline struct{ network Network }

@@ -33,13 +33,13 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) 
 		return w, workflow.Fail(reason.RenewalWindowTooShort, err)
 	}
 	opener := account.Opener{
-		Client: run.Platform, Providers: known.Providers,
-		How: provider.Setting{Network: p.network, Now: run.Now, Simulated: run.Simulated, DryRun: run.DryRun},
+		Client: run.Platform, Issuer: known.Issuer,
+		How: provider.Setting{Network: provider.Network{Servers: p.network.servers, Transport: p.network.Transport}, Now: run.Now, Simulated: run.Simulated, DryRun: run.DryRun},
 	}
 	if w.account, err = opener.Open(ctx, run.Request, spec); err != nil {
 		return w, secretFailed(err)
 	}
-	if w.admin, err = opener.Administrator(ctx, w.account); err != nil {
+	if w.admin, err = opener.Administrator(ctx, known.Administrator(spec.Spec.Provider), w.account); err != nil {
 		return w, secretFailed(err)
 	}
 	w.rememberReading(run)

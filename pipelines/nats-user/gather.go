@@ -81,7 +81,7 @@ func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name strin
 	}
 	var opened *account.Account
 	if err == nil {
-		opener := account.Opener{Client: run.Platform, Providers: known.Providers, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
+		opener := account.Opener{Client: run.Platform, Issuer: known.Issuer, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
 		opened, err = opener.Open(ctx, object, spec)
 	}
 	var gone *account.NotFoundError

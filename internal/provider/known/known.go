@@ -8,9 +8,24 @@ import (
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
-// Providers are those that there are, by the name in the spec of a NatsAccount that is
-// valid.
-var Providers = map[v1alpha1.Provider]provider.Provider{
-	v1alpha1.ProviderJWT:     operator.Provider{},
-	v1alpha1.ProviderSynadia: synadia.Provider{},
+// Issuer returns how to open what makes users, by the name of the provider in the spec of
+// a NatsAccount that is valid.
+func Issuer(name v1alpha1.Provider) provider.OpenIssuer {
+	switch name {
+	case v1alpha1.ProviderSynadia:
+		return synadia.OpenIssuer
+	default:
+		return operator.OpenIssuer
+	}
+}
+
+// Administrator returns how to open what looks after an account. Who does not call it,
+// such as the stage of a NatsUser, does not have it in its program either.
+func Administrator(name v1alpha1.Provider) provider.OpenAdministrator {
+	switch name {
+	case v1alpha1.ProviderSynadia:
+		return synadia.OpenAdministrator
+	default:
+		return operator.OpenAdministrator
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nkeys"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/reason"
 )
@@ -23,7 +22,7 @@ import (
 type administrator struct {
 	provider.Setting
 	opened  provider.Opened
-	servers natsys.Servers
+	servers provider.Servers
 	// operator signs accounts, nil where the spec names none, and credentials are those
 	// of a user of the system account.
 	operator    nkeys.KeyPair
@@ -31,20 +30,11 @@ type administrator struct {
 	credentials []byte
 	// system is open from the inspection on, and trusted are the keys by which all
 	// servers take an account.
-	system  accounts
+	system  provider.System
 	trusted []string
 }
 
 var _ provider.Administrator = (*administrator)(nil)
-
-// accounts are what the servers have, which [natsys.System] looks up and updates.
-type accounts interface {
-	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
-	Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error)
-	Update(ctx context.Context, account, token string) error
-	MaxPayload() int64
-	Close()
-}
 
 // Close implements [provider.Administrator].
 func (a *administrator) Close() {
@@ -73,7 +63,7 @@ func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 	if a.operator != nil {
 		a.attend(ctx, &f)
 	}
-	if f.Refusal == nil && len(a.servers.URLs) > 0 {
+	if f.Refusal == nil && len(a.Spec.JWT.Servers) > 0 {
 		a.probe(ctx, &f)
 	}
 	if f.Refusal == nil {
@@ -85,7 +75,7 @@ func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 // attend connects to the system account, and looks.
 func (a *administrator) attend(ctx context.Context, f *provider.Facts) {
 	system, err := a.servers.Open(a.credentials)
-	if refused, ok := errors.AsType[*natsys.RefusedError](err); ok {
+	if refused, ok := errors.AsType[*provider.RefusedError](err); ok {
 		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
 		return
 	}
@@ -173,7 +163,7 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 		return
 	}
 	err = a.servers.Try(credentials.File)
-	var refused *natsys.RefusedError
+	var refused *provider.RefusedError
 	switch {
 	case err == nil:
 		f.Verified = strings.TrimPrefix(f.Verified+", and a throw-away user could connect", rightKind+", and ")

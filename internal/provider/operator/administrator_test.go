@@ -464,7 +464,8 @@ func TestProbe(t *testing.T) {
 				var lives time.Duration
 				test.issuer.grant, test.issuer.lives = &grant, &lives
 				a := newSystem(t).administrator()
-				a.servers.Dial, _ = dialing(test.connects)
+				dial, _ := dialing(test.connects)
+				a.servers = natsys.Servers{Dial: dial}
 				a.opened = provider.Opened{Issuer: test.issuer, Account: provider.Account{Scoped: test.scoped, SigningKey: "SIGNING"}}
 				a.Spec.JWT.SigningKey.RequiredTags = []string{"stage"}
 				f := provider.Facts{Verified: verified}
@@ -511,7 +512,7 @@ func TestInspect(t *testing.T) {
 			if !test.operator {
 				a.operator = nil
 			}
-			a.servers = natsys.Servers{URLs: test.servers, Dial: dial}
+			a.servers, a.Spec.JWT.Servers = natsys.Servers{Dial: dial}, test.servers
 			f := a.Inspect(t.Context())
 			says(t, f.Refusal, test.reason, test.says)
 			if *n != test.dials || f.Verified != test.verified || a.CannotRevoke() != test.cannot || f.Revocable || (f.Account == nil) != (test.reason != "") {

@@ -10,18 +10,12 @@ import (
 
 	"github.com/nats-io/nkeys"
 
-	"github.com/baleen-platform/baleen/internal/natsys"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
-// Provider implements [provider.Provider].
-type Provider struct{}
-
-var _ provider.Provider = Provider{}
-
-// Issuer implements [provider.Provider].
-func (Provider) Issuer(ctx context.Context, s provider.Setting) (provider.Opened, error) {
+// OpenIssuer is a [provider.OpenIssuer].
+func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error) {
 	spec := s.Spec.JWT
 	seed, err := s.Secret(ctx, spec.SigningKey.SecretRef)
 	if err != nil {
@@ -39,12 +33,12 @@ func (Provider) Issuer(ctx context.Context, s provider.Setting) (provider.Opened
 	}, nil
 }
 
-// Administrator implements [provider.Provider].
-func (Provider) Administrator(ctx context.Context, s provider.Setting, opened provider.Opened) (provider.Administrator, error) {
+// OpenAdministrator is a [provider.OpenAdministrator].
+func OpenAdministrator(ctx context.Context, s provider.Setting, opened provider.Opened) (provider.Administrator, error) {
 	spec := s.Spec.JWT
 	a := &administrator{
 		Setting: s, opened: opened,
-		servers: natsys.Servers{URLs: spec.Servers, CA: string(spec.CACertificates), Dial: s.Dial},
+		servers: s.Servers(spec.Servers, string(spec.CACertificates)),
 	}
 	if spec.Operator == nil {
 		return a, nil

@@ -11,7 +11,8 @@ import (
 
 // Account is an account that a provider serves, on servers that run.
 type Account struct {
-	provider.Provider
+	OpenIssuer        provider.OpenIssuer
+	OpenAdministrator provider.OpenAdministrator
 	// Setting opens it, and Missing one that is nowhere.
 	Setting, Missing provider.Setting
 	NATS             *natslocal.System
@@ -58,9 +59,9 @@ type accountSuite struct {
 // open opens both sides of an account.
 func (s *accountSuite) open(with provider.Setting) (provider.Opened, provider.Administrator) {
 	s.Helper()
-	opened, err := s.Provider.Issuer(s.Context(), with)
+	opened, err := s.OpenIssuer(s.Context(), with)
 	s.must(err)
-	admin, err := s.Administrator(s.Context(), with, opened)
+	admin, err := s.OpenAdministrator(s.Context(), with, opened)
 	s.must(err)
 	s.Cleanup(admin.Close)
 	return opened, admin
@@ -76,7 +77,7 @@ func (s *accountSuite) inspect() (provider.Facts, provider.Administrator) {
 	}
 	seen := s.Setting
 	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, ProviderID: facts.Account.KeptIn, Scoped: facts.Account.Scoped, Source: seen.Source}
-	opened, err := s.Provider.Issuer(s.Context(), seen)
+	opened, err := s.OpenIssuer(s.Context(), seen)
 	s.must(err)
 	if opened.Unseen || opened.Account != *facts.Account {
 		s.Fatalf("users are made of %+v, unseen: %t, and the account is %+v", opened.Account, opened.Unseen, facts.Account)

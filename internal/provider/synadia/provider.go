@@ -12,13 +12,8 @@ import (
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
-// Provider implements [provider.Provider].
-type Provider struct{}
-
-var _ provider.Provider = Provider{}
-
-// Issuer implements [provider.Provider]. What the account is, its last run has found.
-func (Provider) Issuer(ctx context.Context, s provider.Setting) (provider.Opened, error) {
+// OpenIssuer is a [provider.OpenIssuer]. What the account is, its last run has found.
+func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error) {
 	spec := s.Spec.Synadia
 	token, err := s.Secret(ctx, v1alpha1.SecretRef(spec.TokenSecretRef))
 	if err != nil {
@@ -40,7 +35,7 @@ func (Provider) Issuer(ctx context.Context, s provider.Setting) (provider.Opened
 	return provider.Opened{Issuer: made, Account: last}, nil
 }
 
-// Administrator implements [provider.Provider].
-func (Provider) Administrator(_ context.Context, s provider.Setting, opened provider.Opened) (provider.Administrator, error) {
+// OpenAdministrator is a [provider.OpenAdministrator].
+func OpenAdministrator(_ context.Context, s provider.Setting, opened provider.Opened) (provider.Administrator, error) {
 	return &administrator{Setting: s, last: opened.Account, Issuer: opened.Issuer.(*Issuer)}, nil // which is the one above
 }

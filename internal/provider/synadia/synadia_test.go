@@ -209,7 +209,7 @@ func account(t *testing.T) providertest.Account {
 		}
 	}
 	return providertest.Account{
-		Provider: synadia.Provider{}, Setting: setting("commerce"), Missing: setting("other"), NATS: w.nats, ID: w.issuer.AccountID,
+		OpenIssuer: synadia.OpenIssuer, OpenAdministrator: synadia.OpenAdministrator, Setting: setting("commerce"), Missing: setting("other"), NATS: w.nats, ID: w.issuer.AccountID,
 		Undo: func(user string) error { // what has expired has its revocation taken back
 			_, err := w.issuer.Retire(t.Context(), provider.Identity{User: user}, w.issuer.Now, w.issuer.Now)
 			return err
