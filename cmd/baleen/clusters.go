@@ -457,7 +457,7 @@ func listClustersCommand() *cobra.Command {
 		Short: "List the workload clusters, those with a problem first",
 		Example: `  baleen clusters list
   baleen clusters list --output wide --context platform`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.check(); err != nil {
 				return err

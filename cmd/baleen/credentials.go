@@ -44,7 +44,7 @@ func credentialsCommand() *cobra.Command {
 		Example: `  baleen credentials
   baleen credentials --namespace team-a --cluster eu-1 --output wide
   baleen credentials --problems --exit-code`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cmp.Or(f.output.check(), f.scope.check()); err != nil {
 				return err
@@ -240,15 +240,15 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 }
 
 // remedies say what to do about a request that does not run.
-type remedies struct{ again, configure, delete string }
+type remedies struct{ first, again, configure, delete string }
 
 // remediesOn returns the remedies of a platform; in a folder, nothing runs by itself.
 func remediesOn(client platform.Client) remedies {
 	if _, is := client.(*platform.Folder); is {
-		return remedies{"run it with `baleen run`", "`baleen run` shows why", "`baleen run --action delete` does it, or shows why not"}
+		return remedies{"run it with `baleen run`", "run it with `baleen run`", "`baleen run` shows why", "`baleen run --action delete` does it, or shows why not"}
 	}
 	return remedies{
-		"give its request the label " + kratix.LabelManualReconciliation + "=true", "see the log of its configure Job", "see the log of its delete Job",
+		"see the log of its configure Job", "give its request the label " + kratix.LabelManualReconciliation + "=true", "see the log of its configure Job", "see the log of its delete Job",
 	}
 }
 

@@ -374,7 +374,7 @@ func TestCredentialsRefuses(t *testing.T) {
 	w.fails(w.credentials("noon"), `--now "noon" is not a time`)
 	w.fails(w.credentials(day0, "--kubeconfig", "x"), "--platform and --kubeconfig both name the platform cluster: give one of them")
 	w.fails([]string{"credentials", "--kubeconfig", filepath.Join(t.TempDir(), "none")}, "the kubeconfig of the platform cluster cannot be used")
-	w.fails(w.credentials(day0, "orders"), "unknown command")
+	w.fails(w.credentials(day0, "orders"), "is not taken: baleen credentials has flags only")
 	w.write(filepath.Join(w.platform, "baleen-state", "ConfigMap.core", "ledger-x.yaml"),
 		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ledger-x, namespace: baleen-state, labels: {baleen.dev/ledger: 'true'}}\ndata: {request: rubbish}\n")
 	w.fails(w.credentials(day0), "the ConfigMap baleen-state/ledger-x is not a ledger")

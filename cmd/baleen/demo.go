@@ -45,7 +45,7 @@ Synadia's control plane.`,
 		Example: `  baleen demo
   baleen demo --chapter rotation
   baleen demo --all`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := t.check(); err != nil {
 				return err

@@ -74,7 +74,7 @@ with --fail-on-refusal also for a request that would not be ready.`,
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(diffFailed)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return diffFailed(cmd, noSuchFlag(cmd, err)) })
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "file with requests, or - for the standard input (repeatable)")
 	cmd.Flags().StringVar(&f.now, "now", "", "time of the run, as 2026-08-01T12:00:00Z (default: now)")
 	cmd.Flags().BoolVar(&f.failOnRefusal, "fail-on-refusal", false, "exit with 2 when a request would be refused: its condition Ready would be False")
@@ -84,6 +84,9 @@ with --fail-on-refusal also for a request that would not be ready.`,
 
 // diffFailed reports an error with an exit code that does not mean a difference.
 func diffFailed(cmd *cobra.Command, err error) error {
+	if code, said := err.(exitCode); said {
+		return code
+	}
 	complain(cmd.ErrOrStderr(), err)
 	return exitCode(exitDiffFailed)
 }
@@ -223,10 +226,10 @@ func (f diffFlags) stage(ctx context.Context, p workflow.Pipeline, env []string,
 func noteRefusal(w io.Writer, object *unstructured.Unstructured, result simulator.Result) {
 	value, reason := ready(result.Status)
 	if message, _ := result.Status["message"].(string); value != "" && value != "True" {
-		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s would not be ready%s: %s", object.GetKind(), object.GetName(), reason, message)))
+		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s/%s would not be ready%s: %s", object.GetKind(), object.GetNamespace(), object.GetName(), reason, message)))
 	}
 	for _, directory := range result.Unscheduled {
-		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s: no Destination matches the selectors of the directory %s", object.GetKind(), object.GetName(), directory)))
+		fmt.Fprintln(w, term.Clean(fmt.Sprintf("%s %s/%s: no Destination matches the selectors of the directory %s", object.GetKind(), object.GetNamespace(), object.GetName(), directory)))
 	}
 }
 

@@ -57,7 +57,7 @@ func TestDiff(t *testing.T) {
 		{"a new target", strings.NewReplacer("name: orders\n", "name: billing\n", "path: /orders", "path: /orders/billing", "/webhooks/stripe", "/orders/paid").Replace(targetRequest), 1,
 			[]string{"--- /dev/null\n+++ b/eu-1/", "+kind: HTTPRoute\n"}, nil},
 		{"a conflict", strings.NewReplacer("name: orders\n", "name: billing\n", "team-a", "team-b").Replace(targetRequest), 0, nil,
-			[]string{"ApiAggregatorTarget billing would not be ready", "NotDelegated"}},
+			[]string{"ApiAggregatorTarget team-b/billing would not be ready", "NotDelegated"}},
 		{"the Secret of a user", example(t, "nats-user", "orders-nats", "other"), 1, []string{"+    nats.creds: Ag", "…\n", "+      name: other\n", "+++ /dev/null\n"}, nil},
 		{"another kind besides", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n---\n" + example(t, "nats-user"), 0, nil, []string{"Secret a: skipped, because it is of no kind of Baleen's"}},
 	} {
@@ -108,12 +108,12 @@ func TestDiffOfAFolder(t *testing.T) {
 	w.write(filepath.Join(folder, "notes.txt"), "a: [")
 	w.write(filepath.Join(folder, "below", "c.yaml"), "a: [")
 	args := []string{"diff", "-f", folder, "--platform", w.platform}
-	const want = "ApiAggregatorTarget billing would not be ready"
+	const want = "ApiAggregatorTarget team-b/billing would not be ready"
 	for _, test := range []struct {
 		args []string
 		code int
 	}{{args, 0}, {append(args, "--fail-on-refusal"), exitDiffFailed}} {
-		if code, stdout, stderr := w.baleen(test.args...); code != test.code || stdout != "" || strings.Count(stderr, want) != 1 {
+		if code, stdout, stderr := w.baleen(test.args...); code != test.code || stdout != "" || strings.Count(stderr, want) != 1 || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit code %d: %s%s", test.args, code, stdout, stderr)
 		}
 	}

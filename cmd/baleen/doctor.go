@@ -42,7 +42,7 @@ Of a folder that stands for the platform cluster the namespaces, the Promises an
 guard are looked at if it holds Promises. The exit code is 3 if there is a problem.`,
 		Example: `  baleen doctor
   baleen doctor --kubeconfig platform.kubeconfig -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := output.check(); err != nil {
 				return err

@@ -39,7 +39,7 @@ stand-in: when it ends, its account, users and revocations are gone. It shows ea
 request as it comes, without the ids in it.`,
 		Example: `  baleen fakecloud --platform platform
   baleen fakecloud --listen 127.0.0.1:8080`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.serve(cmd.Context(), cmd.OutOrStdout())
 		},

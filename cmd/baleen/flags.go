@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +55,9 @@ func (f platformFlags) open() (platform.Client, error) {
 	case f.folder != "" && f.context != "":
 		return nil, errors.New("--platform and --context both name the platform cluster: give one of them")
 	case f.folder != "":
+		if err := standsForPlatform(f.folder); err != nil {
+			return nil, err
+		}
 		return platform.OpenFolder(f.folder, time.Now)
 	}
 	access, err := loadKubeconfig(f.kubeconfig, f.context)
@@ -67,6 +72,20 @@ func (f platformFlags) open() (platform.Client, error) {
 		return nil, err
 	}
 	return platform.WithRetry(client, platform.DefaultRetry), nil
+}
+
+// standsForPlatform refuses a folder that has something else in it than objects, of which
+// all that one could say is that there are none. One that is empty is a platform yet to be.
+func standsForPlatform(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) == 0 { // which opening it says
+		return nil //nolint:nilerr // as the comment has it
+	}
+	objects, err := filepath.Glob(filepath.Join(folder, "*", "*.*", "*.yaml"))
+	if err == nil && len(objects) == 0 {
+		return fmt.Errorf("the folder %s stands for no platform: it has no file <namespace or _cluster>/<Kind>.<group>/<name>.yaml; see `baleen run --help`", folder)
+	}
+	return err
 }
 
 // loadKubeconfig reads a kubeconfig, or those that kubectl would read, and takes a

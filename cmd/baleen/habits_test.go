@@ -74,6 +74,8 @@ func TestDidYouMean(t *testing.T) {
 		{"one of several", []string{"r"}, `did you mean rotate or routes or run?`},
 		{"a command below another", []string{"clusters", "lst"}, `unknown command "lst" for "baleen clusters": did you mean list?`},
 		{"no command", []string{"frobnicate"}, "`baleen --help` lists those there are"},
+		{"a flag", []string{"routes", "--platfrom", "x"}, "unknown flag: --platfrom: did you mean --platform?"},
+		{"a flag that is like none", []string{"routes", "--xyz"}, "unknown flag: --xyz"},
 		{"--output", []string{"routes", "-o", "jsno"}, `--output "jsno" is neither table, wide, json, yaml nor name: did you mean json?`},
 		{"--output, by its beginning", []string{"routes", "-o", "y"}, "did you mean yaml?"},
 		{"--action", w.args("--action", "Delet"), `--action "Delet" is neither configure nor delete: did you mean delete?`},
@@ -471,5 +473,16 @@ func TestTablesInPipes(t *testing.T) {
 	n, _ := reader.Read(buffer)
 	if got := string(buffer[:n]); strings.Count(got, long[:len(long)-1]) != 2 || strings.ContainsAny(got, "…\x1b") {
 		t.Errorf("%s", got)
+	}
+}
+
+// A folder that holds something else is not taken for a platform on which there is nothing;
+// an empty one may become one.
+func TestFolderThatIsNoPlatform(t *testing.T) {
+	w, folder := newWorld(t), t.TempDir()
+	w.prints([]string{"routes", "--platform", folder}, "Nobody publishes anything.")
+	w.write(filepath.Join(folder, "docs", "a.md"), "")
+	for _, command := range [][]string{{"routes"}, {"credentials"}, {"doctor"}, {"clusters", "list"}} {
+		w.fails(append(command, "--platform", folder), "stands for no platform: it has no file <namespace or _cluster>/<Kind>.<group>/<name>.yaml")
 	}
 }

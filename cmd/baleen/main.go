@@ -53,6 +53,7 @@ func rootCommand(more ...workflow.Pipeline) *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetHelpFunc(help)
+	root.SetFlagErrorFunc(noSuchFlag)
 	root.AddCommand(runCommand(slices.Concat(own, more)), demoCommand(), routesCommand(), clustersCommand(), credentialsCommand(), rotateCommand(),
 		validateCommand(), statusCommand(), doctorCommand(), diffCommand(), fakecloudCommand(), versionCommand())
 	addCompletions(root)
@@ -98,7 +99,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Example: `  baleen version
   baleen --version`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "baleen", version())
 			return err

@@ -130,7 +130,7 @@ func (d destinationReport) rows(wide bool) [][]term.Cell {
 func (r report) summary() [][]term.Cell {
 	var rows [][]term.Cell
 	add := func(label, text string, style term.Style) {
-		rows = append(rows, []term.Cell{{Text: label, Style: term.Bold}, {Text: text, Style: style}})
+		rows = append(rows, []term.Cell{{Text: label, Style: term.Bold, Fit: term.Must}, {Text: text, Style: style, Fit: term.Flow}})
 	}
 	if len(r.Destinations) == 0 && r.Action == string(kratix.Configure) {
 		add("Delivered", "nothing", term.Plain)

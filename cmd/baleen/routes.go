@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -39,7 +40,7 @@ func routesCommand() *cobra.Command {
 		Example: `  baleen routes
   baleen routes --namespace team-a --cluster eu-1 --output wide
   baleen routes --problems --exit-code`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cmp.Or(f.output.check(), f.scope.check()); err != nil {
 				return err
@@ -170,9 +171,13 @@ func readWhatCanBe(spec, into any) {
 	}
 }
 
-// kept is the state of a path that is still served and that the spec no longer asks
-// for: the spec could not be carried out since.
+// kept is the state of a path that is served as a former spec asked for it: that of today
+// could not be carried out.
 const kept = "Kept"
+
+// ofPaths are the reasons of a run that has decided about each path. After another what
+// the status says of paths is what a former run said.
+var ofPaths = []reason.Reason{reason.Published, reason.PathsRefused, reason.NoDestination, reason.DestinationNotRegistered}
 
 func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggregatorSpec) []route {
 	var spec v1alpha1.ApiAggregatorTargetSpec
@@ -192,6 +197,7 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 	if ready := meta.FindStatusCondition(status.Conditions, "Ready"); ready != nil && ready.Reason != "" {
 		generic.State = ready.Reason
 	}
+	decided := slices.Contains(ofPaths, reason.Reason(generic.State))
 	var routes []route
 	for _, p := range spec.Paths {
 		r := generic
@@ -202,7 +208,11 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 		for _, m := range p.Methods {
 			r.Methods = append(r.Methods, string(m))
 		}
-		if i := slices.IndexFunc(status.Paths, func(s v1alpha1.PathStatus) bool { return s.Path == p.Path && s.Type == p.Type }); i >= 0 {
+		i := slices.IndexFunc(status.Paths, func(s v1alpha1.PathStatus) bool { return s.Path == p.Path && s.Type == p.Type })
+		if i >= 0 && !decided && status.Paths[i].State == v1alpha1.Accepted {
+			continue // served as a former spec said
+		}
+		if i >= 0 && decided {
 			r.State, r.Message = string(status.Paths[i].State), status.Paths[i].Message
 			r.Host = publishedHost(status.Paths[i], r.Host)
 		}
@@ -210,7 +220,7 @@ func routesOf(o *unstructured.Unstructured, specs map[string]aggregator.ApiAggre
 	}
 	for _, s := range status.Paths {
 		asked := slices.ContainsFunc(spec.Paths, func(p v1alpha1.Path) bool { return p.Path == s.Path && p.Type == s.Type })
-		if asked || s.State != v1alpha1.Accepted {
+		if asked && decided || s.State != v1alpha1.Accepted {
 			continue
 		}
 		r := generic
@@ -237,7 +247,7 @@ func writeRoutes(w io.Writer, indent string, wide bool, routes []route) error {
 		return err
 	}
 	head := titles(indent+"HOST", "PATH", "TYPE", "METHODS", "OWNER", "BACKENDS", "LIMIT", "STATE")
-	head[2].Fit, head[3].Fit, head[5].Fit, head[6].Fit = term.Drop, term.Cut, term.Cut, term.Drop
+	head[2].Fit, head[3].Fit, head[5].Fit, head[6].Fit, head[7].Fit = term.Drop, term.Cut, term.Cut, term.Drop, term.Must
 	if wide {
 		head = append(head, titles("MESSAGE")...)
 	}

@@ -116,7 +116,9 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	f.foretell(data, stderr)
+	if err := f.foretell(data, stderr); err != nil {
+		return err
+	}
 	promise, result, err := f.carryOut(ctx, data, stderr)
 	if err != nil {
 		return err
@@ -132,11 +134,18 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 
 // foretell says on stderr, before the pipeline says the first of it, all that is wrong
 // with a request of one of Baleen's Promises: on a cluster the API server would refuse it.
-func (f runFlags) foretell(data []byte, stderr io.Writer) {
-	if f.promise != "" || f.action != string(kratix.Configure) {
-		return
+// What is no document at all is an error.
+func (f runFlags) foretell(data []byte, stderr io.Writer) error {
+	documents := parseDocuments(f.source(), string(data))
+	for _, d := range documents {
+		if d.object == nil {
+			return fmt.Errorf("%s is not YAML of a request: %s", f.source(), d.wrong)
+		}
 	}
-	for _, v := range validateAll(parseDocuments(f.source(), string(data))) {
+	if f.promise != "" || f.action != string(kratix.Configure) {
+		return nil
+	}
+	for _, v := range validateAll(documents) {
 		if v.Kind == "" { // which the run says
 			continue
 		}
@@ -144,6 +153,7 @@ func (f runFlags) foretell(data []byte, stderr io.Writer) {
 			warn(stderr, "an API server would refuse %s: %s%s", v.subject(), prefixedText("", p.Field, ": "), p.Message)
 		}
 	}
+	return nil
 }
 
 // show prints what the clusters get, if that is asked for, and what was done.

@@ -327,7 +327,7 @@ func attentionOf(object *unstructured.Unstructured, remedies remedies, now time.
 	case peer.IsForgotten(now):
 		return "Kratix has forgotten its run of " + peer.Begun.UTC().Format(time.RFC3339) + ": " + remedies.again
 	case peer.Reason == "":
-		return "no run has carried it out yet: " + remedies.configure
+		return "no run has carried it out yet: " + remedies.first
 	case peer.Failed:
 		return "its last run failed: " + remedies.configure
 	case observed > 0 && observed < object.GetGeneration():
@@ -372,7 +372,7 @@ func deliveredOf(ctx context.Context, client platform.Client, promise promises.P
 
 // write writes the stages of a request, one below the other.
 func (f *followed) write(w io.Writer, wide bool, now time.Time) error {
-	rows := [][]term.Cell{{{Text: f.Kind, Style: term.Bold}, {Text: f.Namespace + "/" + f.Name}}}
+	rows := [][]term.Cell{{{Text: f.Kind, Style: term.Bold, Fit: term.Must}, {Text: f.Namespace + "/" + f.Name, Fit: term.Flow}}}
 	for _, a := range f.Asked {
 		rows = append(rows, []term.Cell{{Text: "  " + a.Name}, {Text: a.Value}})
 	}

@@ -74,7 +74,9 @@ func TestStatusOfPaths(t *testing.T) {
 // What is served is shown when the spec that asked for it is gone.
 func TestPathsThatAreKept(t *testing.T) {
 	for _, test := range []struct{ name, old, new, want string }{
-		{"another path of an aggregator that is not there", "name: public-api", "name: gone", "api.example.com/orders Accepted"},
+		{"another path of an aggregator that is not there", "name: public-api", "name: gone", "api.example.com/orders Kept"},
+		{"another backend, of an aggregator that is not there", "name: public-api", "name: gone", "api.example.com/webhooks/stripe Kept"},
+		{"a path that is refused by itself", "maxRequestBodySize: 25Mi", "maxRequestBodySize: 900Gi", "api.example.com/webhooks/stripe BodyLimitAboveMaximum"},
 		{"a spec that is wrong", "path: /orders\n", "path: orders\n", "api.example.com/orders Kept"},
 		{"a spec that cannot be read", "paths:", "paths: none\nwas:", "api.example.com/orders Kept"},
 	} {
@@ -105,7 +107,7 @@ func TestPathsThatAreKept(t *testing.T) {
 
 func TestStatusOfOneThatDoesNotRun(t *testing.T) {
 	for _, test := range []struct{ name, status, want string }{
-		{"never run", "{}", "Attention    no run has carried it out yet: `baleen run` shows why"},
+		{"never run", "{}", "Attention    no run has carried it out yet: run it with `baleen run`"},
 		// A test fixture: the seed of an account that exists nowhere.
 		{"a status with a seed", `{message: "the key SAAPXYFKWEVGK3KDXZZXU3RQKGZ7SXZ7ZZGVUKTUVRQAZJPPNYXOYVXHQY is none"}`, "the key (a seed) is none"},
 		{"failed", "{conditions: [{type: Ready, status: 'False', reason: PlatformUnavailable}]}", "its last run failed"},

@@ -45,6 +45,7 @@ const (
 	Cut      // free text, which is cut with an ellipsis
 	Flow     // free text that is read to its end: it goes on in the lines below
 	Drop     // left out, the last one first
+	Must     // never cut
 )
 
 func (f Fit) free() bool { return f == Cut || f == Flow }
@@ -210,6 +211,9 @@ func total(all []column, widths []int, most int) int {
 func widest(all []column, widths []int) int {
 	best, at := -1, 0
 	for i, width := range widths {
+		if all[i].fit == Must {
+			continue
+		}
 		if all[i].fit.free() && width > least {
 			width += 1 << 20
 		}
