@@ -66,7 +66,7 @@ func (t encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// loopback tells whether a registry, with or without a port, is on this host.
+// loopback reports whether a registry, with or without a port, is on this host.
 func loopback(registry string) bool {
 	host, _, err := net.SplitHostPort(registry)
 	if err != nil {

@@ -299,8 +299,8 @@ func TestRevokedBehindOurBack(t *testing.T) {
 	l.wantReason("Verified", "")
 	user := example(t, "nats-user")
 	l.Apply(user)
-	current := func() *ledger.Row {
-		all, err := ledger.Book{Client: l.Client}.All(t.Context())
+	current := func() *ledger.Record {
+		all, err := ledger.Store{Client: l.Client}.All(t.Context())
 		if err != nil || len(all) != 1 {
 			t.Fatal(len(all), err)
 		}
@@ -438,7 +438,7 @@ func (c racing) Update(ctx context.Context, kind platform.Kind, object *unstruct
 // meanwhile runs the account, and has something happen before it writes a ledger.
 func (l *live) meanwhile(do func(*ledger.Ledger)) {
 	l.Helper()
-	book := ledger.Book{Client: l.Client}
+	book := ledger.Store{Client: l.Client}
 	change := func() {
 		now, err := book.Get(l.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
 		if err == nil {
@@ -467,11 +467,11 @@ func (l *live) wantBooks() {
 	if err != nil {
 		l.Fatal(err)
 	}
-	all, err := ledger.Book{Client: l.Client}.All(l.Context())
+	all, err := ledger.Store{Client: l.Client}.All(l.Context())
 	if err != nil || len(all) != 1 {
 		l.Fatal(len(all), err)
 	}
-	for _, r := range all[0].Rows {
+	for _, r := range all[0].Records {
 		if _, is := claims.Revocations[r.User]; is == r.Revoked.IsZero() {
 			l.Errorf("generation %d on %s is %s, revoked: %t; the servers have revoked it: %t", r.Generation, r.Destination, r.State, !r.Revoked.IsZero(), is)
 		}
@@ -486,7 +486,7 @@ func TestQueuedMeanwhile(t *testing.T) {
 	user := example(t, "nats-user")
 	l.Apply(user)
 	l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1))
-	l.meanwhile(func(now *ledger.Ledger) { now.Row("eu-1", 2).State = ledger.Retiring })
+	l.meanwhile(func(now *ledger.Ledger) { now.Record("eu-1", 2).State = ledger.Retiring })
 	l.wantBooks()
 	l.wantReason("Verified", "")
 	l.wantBooks()
@@ -605,7 +605,7 @@ func TestNothingIsLeftOfNothing(t *testing.T) {
 	if o := l.Delete(refused); o.Err != nil {
 		t.Fatal(o.Err, o.Stderr)
 	}
-	if all, err := (ledger.Book{Client: l.Client}).All(t.Context()); err != nil || len(all) != 0 {
+	if all, err := (ledger.Store{Client: l.Client}).All(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%d ledgers, %v", len(all), err)
 	}
 }

@@ -68,7 +68,7 @@ func TestCases(t *testing.T) {
 		t.Fatalf("no cases: %v", err)
 	}
 	for _, file := range files {
-		for _, version := range []simulator.Version{simulator.H, simulator.M} {
+		for _, version := range []simulator.Version{simulator.KratixLatest, simulator.Kratix202508} {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+string(version), func(t *testing.T) {
 				testCase(t, file, version)
 			})

@@ -56,7 +56,7 @@ func wantClusters(t *testing.T, o scenario.Outcome, want string) {
 // A cluster that stops matching keeps its documents for a day, then loses them;
 // one that comes back in time never lost them; a new one is picked up.
 func TestDestinationsComeAndGo(t *testing.T) {
-	for _, version := range []simulator.Version{simulator.H, simulator.M} {
+	for _, version := range []simulator.Version{simulator.KratixLatest, simulator.Kratix202508} {
 		t.Run(string(version), func(t *testing.T) {
 			s := scenario.New(t, platformDir, stages...)
 			s.Version = version
@@ -193,7 +193,7 @@ func TestRefusedPathKeepsItsLastGoodRoute(t *testing.T) {
 	}
 }
 
-// asked tells which of the targets the aggregator has asked to reconcile.
+// toNotify tells which of the targets the aggregator has asked to reconcile.
 func asked(t *testing.T, s *scenario.Scenario) string {
 	t.Helper()
 	targets, err := s.Client.List(context.Background(), platform.ApiAggregatorTarget, "", map[string]string{kratix.LabelManualReconciliation: "true"})

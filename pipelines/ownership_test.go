@@ -135,7 +135,7 @@ func TestSweepFindsAFormerIncarnation(t *testing.T) {
 	s.Apply(shop("team-a", "{path: /shop}"))
 	s.Apply(shop("team-b", "{path: /shop}"))
 	path := claim.Path("api.example.com", "/shop")
-	book := claim.Book{Client: s.Client}
+	book := claim.Store{Client: s.Client}
 	c, err := book.Get(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +297,7 @@ func TestRefusedPathClaimsNothing(t *testing.T) {
 func TestLostClaimIsNotServed(t *testing.T) {
 	s := scenario.New(t, platformDir, stages...)
 	s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
-	b, path := claim.Book{Client: s.Client}, claim.Path("api.example.com", "/shop")
+	b, path := claim.Store{Client: s.Client}, claim.Path("api.example.com", "/shop")
 	c, err := b.Get(t.Context(), path)
 	if err == nil {
 		_, err = b.Free(t.Context(), *c)
@@ -415,7 +415,7 @@ func TestOversizedWaiter(t *testing.T) {
 			t.Errorf("%v in\n%s", err, request)
 		}
 	}
-	c, err := (claim.Book{Client: memory}).Get(ctx, claim.Path("api.example.com", "/shop"))
+	c, err := (claim.Store{Client: memory}).Get(ctx, claim.Path("api.example.com", "/shop"))
 	if err != nil || c == nil || c.State != claim.Free {
 		t.Errorf("the claim is %+v: %v", c, err)
 	}
@@ -451,7 +451,7 @@ func TestWaitsForAPathThatIsLetGoOf(t *testing.T) {
 				ctx := context.Background()
 				memory := platformInMemory(t, time.Now)
 				path := claim.Path("api.example.com", "/shop")
-				b := claim.Book{Client: memory}
+				b := claim.Store{Client: memory}
 				request := func(namespace string) *unstructured.Unstructured {
 					object, err := memory.Create(ctx, platform.ApiAggregatorTarget, scenario.Parse(t, shop(namespace, "{path: /shop}")))
 					if err != nil {
@@ -517,7 +517,7 @@ func countRequests(t *testing.T, others int) int {
 	memory := platformInMemory(t, time.Now)
 	for i := range others {
 		owner := claim.Owner{Kind: "ApiAggregatorTarget", Namespace: "team-o", Name: fmt.Sprintf("other-%d", i), UID: "1"}
-		if _, err := (claim.Book{Client: memory}).Acquire(ctx, claim.Path("api.example.com", "/"+owner.Name), owner, nil); err != nil {
+		if _, err := (claim.Store{Client: memory}).Acquire(ctx, claim.Path("api.example.com", "/"+owner.Name), owner, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

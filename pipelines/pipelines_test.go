@@ -75,7 +75,7 @@ func TestStagesAreSmall(t *testing.T) {
 					has = append(has, dependency)
 				case slices.Contains([]string{"pipelines", "internal/kratix/simulator", "internal/scenario", "testing"}, dependency):
 					wrong = append(wrong, dependency)
-				case dependency == "internal/natsys" && p.Promise != "nats-account": // what looks after accounts with an operator's key
+				case dependency == "internal/sysaccount" && p.Promise != "nats-account": // what looks after accounts with an operator's key
 					wrong = append(wrong, dependency)
 				}
 			}

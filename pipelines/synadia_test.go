@@ -62,7 +62,7 @@ spec:
 	return c
 }
 
-// asked are the requests since it was asked last, with ids left out.
+// toNotify are the requests since it was asked last, with ids left out.
 func (c *cloudy) asked() string {
 	c.Helper()
 	var lines []string
@@ -89,14 +89,14 @@ func (c *cloudy) wantAsked(what string, want ...string) {
 
 func (c *cloudy) ledger() *ledger.Ledger {
 	c.Helper()
-	all, err := ledger.Book{Client: c.Client}.All(c.Context())
+	all, err := ledger.Store{Client: c.Client}.All(c.Context())
 	if err != nil || len(all) != 1 {
 		c.Fatal(len(all), err)
 	}
 	return all[0]
 }
 
-// connects tells whether the last credentials that were downloaded of a user do.
+// connects reports whether the last credentials that were downloaded of a user do.
 func (c *cloudy) connects(user string) error {
 	var last []byte
 	for _, i := range c.Issuances(c.Account) {
@@ -503,8 +503,8 @@ func TestSynadiaRefusesAgainAndAgain(t *testing.T) {
 	c.Now = c.Now.Add(26 * time.Hour)
 	c.wantReason("Verified", "")
 	c.Apply(user)
-	if n := len(c.ledger().Rows); n != 1 {
-		t.Errorf("the ledger has %d rows: %+v", n, c.ledger().Rows)
+	if n := len(c.ledger().Records); n != 1 {
+		t.Errorf("the ledger has %d rows: %+v", n, c.ledger().Records)
 	}
 }
 
@@ -626,14 +626,14 @@ func TestSynadiaFormerAccount(t *testing.T) {
 			}
 			c.Apply(rotated("1"))
 			c.Apply(rotated("2"))
-			if l := c.ledger(); l.Current("eu-1").Basis.KeptIn != other || l.Count(ledger.Retiring) != 2 {
-				t.Fatalf("the ledger has %+v", l.Rows)
+			if l := c.ledger(); l.Current("eu-1").Basis.ProviderAccount != other || l.Count(ledger.Retiring) != 2 {
+				t.Fatalf("the ledger has %+v", l.Records)
 			}
 			if !test.reached {
 				c.Fail(fakecloud.Fault{Path: "/accounts/" + c.Account + "/*/*", Status: 403})
 			}
 			c.wantReason("Verified", "")
-			for _, r := range c.ledger().Rows {
+			for _, r := range c.ledger().Records {
 				if r.State == ledger.Retiring || r.State == ledger.Retired && r.Revoked.IsZero() != (r.User == former && !test.reached) {
 					t.Errorf("generation %d is %s, revoked %s", r.Generation, r.State, r.Revoked)
 				}
@@ -649,7 +649,7 @@ func TestSynadiaFormerAccount(t *testing.T) {
 				c.wantReason("Verified", "")
 			}
 			c.Apply(rotated("2"))
-			if rows := c.ledger().Rows; rows[0].User == former {
+			if rows := c.ledger().Records; rows[0].User == former {
 				t.Errorf("the former account's is never forgotten: %+v", rows[0])
 			}
 		})
@@ -676,7 +676,7 @@ func TestSynadiaFormerAccountIsGone(t *testing.T) {
 	}
 	c.Now = c.Now.Add(25 * time.Hour)
 	c.Apply(moved)
-	for _, r := range c.ledger().Rows {
+	for _, r := range c.ledger().Records {
 		if r.Basis.Account == "commerce" {
 			t.Errorf("it is never forgotten: %+v", r)
 		}

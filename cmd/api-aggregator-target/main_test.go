@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		stage, mortal = filepath.Join(dir, "api-aggregator-target"), filepath.Join(dir, "mortal")
-		for _, args := range [][]string{{"build", "-o", stage, "."}, {"build", "-tags=fatal", "-o", mortal, "."}} {
+		for _, args := range [][]string{{"build", "-o", stage, "."}, {"build", "-tags=failpoint", "-o", mortal, "."}} {
 			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 				panic(fmt.Sprintf("%v\n%s", err, out))
 			}

@@ -151,7 +151,7 @@ type credentialRow struct {
 	retired bool // nobody can connect with it, and nothing is left to be done
 }
 
-// asked is a NatsUser and its ledger; either may be missing.
+// toNotify is a NatsUser and its ledger; either may be missing.
 type asked struct {
 	object   *unstructured.Unstructured
 	ledger   *ledger.Ledger
@@ -162,7 +162,7 @@ type asked struct {
 // those that need attention first; with a [ledger.DamagedError] those that can be
 // read.
 func collectCredentials(ctx context.Context, client platform.Client, now time.Time) ([]credentialRow, error) {
-	ledgers, failed := ledger.Book{Client: client}.All(ctx)
+	ledgers, failed := ledger.Store{Client: client}.All(ctx)
 	if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
 		return nil, failed
 	}
@@ -208,8 +208,8 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		return nil
 	}
 	var rows []credentialRow
-	for i := range a.ledger.Rows {
-		r := &a.ledger.Rows[i]
+	for i := range a.ledger.Records {
+		r := &a.ledger.Records[i]
 		row := credentialRow{
 			Account: r.Basis.Account, Destination: r.Destination, Generation: r.Generation, User: r.User,
 			Issued: r.Issued.UTC(), Expires: r.Expires.UTC(), Renews: r.Renews.UTC(), Reason: r.Reason, State: string(r.State),

@@ -54,7 +54,7 @@ func (w *world) folder() *platform.Folder {
 // ledger returns what is remembered of orders, after a change to it.
 func (w *world) ledger(change func(*ledger.Ledger)) *ledger.Ledger {
 	w.Helper()
-	book := ledger.Book{Client: w.folder()}
+	book := ledger.Store{Client: w.folder()}
 	l, err := book.Get(w.Context(), orders)
 	if err == nil && change != nil {
 		change(l)
@@ -113,7 +113,7 @@ func TestCredentials(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got) != 2 {
 		t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	eu := w.ledger(nil).Row("eu-1", 2)
+	eu := w.ledger(nil).Record("eu-1", 2)
 	delete(got[1], "renews")
 	text, _ := json.Marshal(got[1])
 	want := `{"account":"commerce","destination":"eu-1","expires":"2026-09-19T01:00:00Z","generation":2,"issued":"2026-08-20T01:00:00Z",` +
@@ -163,11 +163,11 @@ func TestCredentialsAttention(t *testing.T) {
 	}{
 		"well": {want: []string{eu, us}},
 		"intended": {
-			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[1].State = ledger.Intended })},
+			do:   []func(*world){change(func(l *ledger.Ledger) { l.Records[1].State = ledger.Intended })},
 			want: []string{"commerce/us-1/1 Intended: its issue is under way, or was given up: then the next run retires it", eu},
 		},
 		"retiring": {
-			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[1].State = ledger.Retiring })},
+			do:   []func(*world){change(func(l *ledger.Ledger) { l.Records[1].State = ledger.Retiring })},
 			want: []string{"commerce/us-1/1 Retiring: NatsAccount commerce has not revoked it yet", eu},
 		},
 		"retired": {
@@ -175,7 +175,7 @@ func TestCredentialsAttention(t *testing.T) {
 			want: []string{us},
 		},
 		"let go of, and nobody could revoke it": {
-			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retired })},
+			do:   []func(*world){change(func(l *ledger.Ledger) { l.Records[0].State = ledger.Retired })},
 			want: []string{"commerce/eu-1/1 Unrevoked: it was let go of, and can connect until it expires: nobody has revoked it", us},
 		},
 		"retired, and all are shown": {
@@ -185,17 +185,17 @@ func TestCredentialsAttention(t *testing.T) {
 		},
 		"an Active one that is not served and has expired": {
 			do: []func(*world){change(func(l *ledger.Ledger) {
-				l.Rows[0].Ciphertext, l.Rows[0].Expires = nil, l.Rows[0].Issued.Add(time.Hour)
+				l.Records[0].Ciphertext, l.Records[0].Expires = nil, l.Records[0].Issued.Add(time.Hour)
 			})},
 			want: []string{us},
 		},
 		"revoked by somebody else": {
-			do:   []func(*world){change(func(l *ledger.Ledger) { l.Rows[1].Revoked = l.Rows[1].Issued })},
+			do:   []func(*world){change(func(l *ledger.Ledger) { l.Records[1].Revoked = l.Records[1].Issued })},
 			want: []string{"commerce/us-1/1 Active: somebody else has revoked it: the next run issues another", eu},
 		},
 		"the deletion is not done": {
 			do: []func(*world){gone, change(func(l *ledger.Ledger) {
-				l.Tombstone, l.Rows[0].State = &ledger.Tombstone{At: l.Rows[0].Issued}, ledger.Retiring
+				l.Tombstone, l.Records[0].State = &ledger.Tombstone{At: l.Records[0].Issued}, ledger.Retiring
 			}), change(revoke(1))},
 			want: []string{
 				"commerce//0 Deleting: its deletion of 2026-08-01T12:00:00Z is not done: 1 credential still to be revoked",
@@ -217,7 +217,7 @@ func TestCredentialsAttention(t *testing.T) {
 			},
 		},
 		"no request, as is known": {
-			do: []func(*world){gone, change(func(l *ledger.Ledger) { l.Rows, l.MissingSince = l.Rows[:1], l.Rows[0].Issued })},
+			do: []func(*world){gone, change(func(l *ledger.Ledger) { l.Records, l.MissingSince = l.Records[:1], l.Records[0].Issued })},
 			want: []string{
 				"commerce//0 Missing: its request is gone, as was found out 2026-08-01T12:00:00Z: NatsAccount commerce lets go of its credentials a day later",
 				eu + ": its request is gone",
@@ -225,7 +225,7 @@ func TestCredentialsAttention(t *testing.T) {
 		},
 		"no ledger": {
 			do: []func(*world){func(w *world) {
-				book := ledger.Book{Client: w.folder()}
+				book := ledger.Store{Client: w.folder()}
 				if err := book.Remove(w.Context(), w.ledger(nil)); err != nil {
 					w.Fatal(err)
 				}
@@ -350,7 +350,7 @@ func TestCredentialsHoldNoCiphertext(t *testing.T) {
 	w := newUsersWorld(t)
 	w.at(day0)
 	var ciphertexts []string
-	for _, r := range w.ledger(nil).Rows {
+	for _, r := range w.ledger(nil).Records {
 		for _, text := range r.Ciphertext {
 			ciphertexts = append(ciphertexts, text[:32])
 		}
@@ -384,7 +384,7 @@ func TestCredentialsRefuses(t *testing.T) {
 func revoke(rows ...int) func(*ledger.Ledger) {
 	return func(l *ledger.Ledger) {
 		for _, i := range rows {
-			l.Rows[i].State, l.Rows[i].Revoked = ledger.Retired, l.Rows[i].Issued
+			l.Records[i].State, l.Records[i].Revoked = ledger.Retired, l.Records[i].Issued
 		}
 	}
 }

@@ -298,7 +298,7 @@ func (d *demo) workflow(ctx context.Context, action kratix.Action, file string, 
 	d.clock.Store(&now)
 	f := runFlags{
 		request: file, platform: d.platform(), out: filepath.Join(d.dir, "out"), now: now.Format(time.RFC3339),
-		action: string(action), kratix: string(simulator.H), stages: own,
+		action: string(action), kratix: string(simulator.KratixLatest), stages: own,
 	}
 	_, result, err := f.carryOut(ctx, data, stderr)
 	d.results[file] = result

@@ -186,7 +186,7 @@ func (f diffFlags) try(ctx context.Context, dir string, over *platform.Overlay, 
 	}
 	pipeline, _ := own.of(promise.Name) // Baleen's own, all of which it has
 	return simulator.Run(ctx, simulator.Options{
-		Version: simulator.H,
+		Version: simulator.KratixLatest,
 		Action:  kratix.Configure,
 		Promise: promise,
 		Request: object,

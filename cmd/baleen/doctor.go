@@ -300,7 +300,7 @@ func reaches(account *unstructured.Unstructured, labels map[string]string) bool 
 }
 
 func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
-	_, err := ledger.Book{Client: client}.All(ctx)
+	_, err := ledger.Store{Client: client}.All(ctx)
 	var damaged *ledger.DamagedError
 	if !errors.As(err, &damaged) {
 		return nil, err

@@ -214,7 +214,7 @@ func TestContext(t *testing.T) {
 func TestCredentialsFilters(t *testing.T) {
 	w := newUsersWorld(t)
 	w.at(day0)
-	w.ledger(func(l *ledger.Ledger) { l.Rows[1].State = ledger.Retiring })
+	w.ledger(func(l *ledger.Ledger) { l.Records[1].State = ledger.Retiring })
 	w.write(filepath.Join(w.platform, "web", "NatsUser.baleen.dev", "shop.yaml"),
 		"apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: shop, namespace: web}\nspec: {accountRef: {name: other}}\n")
 	const eu, us, shop = "orders eu-1 Active", "orders us-1 Retiring", "shop  Pending"

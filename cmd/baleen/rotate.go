@@ -162,7 +162,7 @@ func readUser(ctx context.Context, client platform.Client, request identity.Requ
 // destinations returns those on which the next run rotates: that have a credential,
 // and on which the request is placed. One that is asked for must be among them.
 func (f rotateFlags) destinations(ctx context.Context, client platform.Client, request identity.Request, user *v1alpha1.NatsUser, of *accounts.NatsAccount) ([]string, error) {
-	l, err := ledger.Book{Client: client}.Get(ctx, request)
+	l, err := ledger.Store{Client: client}.Get(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (f rotateFlags) destinations(ctx context.Context, client platform.Client, r
 	return nil, fmt.Errorf("NatsUser %s has no credential on %s to rotate: it has one on %s", request, f.destination, cmp.Or(strings.Join(names, ", "), "no cluster"))
 }
 
-// fate says what becomes of the former credential.
+// stateOf says what becomes of the former credential.
 func fate(user *v1alpha1.NatsUser, of *accounts.NatsAccount) string {
 	switch c := user.Spec.Credentials; {
 	case !of.Spec.Revocable():

@@ -57,7 +57,7 @@ func (w *world) documents() map[string]string {
 func (w *world) generations() string {
 	w.Helper()
 	var all []string
-	for _, r := range w.ledger(nil).Rows {
+	for _, r := range w.ledger(nil).Records {
 		all = append(all, fmt.Sprintf("%s %d %s %s", r.Destination, r.Generation, r.Reason, r.State))
 	}
 	return strings.Join(all, ", ")
@@ -117,7 +117,7 @@ func TestRotate(t *testing.T) {
 		}
 		w.again("2026-08-03T13:00:00Z")
 	}
-	rows := w.ledger(nil).Rows
+	rows := w.ledger(nil).Records
 	newest := map[string]int64{}
 	for _, r := range rows {
 		newest[r.Destination] = r.Generation
@@ -187,7 +187,7 @@ func TestRotateRefuses(t *testing.T) {
 	// What would not be carried out is not asked for.
 	w.change(map[string]any{"placement": map[string]any{"matchLabels": map[string]any{"baleen.dev/destination": "us-1"}}})
 	w.fails(w.rotate("team-a/orders", "--destination", "eu-1"), "NatsUser team-a/orders has a credential on eu-1 and is not placed there any more, so it gets no new one there")
-	w.ledger(func(l *ledger.Ledger) { l.Rows = nil })
+	w.ledger(func(l *ledger.Ledger) { l.Records = nil })
 	w.fails(w.rotate("team-a/orders", "--destination", "us-1"), "has no credential on us-1 to rotate: it has one on no cluster")
 	w.change(map[string]any{"credentials": map[string]any{"overlap": "soon"}})
 	w.fails(w.rotate("team-a/orders"), "NatsUser team-a/orders is not valid: spec.credentials.overlap")

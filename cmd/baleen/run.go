@@ -46,8 +46,8 @@ const (
 )
 
 var kratixes = map[string]simulator.Version{
-	kratixLatest: simulator.H, kratix202508: simulator.M,
-	string(simulator.H): simulator.H, string(simulator.M): simulator.M,
+	kratixLatest: simulator.KratixLatest, kratix202508: simulator.Kratix202508,
+	string(simulator.KratixLatest): simulator.KratixLatest, string(simulator.Kratix202508): simulator.Kratix202508,
 }
 
 func runCommand(stages stages) *cobra.Command {
@@ -108,8 +108,8 @@ func (f runFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wr
 	if err := f.check(); err != nil {
 		return err
 	}
-	if old := f.kratix; old == string(simulator.H) || old == string(simulator.M) {
-		now := map[string]string{string(simulator.H): kratixLatest, string(simulator.M): kratix202508}[old]
+	if old := f.kratix; old == string(simulator.KratixLatest) || old == string(simulator.Kratix202508) {
+		now := map[string]string{string(simulator.KratixLatest): kratixLatest, string(simulator.Kratix202508): kratix202508}[old]
 		warn(stderr, "--kratix %s is an old value: write --kratix %s", old, now)
 	}
 	data, err := f.read(ctx, stdin)
@@ -218,7 +218,7 @@ func (f runFlags) check() error {
 	if f.print && f.output != "table" {
 		return fmt.Errorf("--print and --output %s both say what is on stdout: give one of them", f.output)
 	}
-	if f.dryRun && kratixes[f.kratix] != simulator.H {
+	if f.dryRun && kratixes[f.kratix] != simulator.KratixLatest {
 		return errors.New("--dry-run needs --kratix latest: the other one has no dry runs")
 	}
 	return nil

@@ -82,7 +82,7 @@ func widget() int {
 	return object.Spec.Exit
 }
 
-// world is a platform folder with two Destinations and a request.
+// inputs are a platform folder with two Destinations and a request.
 type world struct {
 	*testing.T
 	platform, out, request string

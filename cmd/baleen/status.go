@@ -113,7 +113,7 @@ type followed struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Asked is what the spec says, in short.
+	// Notified is what the spec says, in short.
 	Asked []fact `json:"asked"`
 	// Generation is that of the spec, Observed the one that the last run saw.
 	Generation int64  `json:"generation"`
@@ -183,20 +183,20 @@ func follow(ctx context.Context, client platform.Client, which subject, now time
 	if f.Delivered, err = deliveredOf(ctx, client, promise, object); err != nil {
 		return nil, err
 	}
-	claims, err := claim.Book{Client: client}.OwnedBy(ctx, claim.OwnerOf(object))
+	claims, err := claim.Store{Client: client}.OwnedBy(ctx, claim.OwnerOf(object))
 	if err != nil {
 		return nil, err
 	}
 	f.Claims = []claimStatus{}
 	for _, c := range claims {
-		s := claimStatus{What: c.Thing.String(), State: string(c.State), Waiters: []string{}}
+		s := claimStatus{What: c.Resource.String(), State: string(c.State), Waiters: []string{}}
 		for _, w := range c.Waiters {
 			s.Waiters = append(s.Waiters, w.String())
 		}
 		f.Claims = append(f.Claims, s)
 	}
 	if f.Kind == platform.NatsUser.Kind {
-		l, err := ledger.Book{Client: client}.Get(ctx, identity.Request{Kind: f.Kind, Namespace: namespace, Name: name})
+		l, err := ledger.Store{Client: client}.Get(ctx, identity.Request{Kind: f.Kind, Namespace: namespace, Name: name})
 		if err != nil {
 			return nil, err
 		}

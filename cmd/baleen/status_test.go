@@ -45,7 +45,7 @@ func TestStatusJSONHoldsNoCiphertext(t *testing.T) {
 	if len(got.Delivered) != 2 || len(got.Claims) != 2 || len(got.Credentials) != 2 || got.Delivered[0].State != "Written" || got.Generation != 1 || got.Observed != 1 {
 		t.Errorf("%+v", got)
 	}
-	for _, r := range w.ledger(nil).Rows {
+	for _, r := range w.ledger(nil).Records {
 		for _, ciphertext := range r.Ciphertext {
 			if strings.Contains(stdout, ciphertext[:40]) {
 				t.Error("ciphertext is shown")

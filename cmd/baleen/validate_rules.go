@@ -70,7 +70,7 @@ func nestedText(object map[string]any, path ...string) string {
 	return text
 }
 
-// checkHeader tells whether a document is of a kind of Baleen's, or was meant to be.
+// checkHeader reports whether a document is of a kind of Baleen's, or was meant to be.
 func checkHeader(object map[string]any) (problems []fieldProblem, skipped bool) {
 	const group, version = "baleen.dev", "baleen.dev/v1alpha1"
 	say := func(field, format string, args ...any) {

@@ -255,7 +255,7 @@ func (k *killed) served(request string, names ...string) {
 	k.remember()
 }
 
-// remember keeps the users of the ledger in mind.
+// maintain keeps the users of the ledger in mind.
 func (k *killed) remember() {
 	k.Helper()
 	for _, r := range k.rows() {
@@ -277,7 +277,7 @@ func (k *killed) look() {
 	rows := k.rows()
 	for path, content := range k.files("kratix") {
 		cluster := filepath.Base(filepath.Dir(path))
-		if c, ok := k.unseal(cluster, []byte(content)); ok && !slices.ContainsFunc(rows, func(r ledger.Row) bool {
+		if c, ok := k.unseal(cluster, []byte(content)); ok && !slices.ContainsFunc(rows, func(r ledger.Record) bool {
 			return r.User == c.user && r.State == ledger.Active && r.Destination == cluster
 		}) {
 			k.Errorf("%s was written before its generation was committed", path)
@@ -343,7 +343,7 @@ func (k *killed) goesOn(request string, reasons ...string) map[string]credential
 
 // retired makes sure that the server refuses whom a ledger has retired, and nobody
 // else.
-func (k *killed) retired(rows []ledger.Row) {
+func (k *killed) retired(rows []ledger.Record) {
 	k.Helper()
 	revocations := k.account().Revocations
 	for _, r := range rows {

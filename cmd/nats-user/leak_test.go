@@ -97,7 +97,7 @@ func (h *hoard) learn(c credential) {
 	}
 }
 
-// add tells whether the text is new.
+// add reports whether the text is new.
 func (h *hoard) add(where, text string) bool {
 	_, known := h.texts[text]
 	if !known {

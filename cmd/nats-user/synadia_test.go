@@ -238,7 +238,7 @@ func (a cloudAct) points(base *world) []string {
 // that nobody else could connect.
 func (a cloudAct) check(w *world) {
 	w.Helper()
-	known, active := map[string]ledger.Row{}, 0
+	known, active := map[string]ledger.Record{}, 0
 	for _, r := range w.rows() {
 		known[r.User] = r
 		if r.State == ledger.Active {

@@ -34,7 +34,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/natslocal"
-	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 
 // released are the stages as they are in the images, and mortal the same with
 // points at which they can be made to die.
-var released, mortal = build("released"), build("mortal", "-tags=fatal")
+var released, mortal = build("released"), build("mortal", "-tags=failpoint")
 
 func build(name string, flags ...string) func() string {
 	return sync.OnceValue(func() string {
@@ -75,7 +75,7 @@ func build(name string, flags ...string) func() string {
 	})
 }
 
-// world is a platform cluster in a folder, with two workload clusters and a NATS
+// inputs are a platform cluster in a folder, with two workload clusters and a NATS
 // system that listens on loopback.
 type world struct {
 	*testing.T
@@ -143,7 +143,7 @@ func newWorld(t *testing.T, binaries string) *world {
 	w.must(w.nats.Start(true))
 	t.Cleanup(w.nats.Stop)
 	var err error
-	w.system, err = natsys.Servers{URLs: []string{w.nats.URL()}}.Open(w.nats.SystemCredentials)
+	w.system, err = sysaccount.Servers{URLs: []string{w.nats.URL()}}.Open(w.nats.SystemCredentials)
 	w.must(err)
 	t.Cleanup(w.system.Close)
 	w.secret("signing", map[string][]byte{"seed": w.nats.SigningKey})
@@ -299,7 +299,7 @@ func (w *world) run(action kratix.Action, request string) (simulator.Result, err
 		w.Fatalf("no Promise serves %s", object.GroupVersionKind())
 	}
 	return simulator.Run(w.ctx, simulator.Options{
-		Version: simulator.H, Action: action, Request: object, Client: w.client, DryRun: w.dryRun,
+		Version: simulator.KratixLatest, Action: action, Request: object, Client: w.client, DryRun: w.dryRun,
 		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline, Delete: promise.DeletePipeline},
 		Dir:     filepath.Join(w.dir, "kratix"), Now: func() time.Time { return w.now },
 		Stage: func(_ context.Context, env []string) error {
@@ -500,13 +500,13 @@ func (w *world) delivered() map[string]credential {
 }
 
 // rows are those of the ledger of a NatsUser.
-func (w *world) rows() []ledger.Row {
+func (w *world) rows() []ledger.Record {
 	w.Helper()
-	all, err := ledger.Book{Client: w.client}.All(w.ctx)
+	all, err := ledger.Store{Client: w.client}.All(w.ctx)
 	w.must(err)
-	var rows []ledger.Row
+	var rows []ledger.Record
 	for _, l := range all {
-		rows = append(rows, l.Rows...)
+		rows = append(rows, l.Records...)
 	}
 	return rows
 }

@@ -60,7 +60,7 @@ func (a *Account) NamedFor(name string) (request identity.Request, destination s
 	if len(parts) < 5 {
 		return
 	}
-	generation, _ = strconv.ParseInt(strings.TrimPrefix(parts[len(parts)-2], "g"), 10, 64) // the whole name tells whether it is one
+	generation, _ = strconv.ParseInt(strings.TrimPrefix(parts[len(parts)-2], "g"), 10, 64) // the whole name reports whether it is one
 	for i := 2; i <= len(parts)-3; i++ {
 		request = identity.Request{Kind: platform.NatsUser.Kind, Namespace: parts[0], Name: strings.Join(parts[1:i], ".")}
 		if destination = strings.Join(parts[i:len(parts)-2], "."); a.UserName(request, destination, generation) == name {
@@ -190,13 +190,13 @@ var specForm = fingerprint.Form{
 // which requests have not seen a change yet.
 func (a *Account) Terms() string {
 	besides := []string{a.SigningKey}
-	if a.KeptIn != "" { // else the spec says it all
-		besides = append(besides, a.KeptIn, a.ID, strconv.FormatBool(a.Scoped))
+	if a.ProviderAccount != "" { // else the spec says it all
+		besides = append(besides, a.ProviderAccount, a.ID, strconv.FormatBool(a.Scoped))
 	}
 	return specForm.Digest(a.Spec, besides...)
 }
 
-// Allows tells whether users may be delivered to a Destination with such labels.
+// Allows reports whether users may be delivered to a Destination with such labels.
 func Allows(a *v1alpha1.NatsAccount, of map[string]string) bool {
 	allowed := a.Spec.Placement.Allowed
 	return len(allowed) == 0 || slices.ContainsFunc(allowed, func(p field.Placement) bool {

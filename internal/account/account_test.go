@@ -569,7 +569,7 @@ func TestOpenJWT(t *testing.T) {
 			a.Spec.JWT.SigningKey.Scoped = test.scoped
 			opened, err := Opener{Client: newPlatform(t, secret(t, "signing", "seed", test.seed)), Issuer: known.Issuer, How: provider.Setting{Now: now}}.Open(t.Context(), o, a)
 			wantError(t, err, test.says)
-			if err == nil && (opened.SigningKey != key || opened.Unseen != test.unseen || opened.Scoped != test.scoped || opened.KeptIn != "") {
+			if err == nil && (opened.SigningKey != key || opened.Unseen != test.unseen || opened.Scoped != test.scoped || opened.ProviderAccount != "") {
 				t.Errorf("it is %+v", opened)
 			}
 			if err != nil && (opened != nil || strings.Contains(err.Error(), "SUAD")) {
@@ -626,7 +626,7 @@ func TestOpenSynadia(t *testing.T) {
 			if !test.unseen {
 				want, wantMade = []any{accountID, "provider", "group", true}, []string{accountID, "provider", "group"}
 			}
-			if got := []any{opened.ID, opened.KeptIn, opened.SigningKey, opened.Scoped}; !reflect.DeepEqual(got, want) {
+			if got := []any{opened.ID, opened.ProviderAccount, opened.SigningKey, opened.Scoped}; !reflect.DeepEqual(got, want) {
 				t.Errorf("it is %v, want %v", got, want)
 			}
 			if got := []string{made.AccountID, made.ProviderID, made.Group}; !slices.Equal(got, wantMade) {

@@ -49,7 +49,7 @@ placement:
 	{"synadia, the least", `
 provider: synadia
 synadia: {accountID: 2abc, platform: eu-platform, tokenSecretRef: {name: synadia}}
-`, provider.Account{SigningKey: "group", KeptIn: "2abc", ID: "A1"}, "8ca8d719fe0db654", "team-a.orders.eu-1.g3.94c6482a"},
+`, provider.Account{SigningKey: "group", ProviderAccount: "2abc", ID: "A1"}, "8ca8d719fe0db654", "team-a.orders.eu-1.g3.94c6482a"},
 	{"synadia, never seen", `
 provider: synadia
 synadia: {system: prod, account: commerce, platform: eu-platform, tokenSecretRef: {name: synadia}}
@@ -69,7 +69,7 @@ synadia:
   driftPolicy: Correct
   budget: 30s
 policy: {namespaces: [team-a], allowResponses: {max: 3, ttl: 1m}}
-`, provider.Account{SigningKey: "group", KeptIn: "2abc", ID: "A1", Scoped: true}, "9a59eb7cd4dce1c3", "team-a.orders.eu-1.g3.94c6482a"},
+`, provider.Account{SigningKey: "group", ProviderAccount: "2abc", ID: "A1", Scoped: true}, "9a59eb7cd4dce1c3", "team-a.orders.eu-1.g3.94c6482a"},
 }
 
 func opened(t *testing.T, account provider.Account, spec string) *Account {
@@ -128,10 +128,10 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 			}
 		})
 	}
-	was := Account{NatsAccount: &v1alpha1.NatsAccount{}, Opened: provider.Opened{Account: provider.Account{KeptIn: "account", ID: "A", SigningKey: "group"}}}
+	was := Account{NatsAccount: &v1alpha1.NatsAccount{}, Opened: provider.Opened{Account: provider.Account{ProviderAccount: "account", ID: "A", SigningKey: "group"}}}
 	for name, change := range map[string]func(*Account){
 		"signing key":        func(a *Account) { a.SigningKey = "other" },
-		"provider's account": func(a *Account) { a.KeptIn = "other" },
+		"provider's account": func(a *Account) { a.ProviderAccount = "other" },
 		"public key":         func(a *Account) { a.ID = "B" },
 		"scope":              func(a *Account) { a.Scoped = true },
 	} {

@@ -1,7 +1,7 @@
 // Package claim records who owns what: a host, a path under a host, a delivered
 // Secret. A claim is a ConfigMap named by the hash of what is owned. Creating it
 // decides races, every later change is a compare-and-swap, and no claim moves by
-// age or order of requests.
+// expire or order of requests.
 //
 // A claim is Held by a request that may emit what it owns. It becomes Releasing
 // when the request no longer wants it, and is free only when nothing of it can
@@ -37,8 +37,8 @@ const (
 	labelScope = "baleen.dev/scope"
 )
 
-// Thing is what can be owned.
-type Thing struct {
+// Resource is what can be owned.
+type Resource struct {
 	// Kind is host, path or secret.
 	Kind string `json:"kind"`
 	// Scope is what claims are listed by: for a path its host.
@@ -48,20 +48,20 @@ type Thing struct {
 }
 
 // Host is the right to publish under a host name.
-func Host(name string) Thing { return Thing{Kind: "host", Scope: name} }
+func Host(name string) Resource { return Resource{Kind: "host", Scope: name} }
 
 // Path is the right to publish a path, given by its key, whatever the match type.
-func Path(host, key string) Thing { return Thing{Kind: "path", Scope: host, Key: key} }
+func Path(host, key string) Resource { return Resource{Kind: "path", Scope: host, Key: key} }
 
 // Secret is the right to deliver a Secret of that name to a cluster.
-func Secret(destination, namespace, name string) Thing {
-	return Thing{Kind: "secret", Scope: destination, Key: "/" + namespace + "/" + name}
+func Secret(destination, namespace, name string) Resource {
+	return Resource{Kind: "secret", Scope: destination, Key: "/" + namespace + "/" + name}
 }
 
 // String names the thing in a message.
-func (t Thing) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
+func (t Resource) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
 
-func (t Thing) name() string {
+func (t Resource) name() string {
 	sum := sha256.Sum256([]byte(t.Kind + "\n" + t.Scope + "\n" + t.Key))
 	return t.Kind + "-" + hex.EncodeToString(sum[:20])
 }
@@ -86,7 +86,7 @@ func OwnerOf(object *unstructured.Unstructured) Owner {
 // String returns namespace/name.
 func (o Owner) String() string { return o.Namespace + "/" + o.Name }
 
-// Is tells whether two owners are one request, of whatever incarnation.
+// Is reports whether two owners are one request, of whatever incarnation.
 func (o Owner) Is(other Owner) bool {
 	o.UID, other.UID = "", ""
 	return o == other
@@ -108,9 +108,9 @@ const (
 
 // Claim is a thing with its owner.
 type Claim struct {
-	Thing Thing
-	Owner Owner
-	State State
+	Resource Resource
+	Owner    Owner
+	State    State
 	// Deleted is a tombstone: the owner is being deleted and gets nothing back.
 	Deleted bool
 	// Facts are what others must know of what is owned.
@@ -129,8 +129,8 @@ const (
 	maxWaitersOfNamespace = 4
 )
 
-// Book reads and writes claims.
-type Book struct {
+// Store reads and writes claims.
+type Store struct {
 	Client platform.Client
 	// Kinds are the kinds of owners.
 	Kinds []Kind
@@ -147,7 +147,7 @@ type Kind struct {
 const tries = 30
 
 // Get returns a claim, nil if nobody has made one.
-func (b Book) Get(ctx context.Context, thing Thing) (*Claim, error) {
+func (b Store) Get(ctx context.Context, thing Resource) (*Claim, error) {
 	object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, thing.name())
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -159,18 +159,18 @@ func (b Book) Get(ctx context.Context, thing Thing) (*Claim, error) {
 }
 
 // OwnedBy returns all claims of an owner, of whatever incarnation.
-func (b Book) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
+func (b Store) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
 	claims, err := b.list(ctx, labelOwner, owner.hash())
 	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) }), err // a free one has no owner
 }
 
 // Within returns all claims of a kind in a scope.
-func (b Book) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
+func (b Store) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
 	claims, err := b.list(ctx, labelScope, identity.Hash(kind, scope))
-	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Thing.Kind != kind || c.Thing.Scope != scope }), err
+	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Resource.Kind != kind || c.Resource.Scope != scope }), err
 }
 
-func (b Book) list(ctx context.Context, label, value string) ([]Claim, error) {
+func (b Store) list(ctx context.Context, label, value string) ([]Claim, error) {
 	objects, err := b.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
 	if err != nil {
 		return nil, fmt.Errorf("the claims cannot be listed: %w", err)
@@ -189,8 +189,8 @@ func (b Book) list(ctx context.Context, label, value string) ([]Claim, error) {
 // Acquire makes the owner hold a thing if nobody else does, and otherwise makes
 // it wait. It returns the claim as it is then: the caller has it if Owner is the
 // caller. Acquiring what one holds changes at most the facts.
-func (b Book) Acquire(ctx context.Context, thing Thing, owner Owner, facts map[string]string) (Claim, error) {
-	mine := Claim{Thing: thing, Owner: owner, State: Held, Facts: facts}
+func (b Store) Acquire(ctx context.Context, thing Resource, owner Owner, facts map[string]string) (Claim, error) {
+	mine := Claim{Resource: thing, Owner: owner, State: Held, Facts: facts}
 	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
 		if c == nil {
 			return &mine, nil
@@ -234,8 +234,8 @@ func (c Claim) admitsWaiter(namespace string) bool {
 	return len(c.Waiters) < maxWaiters && same < maxWaitersOfNamespace
 }
 
-// Gone tells whether a claim's owner cannot serve anything any more.
-func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
+// Gone reports whether a claim's owner cannot serve anything any more.
+func (b Store) Gone(ctx context.Context, c Claim) (bool, error) {
 	kind, ok := b.kind(c.Owner)
 	if !ok {
 		return false, nil
@@ -249,19 +249,19 @@ func (b Book) Gone(ctx context.Context, c Claim) (bool, error) {
 		// after a restore it is the owner still.
 		return b.Silent(ctx, c.Owner)
 	case !apierrors.IsNotFound(err):
-		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Thing, err)
+		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Resource, err)
 	}
 	// Not found while the kind is not served says nothing about the object. The
 	// label is on none, so that a namespace full of objects costs no more.
 	if _, err := b.Client.List(ctx, kind.Kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
-		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Thing, err)
+		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Resource, err)
 	}
 	return b.Silent(ctx, c.Owner)
 }
 
 // Silent tells that nothing is left of an owner's output. Kratix removes it
 // before the object goes, but not where somebody has taken its finalizers away.
-func (b Book) Silent(ctx context.Context, o Owner) (bool, error) {
+func (b Store) Silent(ctx context.Context, o Owner) (bool, error) {
 	kind, ok := b.kind(o)
 	if !ok {
 		return false, nil
@@ -275,9 +275,9 @@ func (b Book) Silent(ctx context.Context, o Owner) (bool, error) {
 	return len(works) == 0, nil
 }
 
-// alive tells whether a request is there and not being deleted. A deletion cannot
+// alive reports whether a request is there and not being deleted. A deletion cannot
 // be taken back.
-func (b Book) alive(ctx context.Context, o Owner) (bool, error) {
+func (b Store) alive(ctx context.Context, o Owner) (bool, error) {
 	kind, ok := b.kind(o)
 	if !ok {
 		return false, nil
@@ -289,7 +289,7 @@ func (b Book) alive(ctx context.Context, o Owner) (bool, error) {
 	return err == nil && object.GetDeletionTimestamp() == nil, err
 }
 
-func (b Book) kind(o Owner) (Kind, bool) {
+func (b Store) kind(o Owner) (Kind, bool) {
 	i := slices.IndexFunc(b.Kinds, func(k Kind) bool { return k.Kind.Kind == o.Kind })
 	if i < 0 {
 		return Kind{}, false
@@ -299,7 +299,7 @@ func (b Book) kind(o Owner) (Kind, bool) {
 
 // Release marks a claim as on its way out. With deleted the owner never gets it
 // back. It returns the claim as it is then.
-func (b Book) Release(ctx context.Context, thing Thing, owner Owner, deleted bool) (Claim, error) {
+func (b Store) Release(ctx context.Context, thing Resource, owner Owner, deleted bool) (Claim, error) {
 	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
 		if c == nil || !c.Owner.Is(owner) {
 			return c, nil
@@ -313,8 +313,8 @@ func (b Book) Release(ctx context.Context, thing Thing, owner Owner, deleted boo
 // Free lets go of a claim of which nothing is served any more: the caller has
 // seen to it, for the claim as it was read then. It returns the claim, whose
 // waiters must be asked to reconcile.
-func (b Book) Free(ctx context.Context, seen Claim) (Claim, error) {
-	return b.change(ctx, seen.Thing, func(c *Claim) (*Claim, error) {
+func (b Store) Free(ctx context.Context, seen Claim) (Claim, error) {
+	return b.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
 		if c == nil || c.Owner != seen.Owner || c.State != seen.State || c.Deleted != seen.Deleted {
 			return c, nil // somebody was faster, and has decided anew
 		}
@@ -326,8 +326,8 @@ func (b Book) Free(ctx context.Context, seen Claim) (Claim, error) {
 
 // forget removes a free claim as it was read, once its waiters have been asked:
 // some of them may not want it any more, and the others claim it anew.
-func (b Book) forget(ctx context.Context, seen Claim) error {
-	_, err := b.change(ctx, seen.Thing, func(c *Claim) (*Claim, error) {
+func (b Store) forget(ctx context.Context, seen Claim) error {
+	_, err := b.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
 		if c == nil || c.State != Free || c.version != seen.version {
 			return c, nil
 		}
@@ -341,7 +341,7 @@ func (b Book) forget(ctx context.Context, seen Claim) error {
 // change reads a claim, decides, and writes the decision if nobody has changed
 // the claim in between; else it starts over. The claim that is decided on is nil
 // where there is none. A free claim without waiters is removed.
-func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Claim, error)) (Claim, error) {
+func (b Store) change(ctx context.Context, thing Resource, decide func(*Claim) (*Claim, error)) (Claim, error) {
 	for range tries {
 		was, err := b.Get(ctx, thing)
 		if err != nil {
@@ -353,7 +353,7 @@ func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Cla
 		}
 		switch {
 		case next == nil:
-			return Claim{Thing: thing, State: Free}, nil
+			return Claim{Resource: thing, State: Free}, nil
 		case was == nil:
 			_, err = b.Client.Create(ctx, platform.ConfigMap, encode(*next, ""))
 			if apierrors.IsNotFound(err) {
@@ -375,7 +375,7 @@ func (b Book) change(ctx context.Context, thing Thing, decide func(*Claim) (*Cla
 	return Claim{}, fmt.Errorf("the claim of %s was changed by others %d times in a row: it is decided in the next run", thing, tries)
 }
 
-// equal tells whether two claims are stored in the same words.
+// equal reports whether two claims are stored in the same words.
 func equal(a, b Claim) bool {
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)
@@ -387,19 +387,19 @@ func encode(c Claim, version string) *unstructured.Unstructured {
 	text := func(v any) string { data, _ := json.Marshal(v); return string(data) }
 	labels := map[string]any{
 		"app.kubernetes.io/managed-by": "baleen",
-		labelScope:                     identity.Hash(c.Thing.Kind, c.Thing.Scope),
+		labelScope:                     identity.Hash(c.Resource.Kind, c.Resource.Scope),
 	}
 	if c.State != Free {
 		labels[labelOwner] = c.Owner.hash()
 	}
-	metadata := map[string]any{"name": c.Thing.name(), "namespace": Namespace, "labels": labels}
+	metadata := map[string]any{"name": c.Resource.name(), "namespace": Namespace, "labels": labels}
 	if version != "" {
 		metadata["resourceVersion"] = version
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
 		"data": map[string]any{
-			"thing": text(c.Thing), "owner": text(c.Owner), "state": string(c.State), "deleted": fmt.Sprint(c.Deleted),
+			"thing": text(c.Resource), "owner": text(c.Owner), "state": string(c.State), "deleted": fmt.Sprint(c.Deleted),
 			"facts": text(c.Facts), "waiters": text(c.Waiters),
 		},
 	}}
@@ -408,13 +408,13 @@ func encode(c Claim, version string) *unstructured.Unstructured {
 func decode(object *unstructured.Unstructured) (*Claim, error) {
 	data, _, err := unstructured.NestedStringMap(object.Object, "data")
 	c := &Claim{State: State(data["state"]), Deleted: data["deleted"] == "true", version: object.GetResourceVersion()}
-	for key, into := range map[string]any{"thing": &c.Thing, "owner": &c.Owner, "facts": &c.Facts, "waiters": &c.Waiters} {
+	for key, into := range map[string]any{"thing": &c.Resource, "owner": &c.Owner, "facts": &c.Facts, "waiters": &c.Waiters} {
 		if err == nil {
 			err = json.Unmarshal([]byte(data[key]), into)
 		}
 	}
-	if err == nil && c.Thing.name() != object.GetName() {
-		err = fmt.Errorf("it is about %s", c.Thing)
+	if err == nil && c.Resource.name() != object.GetName() {
+		err = fmt.Errorf("it is about %s", c.Resource)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the ConfigMap %s/%s is not a claim: restore it, or delete it if its owner is known to be gone: %w", Namespace, object.GetName(), err)

@@ -15,8 +15,8 @@ import (
 
 func now() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
 
-func newBook() Book {
-	return Book{Client: platform.NewMemory(now), Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
+func newBook() Store {
+	return Store{Client: platform.NewMemory(now), Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 }
 
 func create(t testing.TB, client platform.Client, namespace, name string) Owner {
@@ -40,7 +40,7 @@ func remove(t testing.TB, client platform.Client, o Owner) {
 
 var orders = Path("api.example.com", "/orders")
 
-func (b Book) mustAcquire(t *testing.T, o Owner) Claim {
+func (b Store) mustAcquire(t *testing.T, o Owner) Claim {
 	t.Helper()
 	c, err := b.Acquire(context.Background(), orders, o, nil)
 	if err != nil {
@@ -49,13 +49,13 @@ func (b Book) mustAcquire(t *testing.T, o Owner) Claim {
 	return c
 }
 
-func (b Book) mustSettle(t *testing.T, o Owner, served bool, things ...Thing) Settlement {
+func (b Store) mustSettle(t *testing.T, o Owner, served bool, things ...Resource) Settlement {
 	t.Helper()
 	var wants []Want
 	for _, thing := range things {
-		wants = append(wants, Want{Thing: thing})
+		wants = append(wants, Want{Resource: thing})
 	}
-	s, err := b.Settle(context.Background(), o, wants, func(Thing) bool { return served })
+	s, err := b.Settle(context.Background(), o, wants, func(Resource) bool { return served })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,17 +73,17 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("the second gets %+v", v)
 	}
 	// a drops it: its output has it still, so nobody else may have it yet.
-	if ask := b.mustSettle(t, a, true).Ask; len(ask) != 1 || !ask[0].Is(z) {
+	if ask := b.mustSettle(t, a, true).Notify; len(ask) != 1 || !ask[0].Is(z) {
 		t.Errorf("asked are %v", ask)
 	}
 	if v := b.mustSettle(t, z, false, orders).Verdicts[0]; v.Held || !v.Releasing {
 		t.Errorf("while it is let go of the second gets %+v", v)
 	}
-	if ask := b.mustSettle(t, a, true).Ask; len(ask) != 0 {
+	if ask := b.mustSettle(t, a, true).Notify; len(ask) != 0 {
 		t.Errorf("a run that still sees it in its output asks %v", ask)
 	}
 	// A later run sees its output without it.
-	if ask := b.mustSettle(t, a, false).Ask; len(ask) != 1 || !ask[0].Is(z) {
+	if ask := b.mustSettle(t, a, false).Notify; len(ask) != 1 || !ask[0].Is(z) {
 		t.Errorf("asked are %v", ask)
 	}
 	if v := b.mustSettle(t, z, false, orders).Verdicts[0]; !v.Held {

@@ -16,7 +16,7 @@ var frozen = []struct {
 	claim  Claim
 	stored string
 }{
-	{"host", Claim{Thing: Host("api.example.com"), Owner: Owner{"ApiAggregator", "platform", "public-api", "u1"}, State: Held}, `apiVersion: v1
+	{"host", Claim{Resource: Host("api.example.com"), Owner: Owner{"ApiAggregator", "platform", "public-api", "u1"}, State: Held}, `apiVersion: v1
 data:
   deleted: "false"
   facts: "null"
@@ -34,7 +34,7 @@ metadata:
   namespace: baleen-state
 `},
 	{"path", Claim{
-		Thing: Path("api.example.com", "/orders/ä"), Owner: Owner{"ApiAggregatorTarget", "team-a", "orders", "u2"}, State: Releasing, Deleted: true,
+		Resource: Path("api.example.com", "/orders/ä"), Owner: Owner{"ApiAggregatorTarget", "team-a", "orders", "u2"}, State: Releasing, Deleted: true,
 		Facts: map[string]string{"type": "Prefix", "allowNested": "true"}, Waiters: []Owner{{"ApiAggregatorTarget", "team-b", "shop", ""}},
 	}, `apiVersion: v1
 data:
@@ -53,7 +53,7 @@ metadata:
   name: path-c5a9c0476a10801c52cec0d26e0ecdf30726ee05
   namespace: baleen-state
 `},
-	{"secret", Claim{Thing: Secret("eu-1", "team-a", "orders-nats"), Owner: Owner{"NatsUser", "team-a", "orders", "u3"}, State: Held}, `apiVersion: v1
+	{"secret", Claim{Resource: Secret("eu-1", "team-a", "orders-nats"), Owner: Owner{"NatsUser", "team-a", "orders", "u3"}, State: Held}, `apiVersion: v1
 data:
   deleted: "false"
   facts: "null"
@@ -70,7 +70,7 @@ metadata:
   name: secret-493092dcd3d921a04346437ae2a4271416e6e4eb
   namespace: baleen-state
 `},
-	{"free", Claim{Thing: Path("api.example.com", "/"), State: Free, Waiters: []Owner{{"ApiAggregatorTarget", "team-b", "shop", ""}}}, `apiVersion: v1
+	{"free", Claim{Resource: Path("api.example.com", "/"), State: Free, Waiters: []Owner{{"ApiAggregatorTarget", "team-b", "shop", ""}}}, `apiVersion: v1
 data:
   deleted: "false"
   facts: "null"

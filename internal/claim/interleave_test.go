@@ -66,7 +66,7 @@ const (
 
 var keys = []string{"/a", "/b"}
 
-// world is a platform with requests, and a simple Kratix that runs one workflow
+// inputs are a platform with requests, and a simple Kratix that runs one workflow
 // for each of them at a time.
 type world struct {
 	t       *testing.T
@@ -291,7 +291,7 @@ func (w *world) start(name string) {
 			}
 			return nil
 		}}
-		book := Book{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
+		book := Store{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 		var err error
 		if name == "sweep" {
 			err = w.sweep(book)
@@ -318,7 +318,7 @@ func (w *world) advance(name string) {
 }
 
 // workflow is what pipeline and Kratix do for a request, request by request.
-func (w *world) workflow(book Book, client platform.Client, name string) error {
+func (w *world) workflow(book Store, client platform.Client, name string) error {
 	ctx := context.Background()
 	target, err := client.Get(ctx, platform.ApiAggregatorTarget, "team", name)
 	if apierrors.IsNotFound(err) {
@@ -337,17 +337,17 @@ func (w *world) workflow(book Book, client platform.Client, name string) error {
 	served := list(work)
 	var wants []Want
 	for _, k := range list(target) {
-		wants = append(wants, Want{Thing: Path(host, k)})
+		wants = append(wants, Want{Resource: Path(host, k)})
 	}
-	s, err := book.Settle(ctx, OwnerOf(target), wants, func(t Thing) bool { return slices.Contains(served, t.Key) })
+	s, err := book.Settle(ctx, OwnerOf(target), wants, func(t Resource) bool { return slices.Contains(served, t.Key) })
 	if err != nil {
 		return err
 	}
-	ask := s.Ask
+	ask := s.Notify
 	var output []string
 	for i, v := range s.Verdicts {
 		if v.Held {
-			output = append(output, wants[i].Thing.Key)
+			output = append(output, wants[i].Resource.Key)
 		} else if v.Releasing {
 			ask = append(ask, v.Holder)
 		}
@@ -366,7 +366,7 @@ func (w *world) workflow(book Book, client platform.Client, name string) error {
 	return err
 }
 
-func (w *world) deletion(book Book, client platform.Client, target *unstructured.Unstructured) error {
+func (w *world) deletion(book Store, client platform.Client, target *unstructured.Unstructured) error {
 	ctx := context.Background()
 	ask, err := book.ReleaseAll(ctx, OwnerOf(target))
 	if err == nil {
@@ -383,7 +383,7 @@ func (w *world) deletion(book Book, client platform.Client, target *unstructured
 	return err
 }
 
-func (w *world) sweep(book Book) error {
+func (w *world) sweep(book Store) error {
 	_, err := book.Sweep(context.Background(), "path", host, book.Gone, func(_ context.Context, owners []Owner) error {
 		return w.askAll(book.Client, owners)
 	})
@@ -498,7 +498,7 @@ func (w *world) checkEnd() {
 			wanted[key] = append(wanted[key], o.GetName())
 		}
 	}
-	book := Book{Client: w.store}
+	book := Store{Client: w.store}
 	for _, key := range keys {
 		c, err := book.Get(context.Background(), Path(host, key))
 		if err != nil {

@@ -26,7 +26,7 @@ var (
 // before each request of the book.
 type situation struct {
 	*testing.T
-	Book
+	Store
 	a, z   Owner
 	asked  []string
 	before func(what string) error
@@ -34,7 +34,7 @@ type situation struct {
 }
 
 func newSituation(t *testing.T) *situation {
-	s := &situation{T: t, Book: newBook(), before: func(string) error { return nil }}
+	s := &situation{T: t, Store: newBook(), before: func(string) error { return nil }}
 	s.store = s.Client
 	s.a, s.z = create(t, s.store, "team-a", "orders"), create(t, s.store, "team-z", "orders")
 	s.Client = &gated{s.store, func(what string) error {
@@ -54,8 +54,8 @@ func (s *situation) must(err error) {
 // has puts a claim of orders, or of what it says, there as it is.
 func (s *situation) has(c Claim) {
 	s.Helper()
-	if c.Thing == (Thing{}) {
-		c.Thing = orders
+	if c.Resource == (Resource{}) {
+		c.Resource = orders
 	}
 	if _, err := s.store.Create(ctx, platform.ConfigMap, encode(c, "")); apierrors.IsAlreadyExists(err) {
 		_, err = s.store.Update(ctx, platform.ConfigMap, encode(c, ""))
@@ -69,13 +69,13 @@ func (s *situation) has(c Claim) {
 // at all.
 func (s *situation) want(want *Claim) {
 	s.Helper()
-	got, err := Book{Client: s.store, Kinds: s.Kinds}.Get(ctx, orders)
+	got, err := Store{Client: s.store, Kinds: s.Kinds}.Get(ctx, orders)
 	s.must(err)
 	if got != nil {
 		got.version = ""
 	}
 	if want != nil {
-		want.Thing = orders
+		want.Resource = orders
 	}
 	if !reflect.DeepEqual(got, want) {
 		s.Errorf("the claim is %+v, want %+v", got, want)
@@ -303,8 +303,8 @@ func TestFreeAsItWasRead(t *testing.T) {
 	}
 	t.Run("it is gone", func(t *testing.T) {
 		s := newSituation(t)
-		_, err := s.Free(ctx, Claim{Thing: orders, Owner: s.a, State: Releasing})
-		s.must(errors.Join(err, s.forget(ctx, Claim{Thing: orders, State: Free})))
+		_, err := s.Free(ctx, Claim{Resource: orders, Owner: s.a, State: Releasing})
+		s.must(errors.Join(err, s.forget(ctx, Claim{Resource: orders, State: Free})))
 		s.want(nil)
 	})
 	t.Run("it is held, and its version is the one that was read", func(t *testing.T) {
@@ -362,7 +362,7 @@ func TestRaces(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := s.Free(ctx, Claim{Thing: orders, Owner: s.a, State: Releasing})
+		_, err := s.Free(ctx, Claim{Resource: orders, Owner: s.a, State: Releasing})
 		s.must(err)
 		s.want(&Claim{Owner: s.a, State: Held})
 	})
@@ -396,7 +396,7 @@ func TestRaces(t *testing.T) {
 // What is not a claim is named, and nothing of it is believed.
 func TestDamagedClaim(t *testing.T) {
 	good := func() map[string]any {
-		return encode(Claim{Thing: orders, State: Held}, "").Object["data"].(map[string]any)
+		return encode(Claim{Resource: orders, State: Held}, "").Object["data"].(map[string]any)
 	}
 	for name, test := range map[string]struct {
 		change func(data map[string]any)
@@ -409,7 +409,7 @@ func TestDamagedClaim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSituation(t)
-			o, data := encode(Claim{Thing: orders, Owner: s.a, State: Held}, ""), good()
+			o, data := encode(Claim{Resource: orders, Owner: s.a, State: Held}, ""), good()
 			test.change(data)
 			o.Object["data"] = data
 			_, err := s.store.Create(ctx, platform.ConfigMap, o)
@@ -427,18 +427,18 @@ func TestDamagedClaim(t *testing.T) {
 func TestHashesThatMeet(t *testing.T) {
 	s := newSituation(t)
 	for _, c := range []Claim{
-		{Thing: orders, Owner: s.a, State: Held}, {Thing: Path(orders.Scope, "/users"), Owner: s.z, State: Held},
-		{Thing: Path("other.example.com", "/orders"), Owner: s.z, State: Held}, {Thing: Host(orders.Scope), Owner: s.z, State: Held},
+		{Resource: orders, Owner: s.a, State: Held}, {Resource: Path(orders.Scope, "/users"), Owner: s.z, State: Held},
+		{Resource: Path("other.example.com", "/orders"), Owner: s.z, State: Held}, {Resource: Host(orders.Scope), Owner: s.z, State: Held},
 	} {
 		o := encode(c, "")
-		o.SetLabels(encode(Claim{Thing: orders, Owner: s.a, State: Held}, "").GetLabels())
+		o.SetLabels(encode(Claim{Resource: orders, Owner: s.a, State: Held}, "").GetLabels())
 		_, err := s.store.Create(ctx, platform.ConfigMap, o)
 		s.must(err)
 	}
 	things := func(claims []Claim, err error) (things []string) {
 		s.must(err)
 		for _, c := range claims {
-			things = append(things, c.Thing.String())
+			things = append(things, c.Resource.String())
 		}
 		slices.Sort(things)
 		return things
@@ -489,8 +489,8 @@ func TestSettle(t *testing.T) {
 			if test.was != nil {
 				s.has(*test.was(s))
 			}
-			test.want.Thing = orders
-			settlement, err := s.Settle(ctx, s.a, []Want{test.want}, func(Thing) bool { return test.served })
+			test.want.Resource = orders
+			settlement, err := s.Settle(ctx, s.a, []Want{test.want}, func(Resource) bool { return test.served })
 			s.wantError(err, test.says)
 			if got := settlement.Verdicts[0]; got != test.verdict(s) {
 				t.Errorf("the verdict is %+v", got)
@@ -517,7 +517,7 @@ func TestSettle(t *testing.T) {
 // until it has it, or another has.
 func TestAwait(t *testing.T) {
 	users := Path("api.example.com", "/users")
-	wants := []Want{{Thing: users}, {Thing: orders, Facts: facts}}
+	wants := []Want{{Resource: users}, {Resource: orders, Facts: facts}}
 	for _, test := range []struct {
 		name    string
 		holds   State              // what a has of orders
@@ -543,11 +543,11 @@ func TestAwait(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSituation(t)
 			s.has(Claim{Owner: s.a, State: test.holds})
-			s.has(Claim{Thing: users, Owner: s.a, State: Held})
+			s.has(Claim{Resource: users, Owner: s.a, State: Held})
 			verdicts := []Verdict{{Holder: s.a}, {Holder: s.a, Releasing: test.holds == Releasing}}
 			var asked [][]Owner
 			looks := 0
-			err := Settlement{Verdicts: verdicts, book: s.Book, owner: s.z, wants: wants}.Await(ctx,
+			err := Settlement{Verdicts: verdicts, book: s.Store, owner: s.z, wants: wants}.Await(ctx,
 				func(_ context.Context, owners []Owner) error {
 					asked = append(asked, owners)
 					if test.says == "it cannot be asked" {
@@ -585,8 +585,8 @@ func TestFreeDead(t *testing.T) {
 	s := newSituation(t)
 	users := Path("api.example.com", "/users")
 	s.has(Claim{Owner: s.a, State: Releasing, Waiters: []Owner{named(s.z)}})
-	s.has(Claim{Thing: users, Owner: s.a, State: Held, Waiters: []Owner{named(stranger)}})
-	ask, err := s.FreeDead(ctx, s.a, func(_ context.Context, c Claim) (bool, error) { return c.Thing == orders, nil })
+	s.has(Claim{Resource: users, Owner: s.a, State: Held, Waiters: []Owner{named(stranger)}})
+	ask, err := s.FreeDead(ctx, s.a, func(_ context.Context, c Claim) (bool, error) { return c.Resource == orders, nil })
 	s.must(err)
 	if !slices.Equal(ask, []Owner{named(s.z)}) {
 		t.Errorf("asked are %v", ask)
@@ -608,7 +608,7 @@ func TestEveryRequestMayFail(t *testing.T) {
 	}
 	for name, do := range map[string]func(*situation) error{
 		"Settle": func(s *situation) error {
-			_, err := s.Settle(ctx, s.a, []Want{{Thing: Path("api.example.com", "/new")}}, func(Thing) bool { return false })
+			_, err := s.Settle(ctx, s.a, []Want{{Resource: Path("api.example.com", "/new")}}, func(Resource) bool { return false })
 			return err
 		},
 		"ReleaseAll": func(s *situation) error { _, err := s.ReleaseAll(ctx, s.a); return err },
@@ -624,8 +624,8 @@ func TestEveryRequestMayFail(t *testing.T) {
 			for nth, done := 1, false; !done; nth++ {
 				s := newSituation(t)
 				s.has(Claim{Owner: s.a, State: Releasing, Waiters: []Owner{named(s.z)}})
-				s.has(Claim{Thing: users, Owner: s.a, State: Held})
-				s.has(Claim{Thing: Path("api.example.com", "/free"), State: Free, Waiters: []Owner{named(s.z)}})
+				s.has(Claim{Resource: users, Owner: s.a, State: Held})
+				s.has(Claim{Resource: Path("api.example.com", "/free"), State: Free, Waiters: []Owner{named(s.z)}})
 				n, failed := 0, ""
 				s.before = func(what string) error {
 					if n++; n == nth {

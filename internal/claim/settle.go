@@ -7,8 +7,8 @@ import (
 
 // Want is a thing that a request asks for.
 type Want struct {
-	Thing Thing
-	Facts map[string]string
+	Resource Resource
+	Facts    map[string]string
 	// KeepOnly keeps the thing if it is held, and does not acquire it.
 	KeepOnly bool
 	// Admit is asked before a thing that is not held yet is acquired; a refusal
@@ -31,11 +31,11 @@ type Verdict struct {
 type Settlement struct {
 	// Verdicts are in the order of the wants.
 	Verdicts []Verdict
-	// Ask are those who should reconcile now, because something that they wait
+	// Notify are those who should reconcile now, because something that they wait
 	// for was let go of.
-	Ask []Owner
+	Notify []Owner
 
-	book  Book
+	book  Store
 	owner Owner
 	wants []Want
 }
@@ -45,7 +45,7 @@ type Settlement struct {
 // thing: what is not wanted any more is marked first and let go of by the run
 // that finds it no longer served. The caller must serve what is Held and
 // nothing else of what it wants.
-func (b Book) Settle(ctx context.Context, owner Owner, wants []Want, served func(Thing) bool) (Settlement, error) {
+func (b Store) Settle(ctx context.Context, owner Owner, wants []Want, served func(Resource) bool) (Settlement, error) {
 	s := Settlement{Verdicts: make([]Verdict, len(wants)), book: b, owner: owner, wants: wants}
 	owned, err := b.OwnedBy(ctx, owner)
 	if err != nil {
@@ -57,28 +57,28 @@ func (b Book) Settle(ctx context.Context, owner Owner, wants []Want, served func
 		}
 	}
 	for _, c := range owned {
-		wanted := slices.ContainsFunc(wants, func(w Want) bool { return w.Thing == c.Thing })
+		wanted := slices.ContainsFunc(wants, func(w Want) bool { return w.Resource == c.Resource })
 		if wanted {
 			continue
 		}
 		switch {
-		case c.State == Releasing && !served(c.Thing):
+		case c.State == Releasing && !served(c.Resource):
 			c, err = b.Free(ctx, c)
 		case c.State == Held:
-			c, err = b.Release(ctx, c.Thing, owner, false)
+			c, err = b.Release(ctx, c.Resource, owner, false)
 		default:
 			continue // on its way out, and still served
 		}
 		if err != nil {
 			return s, err
 		}
-		s.Ask = append(s.Ask, c.Waiters...)
+		s.Notify = append(s.Notify, c.Waiters...)
 	}
 	return s, nil
 }
 
-func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want) (Verdict, error) {
-	i := slices.IndexFunc(owned, func(c Claim) bool { return c.Thing == want.Thing })
+func (b Store) settle(ctx context.Context, owner Owner, owned []Claim, want Want) (Verdict, error) {
+	i := slices.IndexFunc(owned, func(c Claim) bool { return c.Resource == want.Resource })
 	if i < 0 && want.KeepOnly {
 		return Verdict{}, nil
 	}
@@ -98,7 +98,7 @@ func (b Book) settle(ctx context.Context, owner Owner, owned []Claim, want Want)
 			return Verdict{Held: true}, nil // nothing to write, and nothing to read again
 		}
 	}
-	c, err := b.Acquire(ctx, want.Thing, owner, facts)
+	c, err := b.Acquire(ctx, want.Resource, owner, facts)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -134,7 +134,7 @@ func (s Settlement) Await(ctx context.Context, ask func(context.Context, []Owner
 	}
 	return wait(ctx, func(ctx context.Context) (bool, error) {
 		for _, i := range waiting {
-			c, err := s.book.Acquire(ctx, s.wants[i].Thing, s.owner, s.wants[i].Facts)
+			c, err := s.book.Acquire(ctx, s.wants[i].Resource, s.owner, s.wants[i].Facts)
 			if err != nil {
 				return false, err
 			}
@@ -151,14 +151,14 @@ func sameFacts(a, b map[string]string) bool {
 
 // ReleaseAll marks all claims of an owner that is being deleted. It returns
 // those who wait for them.
-func (b Book) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
+func (b Store) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
 	owned, err := b.OwnedBy(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
 	var ask []Owner
 	for _, c := range owned {
-		if c, err = b.Release(ctx, c.Thing, owner, true); err != nil {
+		if c, err = b.Release(ctx, c.Resource, owner, true); err != nil {
 			return ask, err
 		}
 		ask = append(ask, c.Waiters...)
@@ -168,7 +168,7 @@ func (b Book) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
 
 // FreeDead lets go of those claims of an owner that are dead, and returns those
 // who wait for them.
-func (b Book) FreeDead(ctx context.Context, owner Owner, dead func(context.Context, Claim) (bool, error)) ([]Owner, error) {
+func (b Store) FreeDead(ctx context.Context, owner Owner, dead func(context.Context, Claim) (bool, error)) ([]Owner, error) {
 	owned, err := b.OwnedBy(ctx, owner)
 	if err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func (b Book) FreeDead(ctx context.Context, owner Owner, dead func(context.Conte
 
 // Sweep lets go of the claims of a kind in a scope whose owner can serve nothing
 // any more, and asks those who wait for them. It returns the claims that are left.
-func (b Book) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error), ask func(context.Context, []Owner) error) (left []Claim, err error) {
+func (b Store) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error), ask func(context.Context, []Owner) error) (left []Claim, err error) {
 	claims, err := b.Within(ctx, kind, scope)
 	if err != nil {
 		return nil, err

@@ -20,8 +20,8 @@ var (
 const day = 24 * time.Hour
 
 // row is an identity on eu-1, issued some days after the start, which lives 30 days.
-func row(generation int64, state ledger.State, reason Reason, issued int) ledger.Row {
-	r := ledger.Row{
+func row(generation int64, state ledger.State, reason Reason, issued int) ledger.Record {
+	r := ledger.Record{
 		Destination: "eu-1", Generation: generation, State: state, User: fmt.Sprintf("U%d", generation), Reason: string(reason),
 		Issued: start.Add(time.Duration(issued) * day), Expires: start.Add(time.Duration(issued+30) * day), Basis: basis,
 	}
@@ -32,9 +32,9 @@ func row(generation int64, state ledger.State, reason Reason, issued int) ledger
 }
 
 // on is such an identity on another cluster.
-func on(destination string, r ledger.Row) ledger.Row { r.Destination = destination; return r }
+func on(destination string, r ledger.Record) ledger.Record { r.Destination = destination; return r }
 
-func book(rows ...ledger.Row) *ledger.Ledger {
+func book(rows ...ledger.Record) *ledger.Ledger {
 	l := &ledger.Ledger{Request: request}
 	for _, r := range rows {
 		l.Add(r)
@@ -53,12 +53,12 @@ func TestDecide(t *testing.T) {
 		}
 		return w
 	}
-	with := func(change func(*ledger.Row)) *ledger.Ledger {
+	with := func(change func(*ledger.Record)) *ledger.Ledger {
 		r := active
 		change(&r)
 		return book(r)
 	}
-	drifted := with(func(r *ledger.Row) { r.Drifted = start })
+	drifted := with(func(r *ledger.Record) { r.Drifted = start })
 	for _, test := range []struct {
 		name   string
 		ledger *ledger.Ledger
@@ -85,8 +85,8 @@ func TestDecide(t *testing.T) {
 		{"its user was changed at the provider", drifted, want(func(w *Want) { w.CorrectDrift = true }), start, GrantChanged},
 		{"its user was changed, and may be", drifted, want(nil), start, ""},
 		{"its user would not be left changed", book(active), want(func(w *Want) { w.CorrectDrift = true }), start, ""},
-		{"somebody revoked it", with(func(r *ledger.Row) { r.Revoked = start }), want(nil), start, DeletedAtProvider},
-		{"somebody deleted its user", with(func(r *ledger.Row) { r.Lost = start }), want(nil), start, DeletedAtProvider},
+		{"somebody revoked it", with(func(r *ledger.Record) { r.Revoked = start }), want(nil), start, DeletedAtProvider},
+		{"somebody deleted its user", with(func(r *ledger.Record) { r.Lost = start }), want(nil), start, DeletedAtProvider},
 		{"another signing key", book(active), want(func(w *Want) { w.Basis.SigningKey = "T" }), start, SigningKeyChanged},
 		{"another Secret", book(active), want(func(w *Want) { w.Basis.Delivery.Name = "other" }), start, DeliveryChanged},
 		{"another form", book(active), want(func(w *Want) { w.Basis.Delivery.Format = "Env" }), start, DeliveryChanged},
@@ -143,7 +143,7 @@ func TestRenewAt(t *testing.T) {
 // states is what a ledger has, in one line.
 func states(l *ledger.Ledger) string {
 	var all []string
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		text := fmt.Sprintf("%d %s", r.Generation, r.State)
 		if len(r.Ciphertext) > 0 {
 			text += "+"
@@ -155,67 +155,70 @@ func states(l *ledger.Ledger) string {
 
 // Who is let go of, and when. A + marks who is delivered.
 func TestTend(t *testing.T) {
-	written := func(r ledger.Row, days int) ledger.Row { r.Written = start.Add(time.Duration(days) * day); return r }
-	nothing := func(r ledger.Row) ledger.Row { r.Basis.Delivery.Retain = ledger.RetainNothing; return r }
-	by := func(r ledger.Row) ledger.Row { r.Revoked = start.Add(day); return r }
-	kept := func(r ledger.Row) ledger.Row { r.Basis.KeptIn = "account"; return r }
-	removed := func(r ledger.Row) ledger.Row { r.Removed = true; return kept(r) }
-	lost := func(r ledger.Row) ledger.Row { r.Lost = start.Add(day); return r }
-	of := func(account string, r ledger.Row) ledger.Row { r.Basis.Account = account; return r }
-	undelivered := func(r ledger.Row) ledger.Row { r.Ciphertext = nil; return r }
+	written := func(r ledger.Record, days int) ledger.Record {
+		r.Written = start.Add(time.Duration(days) * day)
+		return r
+	}
+	nothing := func(r ledger.Record) ledger.Record { r.Basis.Delivery.Retain = ledger.RetainNothing; return r }
+	by := func(r ledger.Record) ledger.Record { r.Revoked = start.Add(day); return r }
+	kept := func(r ledger.Record) ledger.Record { r.Basis.ProviderAccount = "account"; return r }
+	removed := func(r ledger.Record) ledger.Record { r.Removed = true; return kept(r) }
+	lost := func(r ledger.Record) ledger.Record { r.Lost = start.Add(day); return r }
+	of := func(account string, r ledger.Record) ledger.Record { r.Basis.Account = account; return r }
+	undelivered := func(r ledger.Record) ledger.Record { r.Ciphertext = nil; return r }
 	stray := undelivered(row(1, ledger.Active, "", 0))
 	stray.Stray = true
 	one := row(1, ledger.Active, FirstIssue, 0)
 	for _, test := range []struct {
 		name  string
 		terms Terms
-		rows  []ledger.Row
+		rows  []ledger.Record
 		days  int
 		want  string
 	}{
-		{"one stays", Terms{}, []ledger.Row{one}, 1, "1 Active+"},
-		{"one that has expired stays until there is another", Terms{}, []ledger.Row{one}, 99, "1 Active+"},
-		{"a renewal revokes nothing", Terms{}, []ledger.Row{one, written(row(2, ledger.Active, RenewalDue, 20), 20)}, 29, "1 Active, 2 Active+"},
-		{"the former one expires", Terms{}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retired, 2 Active+"},
-		{"and is forgotten a day later", Terms{}, []ledger.Row{row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Active, RenewalDue, 20)}, 32, "2 Active+"},
-		{"a rotation not seen yet", Terms{}, []ledger.Row{one, row(2, ledger.Active, RotationRequested, 1)}, 29, "1 Active, 2 Active+"},
-		{"seen, and the overlap lasts", Terms{}, []ledger.Row{one, written(row(2, ledger.Active, RotationRequested, 1), 5)}, 6, "1 Active, 2 Active+"},
-		{"and has passed", Terms{}, []ledger.Row{one, written(row(2, ledger.Active, RotationRequested, 1), 5)}, 7, "1 Retiring, 2 Active+"},
-		{"immediately", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, GrantChanged, 1)}, 1, "1 Retiring, 2 Active+"},
-		{"immediately, but the successor is not made yet", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Intended, GrantChanged, 1)}, 1, "1 Active+, 2 Retiring"},
-		{"immediately after a renewal", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Active, 2 Active+"},
-		{"immediately, on another cluster", Terms{Immediately: true}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20), on("us-1", row(2, ledger.Active, GrantChanged, 20))}, 20,
+		{"one stays", Terms{}, []ledger.Record{one}, 1, "1 Active+"},
+		{"one that has expired stays until there is another", Terms{}, []ledger.Record{one}, 99, "1 Active+"},
+		{"a renewal revokes nothing", Terms{}, []ledger.Record{one, written(row(2, ledger.Active, RenewalDue, 20), 20)}, 29, "1 Active, 2 Active+"},
+		{"the former one expires", Terms{}, []ledger.Record{one, row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retired, 2 Active+"},
+		{"and is forgotten a day later", Terms{}, []ledger.Record{row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Active, RenewalDue, 20)}, 32, "2 Active+"},
+		{"a rotation not seen yet", Terms{}, []ledger.Record{one, row(2, ledger.Active, RotationRequested, 1)}, 29, "1 Active, 2 Active+"},
+		{"seen, and the overlap lasts", Terms{}, []ledger.Record{one, written(row(2, ledger.Active, RotationRequested, 1), 5)}, 6, "1 Active, 2 Active+"},
+		{"and has passed", Terms{}, []ledger.Record{one, written(row(2, ledger.Active, RotationRequested, 1), 5)}, 7, "1 Retiring, 2 Active+"},
+		{"immediately", Terms{Immediately: true}, []ledger.Record{one, row(2, ledger.Active, GrantChanged, 1)}, 1, "1 Retiring, 2 Active+"},
+		{"immediately, but the successor is not made yet", Terms{Immediately: true}, []ledger.Record{one, row(2, ledger.Intended, GrantChanged, 1)}, 1, "1 Active+, 2 Retiring"},
+		{"immediately after a renewal", Terms{Immediately: true}, []ledger.Record{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Active, 2 Active+"},
+		{"immediately, on another cluster", Terms{Immediately: true}, []ledger.Record{one, row(2, ledger.Active, RenewalDue, 20), on("us-1", row(2, ledger.Active, GrantChanged, 20))}, 20,
 			"1 Active, 2 Active+, 2 Active+"},
-		{"seen on another cluster", Terms{}, []ledger.Row{one, row(2, ledger.Active, RotationRequested, 1), on("us-1", written(row(2, ledger.Active, FirstIssue, 1), 2))}, 9,
+		{"seen on another cluster", Terms{}, []ledger.Record{one, row(2, ledger.Active, RotationRequested, 1), on("us-1", written(row(2, ledger.Active, FirstIssue, 1), 2))}, 9,
 			"1 Active, 2 Active+, 2 Active+"},
-		{"nothing is delivered", Terms{Immediately: true}, []ledger.Row{undelivered(one), undelivered(row(2, ledger.Active, GrantChanged, 1))}, 1, "1 Active, 2 Active"},
-		{"a rotation on top of a renewal", Terms{}, []ledger.Row{one, written(row(2, ledger.Active, RenewalDue, 20), 20), row(3, ledger.Active, RotationRequested, 24)}, 25,
+		{"nothing is delivered", Terms{Immediately: true}, []ledger.Record{undelivered(one), undelivered(row(2, ledger.Active, GrantChanged, 1))}, 1, "1 Active, 2 Active"},
+		{"a rotation on top of a renewal", Terms{}, []ledger.Record{one, written(row(2, ledger.Active, RenewalDue, 20), 20), row(3, ledger.Active, RotationRequested, 24)}, 25,
 			"1 Active, 2 Active, 3 Active+"},
-		{"a renewal on top of a rotation", Terms{}, []ledger.Row{one, row(2, ledger.Active, RotationRequested, 1), written(row(3, ledger.Active, RenewalDue, 20), 21)}, 23,
+		{"a renewal on top of a rotation", Terms{}, []ledger.Record{one, row(2, ledger.Active, RotationRequested, 1), written(row(3, ledger.Active, RenewalDue, 20), 21)}, 23,
 			"1 Retiring, 2 Active, 3 Active+"},
-		{"a cluster that is left", Terms{Served: func(string) bool { return false }}, []ledger.Row{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Retiring, 2 Retiring"},
-		{"an attempt that was lost", Terms{}, []ledger.Row{row(1, ledger.Intended, FirstIssue, 0)}, 0, "1 Retiring"},
-		{"nothing to keep, not seen", Terms{}, []ledger.Row{nothing(one)}, 9, "1 Active+"},
-		{"nothing to keep, in the overlap", Terms{}, []ledger.Row{written(nothing(one), 1)}, 2, "1 Active+"},
-		{"nothing to keep, after it", Terms{}, []ledger.Row{written(nothing(one), 1)}, 3, "1 Active"},
-		{"nobody was given it", Terms{}, []ledger.Row{stray}, 1, "1 Retiring"},
-		{"its account cannot revoke", Terms{}, []ledger.Row{of("other", one)}, 1, "1 Active+"},
-		{"it goes, and its account cannot revoke", Terms{}, []ledger.Row{of("other", row(1, ledger.Retiring, FirstIssue, 0))}, 1, "1 Retired"},
-		{"it goes, its user too, and its account cannot revoke", Terms{}, []ledger.Row{kept(of("other", row(1, ledger.Retiring, FirstIssue, 0)))}, 30, "1 Retiring"},
-		{"it expires, and the provider has its user still", Terms{}, []ledger.Row{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retiring, 2 Active+"},
-		{"it expires, and the provider has its user no more", Terms{}, []ledger.Row{removed(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retired, 2 Active+"},
-		{"it lives, and so does its user", Terms{}, []ledger.Row{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 29, "1 Active, 2 Active+"},
-		{"its user is removed and soon it is forgotten", Terms{}, []ledger.Row{removed(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 32, "2 Active+"},
-		{"no user is forgotten before it is removed", Terms{}, []ledger.Row{kept(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 99, "1 Retiring, 2 Active+"},
-		{"its user was deleted, and its successor is not seen yet", Terms{}, []ledger.Row{lost(one), row(2, ledger.Active, DeletedAtProvider, 1)}, 9, "1 Active, 2 Active+"},
-		{"its user was deleted, and the overlap has passed", Terms{}, []ledger.Row{lost(one), written(row(2, ledger.Active, DeletedAtProvider, 1), 2)}, 4, "1 Retiring, 2 Active+"},
-		{"revoked by somebody else, and nothing delivered", Terms{}, []ledger.Row{undelivered(by(one))}, 2, "1 Active"},
-		{"revoked by somebody else, and its successor is not delivered", Terms{}, []ledger.Row{by(one), undelivered(row(2, ledger.Active, DeletedAtProvider, 2))}, 2, "1 Active+, 2 Active"},
-		{"revoked by somebody else, followed, and its user is there still", Terms{}, []ledger.Row{kept(by(one)), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retiring, 2 Active+"},
-		{"revoked by somebody else, no successor yet", Terms{}, []ledger.Row{by(one)}, 2, "1 Active+"},
-		{"revoked by somebody else, and followed", Terms{}, []ledger.Row{by(one), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retired, 2 Active+"},
-		{"revoked ones are remembered for a week", Terms{}, []ledger.Row{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 36, "1 Retired, 2 Active+"},
-		{"and no longer", Terms{}, []ledger.Row{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 38, "2 Active+"},
+		{"a cluster that is left", Terms{Served: func(string) bool { return false }}, []ledger.Record{one, row(2, ledger.Active, RenewalDue, 20)}, 20, "1 Retiring, 2 Retiring"},
+		{"an attempt that was lost", Terms{}, []ledger.Record{row(1, ledger.Intended, FirstIssue, 0)}, 0, "1 Retiring"},
+		{"nothing to keep, not seen", Terms{}, []ledger.Record{nothing(one)}, 9, "1 Active+"},
+		{"nothing to keep, in the overlap", Terms{}, []ledger.Record{written(nothing(one), 1)}, 2, "1 Active+"},
+		{"nothing to keep, after it", Terms{}, []ledger.Record{written(nothing(one), 1)}, 3, "1 Active"},
+		{"nobody was given it", Terms{}, []ledger.Record{stray}, 1, "1 Retiring"},
+		{"its account cannot revoke", Terms{}, []ledger.Record{of("other", one)}, 1, "1 Active+"},
+		{"it goes, and its account cannot revoke", Terms{}, []ledger.Record{of("other", row(1, ledger.Retiring, FirstIssue, 0))}, 1, "1 Retired"},
+		{"it goes, its user too, and its account cannot revoke", Terms{}, []ledger.Record{kept(of("other", row(1, ledger.Retiring, FirstIssue, 0)))}, 30, "1 Retiring"},
+		{"it expires, and the provider has its user still", Terms{}, []ledger.Record{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retiring, 2 Active+"},
+		{"it expires, and the provider has its user no more", Terms{}, []ledger.Record{removed(one), row(2, ledger.Active, RenewalDue, 20)}, 30, "1 Retired, 2 Active+"},
+		{"it lives, and so does its user", Terms{}, []ledger.Record{kept(one), row(2, ledger.Active, RenewalDue, 20)}, 29, "1 Active, 2 Active+"},
+		{"its user is removed and soon it is forgotten", Terms{}, []ledger.Record{removed(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 32, "2 Active+"},
+		{"no user is forgotten before it is removed", Terms{}, []ledger.Record{kept(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 99, "1 Retiring, 2 Active+"},
+		{"its user was deleted, and its successor is not seen yet", Terms{}, []ledger.Record{lost(one), row(2, ledger.Active, DeletedAtProvider, 1)}, 9, "1 Active, 2 Active+"},
+		{"its user was deleted, and the overlap has passed", Terms{}, []ledger.Record{lost(one), written(row(2, ledger.Active, DeletedAtProvider, 1), 2)}, 4, "1 Retiring, 2 Active+"},
+		{"revoked by somebody else, and nothing delivered", Terms{}, []ledger.Record{undelivered(by(one))}, 2, "1 Active"},
+		{"revoked by somebody else, and its successor is not delivered", Terms{}, []ledger.Record{by(one), undelivered(row(2, ledger.Active, DeletedAtProvider, 2))}, 2, "1 Active+, 2 Active"},
+		{"revoked by somebody else, followed, and its user is there still", Terms{}, []ledger.Record{kept(by(one)), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retiring, 2 Active+"},
+		{"revoked by somebody else, no successor yet", Terms{}, []ledger.Record{by(one)}, 2, "1 Active+"},
+		{"revoked by somebody else, and followed", Terms{}, []ledger.Record{by(one), row(2, ledger.Active, DeletedAtProvider, 2)}, 2, "1 Retired, 2 Active+"},
+		{"revoked ones are remembered for a week", Terms{}, []ledger.Record{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 36, "1 Retired, 2 Active+"},
+		{"and no longer", Terms{}, []ledger.Record{by(row(1, ledger.Retired, FirstIssue, 0)), row(2, ledger.Active, RenewalDue, 20)}, 38, "2 Active+"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.terms.Overlap = 2 * day
@@ -224,12 +227,12 @@ func TestTend(t *testing.T) {
 				test.terms.Served = func(string) bool { return true }
 			}
 			l, now := book(test.rows...), start.Add(time.Duration(test.days)*day)
-			Tend(l, test.terms, now)
+			Advance(l, test.terms, now)
 			if got := states(l); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
-			before := fmt.Sprintf("%+v", l.Rows)
-			if Tend(l, test.terms, now); fmt.Sprintf("%+v", l.Rows) != before {
+			before := fmt.Sprintf("%+v", l.Records)
+			if Advance(l, test.terms, now); fmt.Sprintf("%+v", l.Records) != before {
 				t.Error("a second time changes something")
 			}
 		})
@@ -246,8 +249,8 @@ func TestSupersedes(t *testing.T) {
 		t.Run(string(reason), func(t *testing.T) {
 			l := book(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, reason, 1))
 			all := func(string) bool { return true }
-			Tend(l, Terms{Immediately: true, Served: all, Revocable: all}, start.Add(day))
-			if went := l.Row("eu-1", 1).State == ledger.Retiring; went != want {
+			Advance(l, Terms{Immediately: true, Served: all, Revocable: all}, start.Add(day))
+			if went := l.Record("eu-1", 1).State == ledger.Retiring; went != want {
 				t.Errorf("the former one is let go of: %t, want %t", went, want)
 			}
 		})
@@ -257,15 +260,15 @@ func TestSupersedes(t *testing.T) {
 // Of a former generation nothing is kept but what is needed to revoke and remove it.
 func TestWhatIsKeptOfAFormerOne(t *testing.T) {
 	former := row(1, ledger.Active, FirstIssue, 0)
-	former.ID, former.Basis.KeptIn, former.Version, former.Renews, former.Earlier = "id", "account", "v", start, []ledger.Earlier{{Generation: 1}}
+	former.ID, former.Basis.ProviderAccount, former.Version, former.Renews, former.Earlier = "id", "account", "v", start, []ledger.Earlier{{Generation: 1}}
 	l := book(former, row(2, ledger.Active, RenewalDue, 20))
 	all := func(string) bool { return true }
-	Tend(l, Terms{Served: all, Revocable: all}, start.Add(20*day))
-	want := ledger.Row{
+	Advance(l, Terms{Served: all, Revocable: all}, start.Add(20*day))
+	want := ledger.Record{
 		Destination: "eu-1", Generation: 1, State: ledger.Active, User: "U1", ID: "id", Reason: string(FirstIssue), Issued: former.Issued, Expires: former.Expires,
-		Basis: ledger.Basis{Account: "commerce", AccountID: "A", KeptIn: "account"},
+		Basis: ledger.Basis{Account: "commerce", AccountID: "A", ProviderAccount: "account"},
 	}
-	if got := *l.Row("eu-1", 1); !reflect.DeepEqual(got, want) {
+	if got := *l.Record("eu-1", 1); !reflect.DeepEqual(got, want) {
 		t.Errorf("it is %+v", got)
 	}
 }
@@ -275,11 +278,11 @@ func TestWhatIsKeptOfAFormerOne(t *testing.T) {
 func TestEarlierOf(t *testing.T) {
 	retired, elsewhere := row(1, ledger.Retired, FirstIssue, 0), on("us-1", row(2, ledger.Active, FirstIssue, 0))
 	kept := row(3, ledger.Retiring, RotationRequested, 2)
-	kept.Basis.KeptIn = "account"
+	kept.Basis.ProviderAccount = "account"
 	got := EarlierOf(book(retired, row(2, ledger.Active, GrantChanged, 1), kept, elsewhere), "eu-1")
 	want := []ledger.Earlier{
 		{Generation: 2, User: "U2", Account: "commerce", AccountID: "A", Expires: start.Add(31 * day)},
-		{Generation: 3, User: "U3", Account: "commerce", AccountID: "A", KeptIn: "account", Expires: start.Add(32 * day)},
+		{Generation: 3, User: "U3", Account: "commerce", AccountID: "A", ProviderAccount: "account", Expires: start.Add(32 * day)},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("they are %+v", got)
@@ -304,10 +307,10 @@ func TestImport(t *testing.T) {
 	one := row(1, ledger.Active, FirstIssue, 0)
 	two := row(2, ledger.Active, RotationRequested, 1)
 	two.Earlier = EarlierOf(book(one), "eu-1")
-	delivered := []ledger.Row{two}
+	delivered := []ledger.Record{two}
 	delivered[0].State = "" // what is delivered does not say
-	stray := func(r ledger.Row) ledger.Row { r.Stray, r.Ciphertext = true, nil; return r }
-	numbered := func(generation int64, r ledger.Row) ledger.Row { r.Generation = generation; return r }
+	stray := func(r ledger.Record) ledger.Record { r.Stray, r.Ciphertext = true, nil; return r }
+	numbered := func(generation int64, r ledger.Record) ledger.Record { r.Generation = generation; return r }
 	for _, test := range []struct {
 		name   string
 		ledger *ledger.Ledger
@@ -329,7 +332,7 @@ func TestImport(t *testing.T) {
 					t.Errorf("%s, want %s", states(test.ledger), test.want)
 				}
 			}
-			for _, r := range test.ledger.Rows {
+			for _, r := range test.ledger.Records {
 				if r.Stray {
 					t.Errorf("generation %d is taken for nobody's", r.Generation)
 				}
@@ -358,7 +361,7 @@ func TestImport(t *testing.T) {
 	// What came before and is not known is let go of with its successor.
 	lost := book()
 	Import(lost, delivered, start.Add(2*day))
-	Tend(lost, Terms{Immediately: true, Revocable: func(string) bool { return true }, Served: func(string) bool { return true }}, start.Add(2*day))
+	Advance(lost, Terms{Immediately: true, Revocable: func(string) bool { return true }, Served: func(string) bool { return true }}, start.Add(2*day))
 	if states(lost) != "1 Retiring, 2 Active+" {
 		t.Error(states(lost))
 	}
@@ -367,31 +370,31 @@ func TestImport(t *testing.T) {
 // Somebody looks for a row in the state store only where anything depends on it.
 func TestAwaited(t *testing.T) {
 	one, renewal, change := row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RenewalDue, 20), row(2, ledger.Active, GrantChanged, 1)
-	with := func(r ledger.Row, change func(*ledger.Row)) ledger.Row { change(&r); return r }
-	nothing := with(one, func(r *ledger.Row) { r.Basis.Delivery.Retain = ledger.RetainNothing })
+	with := func(r ledger.Record, change func(*ledger.Record)) ledger.Record { change(&r); return r }
+	nothing := with(one, func(r *ledger.Record) { r.Basis.Delivery.Retain = ledger.RetainNothing })
 	for _, test := range []struct {
 		name string
-		rows []ledger.Row // it is about the last on eu-1
+		rows []ledger.Record // it is about the last on eu-1
 		want bool
 	}{
-		{"nothing came before", []ledger.Row{one}, false},
-		{"a renewal", []ledger.Row{one, renewal}, false},
-		{"a change", []ledger.Row{one, change}, true},
-		{"a change that was seen", []ledger.Row{one, with(change, func(r *ledger.Row) { r.Written = start })}, false},
-		{"a change that is on its way out itself", []ledger.Row{one, with(change, func(r *ledger.Row) { r.State = ledger.Retiring })}, false},
-		{"the former one is gone", []ledger.Row{row(1, ledger.Retired, FirstIssue, 0), change}, false},
-		{"the former one is on its way", []ledger.Row{row(1, ledger.Retiring, FirstIssue, 0), change}, false},
-		{"a change that went before a renewal", []ledger.Row{one, row(2, ledger.Retired, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, true},
-		{"a change that was never made", []ledger.Row{one, row(2, ledger.Intended, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, false},
-		{"a change on another cluster", []ledger.Row{one, renewal, on("us-1", one), on("us-1", change)}, false},
-		{"a change on another cluster, and the first here", []ledger.Row{row(2, ledger.Active, FirstIssue, 1), on("us-1", one), on("us-1", change)}, false},
-		{"the user of the former one was deleted", []ledger.Row{with(one, func(r *ledger.Row) { r.Lost = start }), row(2, ledger.Active, DeletedAtProvider, 1)}, true},
-		{"its ciphertext is to be forgotten", []ledger.Row{nothing}, true},
-		{"its ciphertext is forgotten", []ledger.Row{with(nothing, (*ledger.Row).ForgetCredential)}, false},
+		{"nothing came before", []ledger.Record{one}, false},
+		{"a renewal", []ledger.Record{one, renewal}, false},
+		{"a change", []ledger.Record{one, change}, true},
+		{"a change that was seen", []ledger.Record{one, with(change, func(r *ledger.Record) { r.Written = start })}, false},
+		{"a change that is on its way out itself", []ledger.Record{one, with(change, func(r *ledger.Record) { r.State = ledger.Retiring })}, false},
+		{"the former one is gone", []ledger.Record{row(1, ledger.Retired, FirstIssue, 0), change}, false},
+		{"the former one is on its way", []ledger.Record{row(1, ledger.Retiring, FirstIssue, 0), change}, false},
+		{"a change that went before a renewal", []ledger.Record{one, row(2, ledger.Retired, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, true},
+		{"a change that was never made", []ledger.Record{one, row(2, ledger.Intended, GrantChanged, 1), row(3, ledger.Active, RenewalDue, 20)}, false},
+		{"a change on another cluster", []ledger.Record{one, renewal, on("us-1", one), on("us-1", change)}, false},
+		{"a change on another cluster, and the first here", []ledger.Record{row(2, ledger.Active, FirstIssue, 1), on("us-1", one), on("us-1", change)}, false},
+		{"the user of the former one was deleted", []ledger.Record{with(one, func(r *ledger.Record) { r.Lost = start }), row(2, ledger.Active, DeletedAtProvider, 1)}, true},
+		{"its ciphertext is to be forgotten", []ledger.Record{nothing}, true},
+		{"its ciphertext is forgotten", []ledger.Record{with(nothing, (*ledger.Record).ForgetCredential)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := book(test.rows...)
-			if got := Awaited(l, l.Row("eu-1", l.Next("eu-1")-1)); got != test.want {
+			if got := Awaited(l, l.Record("eu-1", l.Next("eu-1")-1)); got != test.want {
 				t.Errorf("%t with %s", got, states(l))
 			}
 		})

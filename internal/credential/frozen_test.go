@@ -38,8 +38,8 @@ func TestRenewAtIsFrozen(t *testing.T) {
 // go on with what is not wanted any more.
 func TestEveryFieldDecides(t *testing.T) {
 	elsewhere := map[string]string{
-		"KeptIn":      "goes with the account's key",
-		"Certificate": "a newer one is no reason as long as the cluster has the key of this one",
+		"ProviderAccount": "goes with the account's key",
+		"Certificate":     "a newer one is no reason as long as the cluster has the key of this one",
 	}
 	active := row(1, ledger.Active, FirstIssue, 0)
 	for _, change := range fingerprinttest.Changes(active.Basis) {

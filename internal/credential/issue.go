@@ -44,7 +44,7 @@ const (
 	RenewalDue Reason = "RenewalDue"
 )
 
-// supersedes tells whether a generation issued for a reason takes the place of
+// supersedes reports whether a generation issued for a reason takes the place of
 // those before it. After any other reason they live until they expire, because a
 // delivery can be late by days.
 func (r Reason) supersedes() bool {
@@ -64,7 +64,7 @@ type Want struct {
 	RenewBefore time.Duration
 	// CorrectDrift makes a new generation where the provider's user was changed.
 	CorrectDrift bool
-	// Trusted tells whether the cluster has the key of a certificate.
+	// Trusted reports whether the cluster has the key of a certificate.
 	Trusted func(fingerprint string) bool
 
 	renews time.Time
@@ -73,25 +73,25 @@ type Want struct {
 // rule fires where the current generation will not do any more.
 type rule struct {
 	reason Reason
-	fires  func(current *ledger.Row, want Want, now time.Time) bool
+	fires  func(current *ledger.Record, want Want, now time.Time) bool
 }
 
 // rules are asked in order. Those that take a right away come first, so that no
 // other reason hides theirs.
 var rules = []rule{
-	{AccountChanged, func(c *ledger.Row, w Want, _ time.Time) bool {
+	{AccountChanged, func(c *ledger.Record, w Want, _ time.Time) bool {
 		return c.Basis.Account != w.Basis.Account || c.Basis.AccountID != w.Basis.AccountID
 	}},
-	{GrantChanged, func(c *ledger.Row, w Want, _ time.Time) bool {
+	{GrantChanged, func(c *ledger.Record, w Want, _ time.Time) bool {
 		return c.Basis.Grant != w.Basis.Grant || w.CorrectDrift && !c.Drifted.IsZero()
 	}},
-	{RotationRequested, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Rotate != w.Basis.Rotate }},
-	{DeletedAtProvider, func(c *ledger.Row, _ Want, _ time.Time) bool { return !c.Revoked.IsZero() || !c.Lost.IsZero() }},
-	{SigningKeyChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.SigningKey != w.Basis.SigningKey }},
-	{DeliveryChanged, func(c *ledger.Row, w Want, _ time.Time) bool { return c.Basis.Delivery != w.Basis.Delivery }},
-	{SealingCertificateGone, func(c *ledger.Row, w Want, _ time.Time) bool { return !w.Trusted(c.Basis.Certificate) }},
-	{Expired, func(c *ledger.Row, _ Want, now time.Time) bool { return !now.Before(c.Expires) }},
-	{RenewalDue, func(c *ledger.Row, w Want, now time.Time) bool { return !now.Before(w.renews) }},
+	{RotationRequested, func(c *ledger.Record, w Want, _ time.Time) bool { return c.Basis.Rotate != w.Basis.Rotate }},
+	{DeletedAtProvider, func(c *ledger.Record, _ Want, _ time.Time) bool { return !c.Revoked.IsZero() || !c.Lost.IsZero() }},
+	{SigningKeyChanged, func(c *ledger.Record, w Want, _ time.Time) bool { return c.Basis.SigningKey != w.Basis.SigningKey }},
+	{DeliveryChanged, func(c *ledger.Record, w Want, _ time.Time) bool { return c.Basis.Delivery != w.Basis.Delivery }},
+	{SealingCertificateGone, func(c *ledger.Record, w Want, _ time.Time) bool { return !w.Trusted(c.Basis.Certificate) }},
+	{Expired, func(c *ledger.Record, _ Want, now time.Time) bool { return !now.Before(c.Expires) }},
+	{RenewalDue, func(c *ledger.Record, w Want, now time.Time) bool { return !now.Before(w.renews) }},
 }
 
 // Rotation returns what is asked for to rotate, given what a cluster's credential
@@ -121,7 +121,7 @@ func Decide(l *ledger.Ledger, want Want, now time.Time) (Reason, bool) {
 // first returns why a cluster that has nothing gets something.
 func first(l *ledger.Ledger, destination string) Reason {
 	reason := FirstIssue
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		switch {
 		case r.Destination == destination && r.State == ledger.Intended:
 			return PreviousAttemptLost
@@ -139,7 +139,7 @@ const jitter = 10 // percent
 // RenewAt returns when the successor of a row is due. The clusters of a request
 // have different times, and so have the requests of a cluster: not all workloads
 // restart at once.
-func RenewAt(request identity.Request, r ledger.Row, renewBefore time.Duration) time.Time {
+func RenewAt(request identity.Request, r ledger.Record, renewBefore time.Duration) time.Time {
 	latest := r.Expires.Add(-renewBefore)
 	span := latest.Sub(r.Issued) / 100 * jitter
 	if span <= 0 {

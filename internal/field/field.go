@@ -176,7 +176,7 @@ func (p *Problems) NamespacePatterns(name string, values []string) {
 	}
 }
 
-// MatchNamespace tells whether one of the patterns matches the namespace.
+// MatchNamespace reports whether one of the patterns matches the namespace.
 func MatchNamespace(patterns []string, namespace string) bool {
 	for _, p := range patterns {
 		if ok, err := path.Match(p, namespace); ok && err == nil {

@@ -78,7 +78,7 @@ func unknown(i v1alpha1.Implementation) error {
 	return fmt.Errorf("nothing is known of the implementation %s: ask the platform team to set spec.gateway.implementation to one that Baleen knows", field.Quote(string(i)))
 }
 
-// HonoursTimeout tells whether an implementation honours a route's timeouts.
+// HonoursTimeout reports whether an implementation honours a route's timeouts.
 func HonoursTimeout(i v1alpha1.Implementation) bool { return implementations[i].timeouts }
 
 // HonoursHeader returns an error for the owner if an implementation does not set

@@ -72,7 +72,7 @@ var termsForm = fingerprint.Form{
 // each target, and another one has all targets run.
 func (t Terms) Digest() string { return termsForm.Digest(t) }
 
-// Delegated tells whether the namespace may publish a path, given by its key: of
+// Delegated reports whether the namespace may publish a path, given by its key: of
 // the delegations that cover it the longest decides. It returns that prefix.
 func (t Terms) Delegated(key string) (prefix string, ok bool) {
 	ok = true

@@ -99,7 +99,7 @@ func Parse(raw string) (Path, error) {
 	return p, nil
 }
 
-// Covers tells whether a path lies at or below a prefix, segment by segment as
+// Covers reports whether a path lies at or below a prefix, segment by segment as
 // the Gateway API's PathPrefix matches: /a covers /a/b and not /ab. Both are keys.
 func Covers(prefix, key string) bool {
 	return prefix == "/" || key == prefix || strings.HasPrefix(key, prefix+"/")

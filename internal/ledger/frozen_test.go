@@ -54,14 +54,14 @@ func TestFrozenIsRead(t *testing.T) {
 	want := &Ledger{
 		Request: identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"}, UID: "u",
 		Tombstone: &Tombstone{UID: "u", At: at(2, 1), Done: true}, MissingSince: at(3, 1),
-		Rows: []Row{
+		Records: []Record{
 			{Destination: "eu-1", Generation: 1, State: Retired, User: "U1", Reason: "FirstIssue", Issued: at(1, 1), Expires: at(1, 31),
 				Basis: Basis{Account: "commerce", AccountID: "A1"}, Revoked: at(1, 2)},
 			{Destination: "eu-1", Generation: 2, State: Active, User: "U2", ID: "2abc", Settings: "0123456789abcdef", Reason: "RotationRequested",
 				Issued: at(1, 1), Expires: at(1, 31), Renews: at(1, 20), Written: at(1, 2), Lost: at(1, 3), Drifted: at(1, 4), Stray: true, Removed: true, Version: "abc",
-				Basis: Basis{Account: "commerce", AccountID: "A1", KeptIn: "2xyz", Grant: "44beb23db472a000", SigningKey: "A2", Certificate: "SHA256:x",
+				Basis: Basis{Account: "commerce", AccountID: "A1", ProviderAccount: "2xyz", Grant: "44beb23db472a000", SigningKey: "A2", Certificate: "SHA256:x",
 					Delivery: delivery, Rotate: Rotate{"1", "2", "3"}},
-				Earlier:    []Earlier{{Generation: 1, User: "U1", Account: "commerce", AccountID: "A1", KeptIn: "2xyz", Expires: at(1, 31)}},
+				Earlier:    []Earlier{{Generation: 1, User: "U1", Account: "commerce", AccountID: "A1", ProviderAccount: "2xyz", Expires: at(1, 31)}},
 				Ciphertext: map[string]string{"nats.creds": "AgB=", KeepKey: "AgA="}},
 			{Destination: "us-1", Generation: 1, State: Intended, Reason: "FirstIssue", Issued: at(1, 1), Expires: at(1, 31),
 				Basis: Basis{Account: "commerce", AccountID: "A1", Grant: "44beb23db472a000", SigningKey: "A2", Certificate: "SHA256:x", Delivery: plain}},

@@ -89,9 +89,9 @@ type Basis struct {
 	// Account names the NatsAccount, AccountID is its public key.
 	Account   string `json:"account"`
 	AccountID string `json:"accountID"`
-	// KeptIn is the provider's id of the account, where it keeps a user for the
+	// ProviderAccount is the provider's id of the account, where it keeps a user for the
 	// identity, which stays until it is removed; empty for a provider that does not.
-	KeptIn string `json:"keptIn,omitempty"`
+	ProviderAccount string `json:"keptIn,omitempty"`
 	// Grant is the digest of what was granted.
 	Grant string `json:"grant"`
 	// SigningKey is the public key that signed, or what the provider calls it.
@@ -104,16 +104,16 @@ type Basis struct {
 
 // Earlier is a generation that could still connect when its successor was made.
 type Earlier struct {
-	Generation int64     `json:"generation"`
-	User       string    `json:"user"`
-	AccountID  string    `json:"accountID"`
-	Account    string    `json:"account"`
-	KeptIn     string    `json:"keptIn,omitempty"`
-	Expires    time.Time `json:"expires"`
+	Generation      int64     `json:"generation"`
+	User            string    `json:"user"`
+	AccountID       string    `json:"accountID"`
+	Account         string    `json:"account"`
+	ProviderAccount string    `json:"keptIn,omitempty"`
+	Expires         time.Time `json:"expires"`
 }
 
-// Row is one identity.
-type Row struct {
+// Record is one identity.
+type Record struct {
 	Destination string `json:"destination"`
 	Generation  int64  `json:"generation"`
 	State       State  `json:"state,omitempty"`
@@ -156,9 +156,9 @@ type Row struct {
 	Removed bool `json:"removed,omitempty"`
 }
 
-// Unrevoked tells whether an identity that was let go of can still connect, until
+// Unrevoked reports whether an identity that was let go of can still connect, until
 // it expires: there was nothing to revoke it with, or it was to be left alone.
-func (r Row) Unrevoked(now time.Time) bool {
+func (r Record) Unrevoked(now time.Time) bool {
 	return r.State == Retired && r.User != "" && r.Revoked.IsZero() && now.Before(r.Expires)
 }
 
@@ -178,8 +178,8 @@ type Ledger struct {
 	Tombstone *Tombstone
 	// MissingSince is when the account's pipeline first found no such request.
 	MissingSince time.Time
-	// Rows are ordered by destination and generation.
-	Rows []Row
+	// Records are ordered by destination and generation.
+	Records []Record
 
 	version string
 	stored  string // as it was read, to know a change
@@ -189,38 +189,38 @@ type Ledger struct {
 	server time.Time
 }
 
-// Row returns the row of a destination and generation, nil if there is none.
-func (l *Ledger) Row(destination string, generation int64) *Row {
-	i := slices.IndexFunc(l.Rows, func(r Row) bool { return r.Destination == destination && r.Generation == generation })
+// Record returns the row of a destination and generation, nil if there is none.
+func (l *Ledger) Record(destination string, generation int64) *Record {
+	i := slices.IndexFunc(l.Records, func(r Record) bool { return r.Destination == destination && r.Generation == generation })
 	if i < 0 {
 		return nil
 	}
-	return &l.Rows[i]
+	return &l.Records[i]
 }
 
 // Add puts a row in its place. It replaces one of the same destination and
 // generation.
-func (l *Ledger) Add(row Row) {
-	if r := l.Row(row.Destination, row.Generation); r != nil {
+func (l *Ledger) Add(row Record) {
+	if r := l.Record(row.Destination, row.Generation); r != nil {
 		*r = row
 		return
 	}
-	l.Rows = append(l.Rows, row)
-	slices.SortFunc(l.Rows, func(a, b Row) int {
+	l.Records = append(l.Records, row)
+	slices.SortFunc(l.Records, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
 	})
 }
 
 // Remove takes a row out.
 func (l *Ledger) Remove(destination string, generation int64) {
-	l.Rows = slices.DeleteFunc(l.Rows, func(r Row) bool { return r.Destination == destination && r.Generation == generation })
+	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool { return r.Destination == destination && r.Generation == generation })
 }
 
 // Current returns what a destination has now: its newest active row of which there
 // is something to deliver, nil if there is none.
-func (l *Ledger) Current(destination string) *Row {
-	for i := len(l.Rows) - 1; i >= 0; i-- {
-		r := &l.Rows[i]
+func (l *Ledger) Current(destination string) *Record {
+	for i := len(l.Records) - 1; i >= 0; i-- {
+		r := &l.Records[i]
 		if r.Destination == destination && r.State == Active && (len(r.Ciphertext) > 0 || r.Basis.Delivery.Retain == RetainNothing) {
 			return r
 		}
@@ -228,14 +228,14 @@ func (l *Ledger) Current(destination string) *Row {
 	return nil
 }
 
-// HoldsCredential tells whether the row has more than the ciphertext of [KeepKey].
-func (r Row) HoldsCredential() bool {
+// HoldsCredential reports whether the row has more than the ciphertext of [KeepKey].
+func (r Record) HoldsCredential() bool {
 	_, keeps := r.Ciphertext[KeepKey]
 	return len(r.Ciphertext) > 1 || len(r.Ciphertext) == 1 && !keeps
 }
 
 // ForgetCredential drops all ciphertext but that of [KeepKey].
-func (r *Row) ForgetCredential() {
+func (r *Record) ForgetCredential() {
 	if kept, ok := r.Ciphertext[KeepKey]; ok {
 		r.Ciphertext = map[string]string{KeepKey: kept}
 	} else {
@@ -246,7 +246,7 @@ func (r *Row) ForgetCredential() {
 // Next returns the number of a destination's next generation.
 func (l *Ledger) Next(destination string) int64 {
 	next := int64(1)
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.Destination == destination {
 			next = max(next, r.Generation+1)
 			for _, e := range r.Earlier {
@@ -260,7 +260,7 @@ func (l *Ledger) Next(destination string) int64 {
 // Count returns how many rows are in a state.
 func (l *Ledger) Count(state State) int {
 	n := 0
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.State == state {
 			n++
 		}
@@ -270,37 +270,37 @@ func (l *Ledger) Count(state State) int {
 
 // Expire retires what accounts cannot revoke: it lives until it expires.
 func (l *Ledger) Expire(accounts []string) {
-	for i := range l.Rows {
-		if r := &l.Rows[i]; r.State == Retiring && r.Basis.KeptIn == "" && slices.Contains(accounts, r.Basis.Account) {
+	for i := range l.Records {
+		if r := &l.Records[i]; r.State == Retiring && r.Basis.ProviderAccount == "" && slices.Contains(accounts, r.Basis.Account) {
 			r.State = Retired
 		}
 	}
 }
 
-// Changed tells whether the ledger differs from what is stored.
+// Changed reports whether the ledger differs from what is stored.
 func (l *Ledger) Changed() bool { return l.text() != l.stored }
 
 // ServerTime returns when the API server says that the last write was; zero where
 // it does not tell.
 func (l *Ledger) ServerTime() time.Time { return l.server }
 
-// Exists tells whether the ledger is stored.
+// Exists reports whether the ledger is stored.
 func (l *Ledger) Exists() bool { return l.version != "" }
 
 // Accounts returns the names of the NatsAccounts that rows belong to.
 func (l *Ledger) Accounts() []string {
 	names := map[string]bool{}
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		names[r.Basis.Account] = true
 	}
 	return slices.Sorted(maps.Keys(names))
 }
 
-// Book reads and writes ledgers.
-type Book struct{ Client platform.Client }
+// Store reads and writes ledgers.
+type Store struct{ Client platform.Client }
 
 // Get returns the ledger of a request, an empty one if there is none.
-func (b Book) Get(ctx context.Context, request identity.Request) (*Ledger, error) {
+func (b Store) Get(ctx context.Context, request identity.Request) (*Ledger, error) {
 	object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, name(request))
 	if apierrors.IsNotFound(err) {
 		return &Ledger{Request: request}, nil
@@ -318,16 +318,16 @@ type DamagedError struct{ Errs []error }
 func (e *DamagedError) Error() string { return errors.Join(e.Errs...).Error() }
 
 // Of returns the ledgers with identities of a NatsAccount; see [DamagedError].
-func (b Book) Of(ctx context.Context, account string) ([]*Ledger, error) {
+func (b Store) Of(ctx context.Context, account string) ([]*Ledger, error) {
 	return b.list(ctx, map[string]string{accountLabel(account): "true"})
 }
 
 // All returns all ledgers; see [DamagedError].
-func (b Book) All(ctx context.Context) ([]*Ledger, error) {
+func (b Store) All(ctx context.Context) ([]*Ledger, error) {
 	return b.list(ctx, map[string]string{labelLedger: "true"})
 }
 
-func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, error) {
+func (b Store) list(ctx context.Context, labels map[string]string) ([]*Ledger, error) {
 	objects, err := b.Client.List(ctx, platform.ConfigMap, Namespace, labels)
 	if err != nil {
 		return nil, fmt.Errorf("the ledgers cannot be listed: %w", err)
@@ -351,12 +351,12 @@ func (b Book) list(ctx context.Context, labels map[string]string) ([]*Ledger, er
 // decide again.
 var ErrConflict = errors.New("the ledger was changed by another run: it is decided anew")
 
-// IsConflict tells whether an error is [ErrConflict].
+// IsConflict reports whether an error is [ErrConflict].
 func IsConflict(err error) bool { return errors.Is(err, ErrConflict) }
 
 // Save stores a ledger that has changed since it was read; for one that has not
 // it does nothing. On ErrConflict nothing was stored.
-func (b Book) Save(ctx context.Context, l *Ledger) error {
+func (b Store) Save(ctx context.Context, l *Ledger) error {
 	data, err := l.data()
 	if err != nil {
 		return err
@@ -397,7 +397,7 @@ func (b Book) Save(ctx context.Context, l *Ledger) error {
 }
 
 // Remove deletes a ledger as it was read.
-func (b Book) Remove(ctx context.Context, l *Ledger) error {
+func (b Store) Remove(ctx context.Context, l *Ledger) error {
 	err := b.Client.Delete(ctx, platform.ConfigMap, Namespace, name(l.Request), platform.Preconditions{ResourceVersion: l.version})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // who changed it has decided anew
 		return nil
@@ -462,7 +462,7 @@ func (l *Ledger) data() (map[string]any, error) {
 		data["missingSince"] = l.MissingSince.UTC().Format(time.RFC3339)
 	}
 	var rows strings.Builder
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		rows.WriteString(text(r) + "\n")
 	}
 	data["rows"] = rows.String()
@@ -477,7 +477,7 @@ func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructure
 	for _, account := range l.Accounts() {
 		labels[accountLabel(account)] = "true"
 	}
-	if len(l.Rows) == 0 { // whoever has forgotten the last one still has to remove it
+	if len(l.Records) == 0 { // whoever has forgotten the last one still has to remove it
 		for _, label := range l.labels {
 			labels[label] = "true"
 		}
@@ -491,7 +491,7 @@ func encode(l *Ledger, data map[string]any, size int) (*unstructured.Unstructure
 	}}, nil
 }
 
-// Room tells whether so many bytes can be added.
+// Room reports whether so many bytes can be added.
 func (l *Ledger) Room(more int) error {
 	if size := len(l.text()) + more; size > MaxBytes {
 		return l.full(size)
@@ -501,7 +501,7 @@ func (l *Ledger) Room(more int) error {
 
 func (l *Ledger) full(size int) error {
 	return fmt.Errorf("the ledger of %s would have %d KiB for %d identities, and %d KiB are allowed: place the request on fewer clusters, as two requests, or rotate less often",
-		l.Request, size>>10, len(l.Rows), MaxBytes>>10)
+		l.Request, size>>10, len(l.Records), MaxBytes>>10)
 }
 
 func decode(object *unstructured.Unstructured) (*Ledger, error) {
@@ -519,9 +519,9 @@ func decode(object *unstructured.Unstructured) (*Ledger, error) {
 		l.MissingSince, err = time.Parse(time.RFC3339, since)
 	}
 	for line := range strings.Lines(data["rows"]) {
-		var row Row
+		var row Record
 		read(line, &row)
-		l.Rows = append(l.Rows, row)
+		l.Records = append(l.Records, row)
 	}
 	if err == nil && name(l.Request) != object.GetName() {
 		err = fmt.Errorf("it is about %s %s", l.Request.Kind, l.Request)

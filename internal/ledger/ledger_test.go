@@ -24,14 +24,14 @@ var (
 	now     = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-func row(destination string, generation int64) Row {
-	return Row{
+func row(destination string, generation int64) Record {
+	return Record{
 		Destination: destination, Generation: generation, State: Active, User: fmt.Sprintf("U%d", generation), Reason: "FirstIssue", Issued: now,
 		Expires: now.Add(time.Hour), Basis: Basis{Account: "commerce"}, Ciphertext: map[string]string{"nats.creds": "sealed"},
 	}
 }
 
-func newBook() Book { return Book{Client: platform.NewMemory(func() time.Time { return now })} }
+func newBook() Store { return Store{Client: platform.NewMemory(func() time.Time { return now })} }
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -40,7 +40,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func get(t *testing.T, b Book) *Ledger {
+func get(t *testing.T, b Store) *Ledger {
 	t.Helper()
 	l, err := b.Get(ctx, request)
 	must(t, err)
@@ -53,12 +53,12 @@ func TestFoundWithoutRows(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		reread bool
-		rows   []Row
+		rows   []Record
 		found  map[string]bool
 	}{
 		{"no rows are left", false, nil, map[string]bool{"commerce": true, "payments": true}},
 		{"no rows are left of one that was read", true, nil, map[string]bool{"commerce": true, "payments": true}},
-		{"one is left", true, []Row{row("eu-1", 1)}, map[string]bool{"commerce": true, "payments": false}},
+		{"one is left", true, []Record{row("eu-1", 1)}, map[string]bool{"commerce": true, "payments": false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBook()
@@ -71,7 +71,7 @@ func TestFoundWithoutRows(t *testing.T) {
 			if test.reread {
 				l = get(t, b)
 			}
-			l.Rows = test.rows
+			l.Records = test.rows
 			l.Tombstone = &Tombstone{UID: "u", At: now}
 			must(t, b.Save(ctx, l))
 			l = get(t, b)
@@ -90,7 +90,7 @@ func TestFoundWithoutRows(t *testing.T) {
 func TestSave(t *testing.T) {
 	b := newBook()
 	l := get(t, b)
-	if l.Exists() || l.Changed() && len(l.Rows) > 0 {
+	if l.Exists() || l.Changed() && len(l.Records) > 0 {
 		t.Error("there is a ledger before one was made")
 	}
 	l.UID = "u"
@@ -101,13 +101,13 @@ func TestSave(t *testing.T) {
 	l.MissingSince = now
 	must(t, b.Save(ctx, l))
 	again := get(t, b)
-	if *again.Tombstone != *l.Tombstone || again.MissingSince != l.MissingSince || again.UID != l.UID || !reflect.DeepEqual(again.Rows, l.Rows) {
+	if *again.Tombstone != *l.Tombstone || again.MissingSince != l.MissingSince || again.UID != l.UID || !reflect.DeepEqual(again.Records, l.Records) {
 		t.Errorf("it reads %+v", again)
 	}
-	if again.text() != l.text() || again.Changed() || !again.Exists() || again.Rows[0].Generation != 1 || again.Rows[2].Destination != "us-1" {
+	if again.text() != l.text() || again.Changed() || !again.Exists() || again.Records[0].Generation != 1 || again.Records[2].Destination != "us-1" {
 		t.Errorf("it reads\n%s\nand was\n%s", again.text(), l.text())
 	}
-	must(t, Book{Client: failing{b.Client, "update", errors.New("what has not changed was written")}}.Save(ctx, again))
+	must(t, Store{Client: failing{b.Client, "update", errors.New("what has not changed was written")}}.Save(ctx, again))
 	for account, want := range map[string]int{"commerce": 1, "other": 0} {
 		if found, err := b.Of(ctx, account); err != nil || len(found) != want {
 			t.Errorf("%d ledgers of %s, %v", len(found), account, err)
@@ -143,7 +143,7 @@ func TestConflict(t *testing.T) {
 	one.Add(row("eu-1", 4))
 	must(t, b.Save(ctx, one))
 	must(t, b.Remove(ctx, two)) // who changed it has decided anew
-	if left := get(t, b); left.Row("eu-1", 4) == nil {
+	if left := get(t, b); left.Record("eu-1", 4) == nil {
 		t.Errorf("a ledger was removed that others had changed; there is %+v", left)
 	}
 	one, two = get(t, b), get(t, b)
@@ -209,18 +209,18 @@ func (f failing) Delete(ctx context.Context, kind platform.Kind, namespace, name
 func TestPlatformFails(t *testing.T) {
 	resource := platform.ConfigMap.GVR().GroupResource()
 	away, missing, conflict := errors.New("away"), apierrors.NewNotFound(resource, "x"), apierrors.NewConflict(resource, "x", errors.New("changed"))
-	save := func(b Book, l *Ledger) error { l.UID = "new"; return b.Save(ctx, l) }
-	remove := func(b Book, l *Ledger) error { return b.Remove(ctx, l) }
+	save := func(b Store, l *Ledger) error { l.UID = "new"; return b.Save(ctx, l) }
+	remove := func(b Store, l *Ledger) error { return b.Remove(ctx, l) }
 	for _, test := range []struct {
 		name   string
 		stored bool
 		verb   string
 		err    error
-		do     func(Book, *Ledger) error
+		do     func(Store, *Ledger) error
 		want   string
 	}{
-		{"it cannot be read", true, "get", away, func(b Book, _ *Ledger) error { _, err := b.Get(ctx, request); return err }, "the ledger of NatsUser team-a/orders cannot be read: away"},
-		{"they cannot be listed", true, "list", away, func(b Book, _ *Ledger) error { _, err := b.All(ctx); return err }, "the ledgers cannot be listed: away"},
+		{"it cannot be read", true, "get", away, func(b Store, _ *Ledger) error { _, err := b.Get(ctx, request); return err }, "the ledger of NatsUser team-a/orders cannot be read: away"},
+		{"they cannot be listed", true, "list", away, func(b Store, _ *Ledger) error { _, err := b.All(ctx); return err }, "the ledgers cannot be listed: away"},
 		{"it cannot be made", false, "create", away, save, "the ledger of team-a/orders cannot be written: away"},
 		{"it has no namespace", false, "create", missing, save, "the namespace baleen-state is missing: create it"},
 		{"it cannot be changed", true, "update", away, save, "the ledger of team-a/orders cannot be written: away"},
@@ -236,7 +236,7 @@ func TestPlatformFails(t *testing.T) {
 				l.Add(row("eu-1", 1))
 				must(t, b.Save(ctx, l))
 			}
-			err := test.do(Book{Client: failing{b.Client, test.verb, test.err}}, l)
+			err := test.do(Store{Client: failing{b.Client, test.verb, test.err}}, l)
 			if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("it says %v, want %q", err, test.want)
 			}
@@ -247,7 +247,7 @@ func TestPlatformFails(t *testing.T) {
 		l := get(t, b)
 		must(t, save(b, l))
 		l.Add(row("eu-1", 1))
-		err := Book{Client: failing{failing{b.Client, "update", conflict}, "get", away}}.Save(ctx, l)
+		err := Store{Client: failing{failing{b.Client, "update", conflict}, "get", away}}.Save(ctx, l)
 		if err == nil || !strings.Contains(err.Error(), "the ledger of team-a/orders cannot be read: away") {
 			t.Errorf("it says %v", err)
 		}
@@ -322,7 +322,7 @@ func TestLostAnswer(t *testing.T) {
 	l.Add(row("eu-1", 1))
 	must(t, b.Save(ctx, l))
 	l.Add(row("eu-1", 2))
-	must(t, Book{Client: lossy{b.Client}}.Save(ctx, l))
+	must(t, Store{Client: lossy{b.Client}}.Save(ctx, l))
 	l.Add(row("eu-1", 3))
 	must(t, b.Save(ctx, l)) // it knows the version of that write
 }
@@ -419,16 +419,16 @@ func TestDamaged(t *testing.T) {
 
 // Numbers only grow, also above those that are known only as having come before.
 func TestNext(t *testing.T) {
-	earlier := func(r Row, generation int64) Row { r.Earlier = []Earlier{{Generation: generation}}; return r }
+	earlier := func(r Record, generation int64) Record { r.Earlier = []Earlier{{Generation: generation}}; return r }
 	for name, test := range map[string]struct {
-		rows []Row
+		rows []Record
 		want int64
 	}{
-		"nothing yet": {nil, 1}, "above what there is": {[]Row{row("eu-1", 3), row("eu-1", 2)}, 4}, "above what came before": {[]Row{earlier(row("eu-1", 3), 7)}, 8},
-		"above what came after": {[]Row{earlier(row("eu-1", 3), 2)}, 4}, "elsewhere": {[]Row{earlier(row("us-1", 3), 7)}, 1},
+		"nothing yet": {nil, 1}, "above what there is": {[]Record{row("eu-1", 3), row("eu-1", 2)}, 4}, "above what came before": {[]Record{earlier(row("eu-1", 3), 7)}, 8},
+		"above what came after": {[]Record{earlier(row("eu-1", 3), 2)}, 4}, "elsewhere": {[]Record{earlier(row("us-1", 3), 7)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := (&Ledger{Rows: test.rows}).Next("eu-1"); got != test.want {
+			if got := (&Ledger{Records: test.rows}).Next("eu-1"); got != test.want {
 				t.Errorf("it is %d, want %d", got, test.want)
 			}
 		})
@@ -441,46 +441,48 @@ func TestRows(t *testing.T) {
 	l := &Ledger{}
 	changed := row("eu-1", 1)
 	changed.User = "other"
-	for _, r := range []Row{row("eu-1", 2), row("us-1", 1), row("eu-1", 1), changed} {
+	for _, r := range []Record{row("eu-1", 2), row("us-1", 1), row("eu-1", 1), changed} {
 		l.Add(r)
 	}
-	if want := []Row{changed, row("eu-1", 2), row("us-1", 1)}; !reflect.DeepEqual(l.Rows, want) {
-		t.Errorf("they are %+v", l.Rows)
+	if want := []Record{changed, row("eu-1", 2), row("us-1", 1)}; !reflect.DeepEqual(l.Records, want) {
+		t.Errorf("they are %+v", l.Records)
 	}
-	if l.Row("us-1", 2) != nil || l.Row("us-1", 1) == nil || l.Row("eu-1", 1) == nil {
+	if l.Record("us-1", 2) != nil || l.Record("us-1", 1) == nil || l.Record("eu-1", 1) == nil {
 		t.Error("a row is found that is not there, or not found")
 	}
-	l.Rows[2].State = Retiring
+	l.Records[2].State = Retiring
 	for state, want := range map[State]int{Active: 2, Retiring: 1, Retired: 0} {
 		if got := l.Count(state); got != want {
 			t.Errorf("%d are %s, want %d", got, state, want)
 		}
 	}
 	l.Remove("eu-1", 1)
-	if want := []Row{row("eu-1", 2), l.Rows[1]}; !reflect.DeepEqual(l.Rows, want) || l.Rows[1].Destination != "us-1" {
-		t.Errorf("they are %+v", l.Rows)
+	if want := []Record{row("eu-1", 2), l.Records[1]}; !reflect.DeepEqual(l.Records, want) || l.Records[1].Destination != "us-1" {
+		t.Errorf("they are %+v", l.Records)
 	}
 }
 
 // What is delivered is the newest active row of which there is something.
 func TestCurrent(t *testing.T) {
-	with := func(r Row, change func(*Row)) Row { change(&r); return r }
-	without := func(generation int64) Row { return with(row("eu-1", generation), func(r *Row) { r.Ciphertext = nil }) }
+	with := func(r Record, change func(*Record)) Record { change(&r); return r }
+	without := func(generation int64) Record {
+		return with(row("eu-1", generation), func(r *Record) { r.Ciphertext = nil })
+	}
 	for _, test := range []struct {
 		name string
-		rows []Row
+		rows []Record
 		want int64 // 0 for none
 	}{
 		{"nothing", nil, 0},
-		{"the only one", []Row{row("eu-1", 1)}, 1},
-		{"the newest", []Row{row("eu-1", 1), row("eu-1", 2)}, 2},
-		{"of which there is something", []Row{row("eu-1", 1), without(2)}, 1},
-		{"of which nothing is kept", []Row{row("eu-1", 1), with(without(2), func(r *Row) { r.Basis.Delivery.Retain = RetainNothing })}, 2},
-		{"active", []Row{row("eu-1", 1), with(row("eu-1", 2), func(r *Row) { r.State = Retiring })}, 1},
-		{"another cluster's", []Row{row("us-1", 1)}, 0},
+		{"the only one", []Record{row("eu-1", 1)}, 1},
+		{"the newest", []Record{row("eu-1", 1), row("eu-1", 2)}, 2},
+		{"of which there is something", []Record{row("eu-1", 1), without(2)}, 1},
+		{"of which nothing is kept", []Record{row("eu-1", 1), with(without(2), func(r *Record) { r.Basis.Delivery.Retain = RetainNothing })}, 2},
+		{"active", []Record{row("eu-1", 1), with(row("eu-1", 2), func(r *Record) { r.State = Retiring })}, 1},
+		{"another cluster's", []Record{row("us-1", 1)}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := (&Ledger{Rows: test.rows}).Current("eu-1")
+			got := (&Ledger{Records: test.rows}).Current("eu-1")
 			if got == nil && test.want != 0 || got != nil && got.Generation != test.want {
 				t.Errorf("it is %+v", got)
 			}
@@ -503,7 +505,7 @@ func TestForgetCredential(t *testing.T) {
 		{"a credential of two keys", map[string]string{"jwt": "sealed", "seed": "sealed"}, true, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := Row{Ciphertext: test.ciphertext}
+			r := Record{Ciphertext: test.ciphertext}
 			if got := r.HoldsCredential(); got != test.holds {
 				t.Errorf("it has a credential: %t", got)
 			}
@@ -519,21 +521,21 @@ func TestForgetCredential(t *testing.T) {
 func TestExpire(t *testing.T) {
 	retiring := row("eu-1", 1)
 	retiring.State = Retiring
-	with := func(change func(*Row)) Row { r := retiring; change(&r); return r }
+	with := func(change func(*Record)) Record { r := retiring; change(&r); return r }
 	for _, test := range []struct {
 		name string
-		row  Row
+		row  Record
 		want State
 	}{
 		{"on its way out", retiring, Retired},
-		{"its provider keeps a user", with(func(r *Row) { r.Basis.KeptIn = "account" }), Retiring},
-		{"of another account", with(func(r *Row) { r.Basis.Account = "other" }), Retiring},
+		{"its provider keeps a user", with(func(r *Record) { r.Basis.ProviderAccount = "account" }), Retiring},
+		{"of another account", with(func(r *Record) { r.Basis.Account = "other" }), Retiring},
 		{"not on its way out", row("eu-1", 1), Active},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := &Ledger{Rows: []Row{test.row}}
-			if l.Expire([]string{"commerce", "third"}); l.Rows[0].State != test.want {
-				t.Errorf("it is %s, want %s", l.Rows[0].State, test.want)
+			l := &Ledger{Records: []Record{test.row}}
+			if l.Expire([]string{"commerce", "third"}); l.Records[0].State != test.want {
+				t.Errorf("it is %s, want %s", l.Records[0].State, test.want)
 			}
 		})
 	}
@@ -543,17 +545,17 @@ func TestExpire(t *testing.T) {
 func TestUnrevoked(t *testing.T) {
 	retired := row("eu-1", 1)
 	retired.State = Retired
-	with := func(change func(*Row)) Row { r := retired; change(&r); return r }
+	with := func(change func(*Record)) Record { r := retired; change(&r); return r }
 	for _, test := range []struct {
 		name string
-		row  Row
+		row  Record
 		at   time.Time
 		want bool
 	}{
 		{"let go of", retired, now, true},
 		{"until it expires", retired, retired.Expires, false},
-		{"revoked", with(func(r *Row) { r.Revoked = now }), now, false},
-		{"never made", with(func(r *Row) { r.User = "" }), now, false},
+		{"revoked", with(func(r *Record) { r.Revoked = now }), now, false},
+		{"never made", with(func(r *Record) { r.User = "" }), now, false},
 		{"not let go of", row("eu-1", 1), now, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -215,7 +215,7 @@ func TestRetryWhileTheServerIsAway(t *testing.T) {
 	}
 }
 
-// jittered tells whether delays are those, each up to a fifth longer, and none over the
+// jittered reports whether delays are those, each up to a fifth longer, and none over the
 // longest of all.
 func jittered(got, want []time.Duration) bool {
 	if len(got) != len(want) {

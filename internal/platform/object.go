@@ -161,7 +161,7 @@ func sortObjects(objects []unstructured.Unstructured) {
 	})
 }
 
-// checkCurrent tells whether an update made from an earlier reading may replace
+// checkCurrent reports whether an update made from an earlier reading may replace
 // what is stored now.
 func checkCurrent(kind Kind, stored, updated *unstructured.Unstructured) error {
 	name := stored.GetName()

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// IsTransient tells whether err may be gone when the same is asked again: the
+// IsTransient reports whether err may be gone when the same is asked again: the
 // API server was away, too busy, or lost its own way. A context that was
 // cancelled is not transient.
 func IsTransient(err error) bool {
@@ -45,7 +45,7 @@ func IsTransient(err error) bool {
 		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
-// IsTooLarge tells whether an object cannot be written because of its size. An
+// IsTooLarge reports whether an object cannot be written because of its size. An
 // API server reports its store's limit as an internal error.
 func IsTooLarge(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
@@ -167,7 +167,7 @@ func retry[T any](ctx context.Context, policy RetryPolicy, try func(unclear bool
 	}
 }
 
-// isCreated tells whether stored is what creating wanted makes of it: the same,
+// isCreated reports whether stored is what creating wanted makes of it: the same,
 // but for what a server sets or defaults.
 func isCreated(stored, wanted *unstructured.Unstructured) bool {
 	if stored.GetDeletionTimestamp() != nil {
@@ -188,7 +188,7 @@ func isCreated(stored, wanted *unstructured.Unstructured) bool {
 	return true
 }
 
-// contains tells whether stored holds all that wanted says.
+// contains reports whether stored holds all that wanted says.
 func contains(stored, wanted any) bool {
 	switch wanted := wanted.(type) {
 	case map[string]any:

@@ -33,10 +33,10 @@ type Administrator interface {
 type Keeper interface {
 	// Users lists those of the account.
 	Users(ctx context.Context) ([]User, error)
-	// Gone tells whether there is no user of an id. It is asked about one that was not
+	// Gone reports whether there is no user of an id. It is asked about one that was not
 	// in a list, which may not have been all of it.
 	Gone(ctx context.Context, id string) (bool, error)
-	// Downloaded tells whether anybody ever got credentials of a user.
+	// Downloaded reports whether anybody ever got credentials of a user.
 	Downloaded(ctx context.Context, id string) (bool, error)
 	// Refuse says why something could not be read.
 	Refuse(err error) *Refusal
@@ -60,7 +60,7 @@ type Facts struct {
 	Name, Scope, Verified string
 }
 
-// Refuses tells whether the account's revocations are of an identity too, of which it is
+// Refuses reports whether the account's revocations are of an identity too, of which it is
 // not always known when it was issued.
 func (f Facts) Refuses(accountID, user string, issued time.Time) bool {
 	until, alone := f.Revocations[user]
@@ -82,8 +82,8 @@ func Refuse(why reason.Reason, format string, args ...any) *Refusal {
 // Departure is an identity that nobody is to use any more.
 type Departure struct {
 	Identity
-	// AccountID and KeptIn are those of the account that it was made in.
-	AccountID, KeptIn string
+	// AccountID and ProviderAccount are those of the account that it was made in.
+	AccountID, ProviderAccount string
 	// Issued is when its intent was written down, and Expires when nothing of it can
 	// connect any more.
 	Issued, Expires time.Time
@@ -93,20 +93,20 @@ type Departure struct {
 
 // Outcome is what became of a departure.
 type Outcome struct {
-	Fate Fate
+	State OutcomeState
 	// Users are those that there were, where the provider keeps them.
 	Users []Identity
 	// Out is why the account cannot be reached that it was made in, nil if it can.
 	Out error
 }
 
-// Fate is what became of an identity that is to be revoked.
-type Fate int
+// OutcomeState is what became of an identity that is to be revoked.
+type OutcomeState int
 
 // The fates.
 const (
 	// Pending: a later run is to try again.
-	Pending Fate = iota
+	Pending OutcomeState = iota
 	// Revoked: nobody can connect with it.
 	Revoked
 	// LeftToExpire: it cannot be revoked, or need not be.
@@ -126,7 +126,7 @@ type User struct {
 // tolerance is by how much clocks may differ.
 const tolerance = 10 * time.Minute
 
-// ClockOff tells whether the run's clock differs too much from that of others; zero is
+// ClockOff reports whether the run's clock differs too much from that of others; zero is
 // the time of those who do not tell.
 func (s Setting) ClockOff(theirs time.Time) bool {
 	return !s.Simulated && !theirs.IsZero() && s.Now.Sub(theirs).Abs() > tolerance

@@ -118,9 +118,9 @@ type Account struct {
 	// Scoped: it has a scope, which holds the permissions of all users.
 	SigningKey string
 	Scoped     bool
-	// KeptIn is the provider's id of the account, where it keeps a user for each
+	// ProviderAccount is the provider's id of the account, where it keeps a user for each
 	// identity; else empty.
-	KeptIn string
+	ProviderAccount string
 }
 
 // Setting is what a provider is opened with for a NatsAccount.

@@ -180,6 +180,6 @@ var refuting = map[Reason]bool{
 	AccountUnknown: true, IssuerNotTrusted: true, UserRefused: true,
 }
 
-// Refutes tells whether an account that has the reason cannot have users that connect. A
+// Refutes reports whether an account that has the reason cannot have users that connect. A
 // server that is away does not.
 func (r Reason) Refutes() bool { return refuting[r] }

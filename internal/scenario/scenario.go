@@ -42,12 +42,12 @@ type Scenario struct {
 }
 
 // New copies a platform folder, for requests of the Promises that have these pipelines,
-// see [Scenario.Pipelines].
+// observe [Scenario.Pipelines].
 func New(t testing.TB, platformDir string, pipelines ...workflow.Pipeline) *Scenario {
 	t.Helper()
 	dir := tempDir(t)
 	s := &Scenario{t: t, Pipelines: pipelines, Dir: filepath.Join(dir, "platform"), Out: filepath.Join(dir, "out"),
-		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: simulator.H}
+		Now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), Version: simulator.KratixLatest}
 	s.must(os.CopyFS(s.Dir, os.DirFS(platformDir)))
 	var err error
 	s.Client, err = platform.OpenFolder(s.Dir, func() time.Time { return s.Now })

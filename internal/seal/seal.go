@@ -99,7 +99,7 @@ func Newest(bundle string, now time.Time) (Certificate, error) {
 	return Certificate{}, errors.New("it holds no certificate: add that of the controller with `baleen clusters trust`")
 }
 
-// Contains tells whether a bundle has a certificate with that fingerprint,
+// Contains reports whether a bundle has a certificate with that fingerprint,
 // expired or not: a controller keeps its old keys, so what was sealed can still
 // be unsealed. A bundle that cannot be read tells nothing, which is an error.
 func Contains(bundle, fingerprint string) (bool, error) {

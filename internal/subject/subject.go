@@ -42,7 +42,7 @@ func Check(s string) error {
 	return nil
 }
 
-// Covers tells whether one subject allows all of another: every subject without
+// Covers reports whether one subject allows all of another: every subject without
 // wildcards that matches asked also matches allowed. What Check refuses neither
 // covers nor is covered.
 func Covers(allowed, asked string) bool {
@@ -87,7 +87,7 @@ func Expand(pattern, namespace, name string) (string, error) {
 	return strings.NewReplacer(namespaceVariable, namespace, nameVariable, name).Replace(pattern), nil
 }
 
-// Overlaps tells whether any subject without wildcards matches both. What Check
+// Overlaps reports whether any subject without wildcards matches both. What Check
 // refuses overlaps with nothing.
 func Overlaps(one, other string) bool {
 	if Check(one) != nil || Check(other) != nil {

@@ -64,7 +64,7 @@ func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 // not fail.
 const stuck = 10 * time.Minute
 
-// IsStuck tells whether a deletion does not come to an end: Jobs cannot run in a
+// IsStuck reports whether a deletion does not come to an end: Jobs cannot run in a
 // namespace that terminates.
 func (p Peer) IsStuck(now time.Time) bool {
 	return !p.Deleting.IsZero() && !now.Before(p.Deleting.Add(stuck))
@@ -73,7 +73,7 @@ func (p Peer) IsStuck(now time.Time) bool {
 // forgotten is how long after its beginning Kratix has forgotten a run.
 const forgotten = time.Hour
 
-// IsForgotten tells whether Kratix never runs the request by itself again. It takes
+// IsForgotten reports whether Kratix never runs the request by itself again. It takes
 // off the label by which a run was asked for before it makes the Job: where it dies
 // between the two, or the Job is refused, the run stays in progress for ever, and
 // such a request is left out when all are run at their interval.
@@ -81,7 +81,7 @@ func (p Peer) IsForgotten(now time.Time) bool {
 	return p.Deleting.IsZero() && !p.Begun.IsZero() && !now.Before(p.Begun.Add(forgotten))
 }
 
-// Concerned tells whether the request should run again, now that terms hold.
+// Concerned reports whether the request should run again, now that terms hold.
 func (p Peer) Concerned(terms string, now time.Time) bool {
 	if !p.Deleting.IsZero() {
 		// Kratix tries a delete that failed only when it is asked to.

@@ -122,7 +122,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 func (b *bench) apply(request string) (documents map[string]string, failure error) {
 	b.Helper()
 	result, err := simulator.Run(b.Context(), simulator.Options{
-		Version: simulator.H, Action: kratix.Configure, Dir: b.dir, Now: now, Client: b.platform,
+		Version: simulator.KratixLatest, Action: kratix.Configure, Dir: b.dir, Now: now, Client: b.platform,
 		Promise: simulator.Promise{Name: "widget", Kind: widgets.Kind, Configure: "configure"},
 		Request: object(b.T, request),
 		Stage: func(ctx context.Context, env []string) error {

@@ -20,14 +20,14 @@ const (
 	factNested = "allowNested"
 )
 
-func book(run *workflow.Run) claim.Book {
-	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
+func claims(run *workflow.Run) claim.Store {
+	return claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
 }
 
 // holdsHost makes sure that the host is the aggregator's: without that it has
 // no say in who publishes there.
 func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregator) error {
-	c, err := book(run).Get(ctx, claim.Host(a.Spec.Hostname))
+	c, err := claims(run).Get(ctx, claim.Host(a.Spec.Hostname))
 	if err != nil {
 		return err
 	}
@@ -38,18 +38,18 @@ func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregat
 	return nil
 }
 
-// settle claims the accepted paths and lets go of those that are not asked for
+// claimPaths claims the accepted paths and lets go of those that are not asked for
 // any more. A path that another request has is refused.
-func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error {
-	b, owner := book(run), claim.OwnerOf(run.Request)
-	ancestors := ancestry{book: b, host: w.terms.Hostname, seen: map[string]*claim.Claim{}}
+func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path) error {
+	b, owner := claims(run), claim.OwnerOf(run.Request)
+	ancestors := ancestry{book: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
 	wants := make([]claim.Want, len(paths))
 	for i, p := range paths {
 		wants[i] = claim.Want{
-			Thing:    claim.Path(w.terms.Hostname, p.parsed.Key),
+			Resource: claim.Path(in.terms.Hostname, p.parsed.Key),
 			Facts:    map[string]string{factType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)},
 			KeepOnly: p.state != v1alpha1.Accepted,
-			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, w) },
+			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, in) },
 		}
 	}
 	s, err := b.Settle(ctx, owner, wants, servedBy(run))
@@ -57,9 +57,9 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 		return err
 	}
 	ask := func(ctx context.Context, owners []claim.Owner) error {
-		return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, owners)
+		return workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, owners)
 	}
-	if err := ask(ctx, s.Ask); err != nil {
+	if err := ask(ctx, s.Notify); err != nil {
 		return err
 	}
 	if err := s.Await(ctx, ask, run.Wait); err != nil {
@@ -82,11 +82,11 @@ func settle(ctx context.Context, run *workflow.Run, w world, paths []path) error
 }
 
 // servedBy tells which paths the request's own output still has.
-func servedBy(run *workflow.Run) func(claim.Thing) bool {
-	var served map[claim.Thing]bool
-	return func(t claim.Thing) bool {
+func servedBy(run *workflow.Run) func(claim.Resource) bool {
+	var served map[claim.Resource]bool
+	return func(t claim.Resource) bool {
 		if served == nil { // rarely asked, and costly
-			served = map[claim.Thing]bool{}
+			served = map[claim.Resource]bool{}
 			for _, files := range run.Last {
 				for _, data := range files {
 					served[pathOf(data)] = true
@@ -100,19 +100,19 @@ func servedBy(run *workflow.Run) func(claim.Thing) bool {
 // release lets go of all paths of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
-	ask, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	ask, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {
 		return err
 	}
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, ask)
+	return workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, ask)
 }
 
 // ancestry looks up the claims of the prefixes above paths, each once.
 type ancestry struct {
-	book claim.Book
+	book claim.Store
 	host string
 	seen map[string]*claim.Claim
 }
@@ -120,8 +120,8 @@ type ancestry struct {
 // refuse tells why a path may not be claimed below a prefix of another
 // namespace: it may below /, where the prefix's owner allows it, and where the
 // aggregator has delegated it.
-func (a ancestry) refuse(ctx context.Context, key string, w world) (string, error) {
-	delegated, ok := w.terms.Delegated(key)
+func (a ancestry) refuse(ctx context.Context, key string, in inputs) (string, error) {
+	delegated, ok := in.terms.Delegated(key)
 	for above := parent(key); above != "/"; above = parent(above) {
 		// A delegation of something wider says nothing about what lies in it.
 		if ok && httppath.Covers(above, delegated) {
@@ -136,7 +136,7 @@ func (a ancestry) refuse(ctx context.Context, key string, w world) (string, erro
 			a.seen[above] = c
 		}
 		// One that is free says nothing of its path.
-		if c == nil || c.Owner.Namespace == w.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
+		if c == nil || c.Owner.Namespace == in.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
 			continue
 		}
 		return fmt.Sprintf("it lies below %s, which belongs to %s: ask its owner for allowNested, or the aggregator's owner for a delegation", above, c.Owner), nil

@@ -39,12 +39,12 @@ func TestHoldsHost(t *testing.T) {
 			run := &workflow.Run{Platform: platform.NewMemory(time.Now)}
 			host := claim.Host("api.example.com")
 			if test.owner != (claim.Owner{}) {
-				if _, err := book(run).Acquire(t.Context(), host, test.owner, nil); err != nil {
+				if _, err := claims(run).Acquire(t.Context(), host, test.owner, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if test.releasing {
-				if _, err := book(run).Release(t.Context(), host, test.owner, true); err != nil {
+				if _, err := claims(run).Release(t.Context(), host, test.owner, true); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -90,7 +90,7 @@ func publicAPI(t *testing.T, client platform.Client, change func(*unstructured.U
 // hold has a target hold a path of a type.
 func hold(t *testing.T, client platform.Client, owner claim.Owner, key string, facts map[string]string) {
 	t.Helper()
-	b := claim.Book{Client: client, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
+	b := claim.Store{Client: client, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
 	if _, err := b.Acquire(t.Context(), claim.Path(host, key), owner, facts); err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +135,12 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t, test.spec)
 			test.change(t, run)
-			w, err := gather(t.Context(), run)
+			in, err := gather(t.Context(), run)
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if seen, is := w.seen[termsKey].(string); is != test.seen || (seen != "") != test.terms || seen != "" && seen != w.terms.Digest() {
+			if seen, is := in.seen[termsKey].(string); is != test.seen || (seen != "") != test.terms || seen != "" && seen != in.terms.Digest() {
 				t.Errorf("the status has the terms %q: %t", seen, is)
 			}
 			result, failed := configure(t.Context(), run)
@@ -203,7 +203,7 @@ func TestConfigure(t *testing.T) {
 		}
 		return err
 	}, func(t *testing.T, memory platform.Client) {
-		if got := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
+		if got := workflowtest.Notified(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
 			t.Errorf("it asks %s", got)
 		}
 	})
@@ -228,7 +228,7 @@ func TestRelease(t *testing.T) {
 		}
 		return run
 	}, release, func(t *testing.T, memory platform.Client) {
-		b := claim.Book{Client: memory}
+		b := claim.Store{Client: memory}
 		states := map[string]claim.State{}
 		for _, key := range []string{"/shop", "/cart"} {
 			c, err := b.Get(t.Context(), claim.Path(host, key))
@@ -240,7 +240,7 @@ func TestRelease(t *testing.T) {
 		if want := map[string]claim.State{"/shop": claim.Releasing, "/cart": claim.Held}; !maps.Equal(states, want) {
 			t.Errorf("the claims are %v, want %v", states, want)
 		}
-		if got := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
+		if got := workflowtest.Notified(t, memory, platform.ApiAggregatorTarget); got != "team-b/waiter" {
 			t.Errorf("it asks %s", got)
 		}
 	})
@@ -301,7 +301,7 @@ func TestSettle(t *testing.T) {
 				for key, owner := range test.claims {
 					hold(t, run.Platform, owner, key, test.facts)
 					if test.releasing {
-						if _, err := book(run).Release(t.Context(), claim.Path(host, key), owner, false); err != nil {
+						if _, err := claims(run).Release(t.Context(), claim.Path(host, key), owner, false); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -310,9 +310,9 @@ func TestSettle(t *testing.T) {
 					waiter := theirs
 					waiter.Name = "waiter"
 					hold(t, run.Platform, waiter, "/a", prefix)
-					c, err := book(run).Get(t.Context(), claim.Path(host, "/a"))
+					c, err := claims(run).Get(t.Context(), claim.Path(host, "/a"))
 					if err == nil {
-						_, err = book(run).Free(t.Context(), *c)
+						_, err = claims(run).Free(t.Context(), *c)
 					}
 					if err != nil {
 						t.Fatal(err)
@@ -321,8 +321,8 @@ func TestSettle(t *testing.T) {
 				if test.own {
 					hold(t, run.Platform, claim.OwnerOf(run.Request), test.key, map[string]string{"type": "Prefix", "allowNested": "true"})
 				}
-				w := world{target: &v1alpha1.ApiAggregatorTarget{}, terms: gateway.Terms{Hostname: host, Delegations: test.delegated}}
-				w.target.Namespace = "team-a"
+				in := inputs{target: &v1alpha1.ApiAggregatorTarget{}, terms: gateway.Terms{Hostname: host, Delegations: test.delegated}}
+				in.target.Namespace = "team-a"
 				parsed, err := httppath.Parse(test.key)
 				if err != nil {
 					t.Fatal(err)
@@ -332,13 +332,13 @@ func TestSettle(t *testing.T) {
 					p.state, p.message = test.refused, "refused"
 				}
 				paths := []path{p}
-				if err := settle(t.Context(), run, w, paths); err != nil {
+				if err := claimPaths(t.Context(), run, in, paths); err != nil {
 					t.Fatal(err)
 				}
 				if got := paths[0]; got.state != test.state || got.message != test.message || got.held != test.held {
 					t.Errorf("it is %s, held: %t: %s, want %s, %t: %s", got.state, got.held, got.message, test.state, test.held, test.message)
 				}
-				c, err := book(run).Get(t.Context(), claim.Path(host, test.key))
+				c, err := claims(run).Get(t.Context(), claim.Path(host, test.key))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -378,13 +378,13 @@ func TestSettleLetsGo(t *testing.T) {
 			run.Last = test.last
 			former := claim.Path(host, "/former")
 			hold(t, run.Platform, claim.OwnerOf(run.Request), "/former", nil)
-			w := world{target: &v1alpha1.ApiAggregatorTarget{}, terms: gateway.Terms{Hostname: host}}
+			in := inputs{target: &v1alpha1.ApiAggregatorTarget{}, terms: gateway.Terms{Hostname: host}}
 			for range 2 { // the first marks it
-				if err := settle(t.Context(), run, w, nil); err != nil {
+				if err := claimPaths(t.Context(), run, in, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if c, err := book(run).Get(t.Context(), former); err != nil || (c == nil) != test.free {
+			if c, err := claims(run).Get(t.Context(), former); err != nil || (c == nil) != test.free {
 				t.Errorf("its claim is %+v: %v", c, err)
 			}
 		})
@@ -395,18 +395,18 @@ func TestSettleLetsGo(t *testing.T) {
 func TestAncestorsAreLookedUpOnce(t *testing.T) {
 	run := onPlatform(t, goodTarget)
 	counted := platformtest.At(run.Platform, 0, platformtest.Refused)
-	a := ancestry{book: claim.Book{Client: counted}, host: host, seen: map[string]*claim.Claim{}}
-	w := world{target: &v1alpha1.ApiAggregatorTarget{}}
+	a := ancestry{book: claim.Store{Client: counted}, host: host, seen: map[string]*claim.Claim{}}
+	in := inputs{target: &v1alpha1.ApiAggregatorTarget{}}
 	for _, key := range []string{"/a/b/c", "/a/b/d", "/a/e", "/a", "/"} {
-		if refusal, err := a.refuse(t.Context(), key, w); refusal != "" || err != nil {
+		if refusal, err := a.refuse(t.Context(), key, in); refusal != "" || err != nil {
 			t.Errorf("%s: %s, %v", key, refusal, err)
 		}
 	}
 	if counted.Calls != 2 { // of /a/b and /a
 		t.Errorf("it makes %d requests", counted.Calls)
 	}
-	a.book = claim.Book{Client: platformtest.At(run.Platform, 1, platformtest.Refused)}
-	if _, err := a.refuse(t.Context(), "/x/y", w); !platform.IsTransient(err) {
+	a.book = claim.Store{Client: platformtest.At(run.Platform, 1, platformtest.Refused)}
+	if _, err := a.refuse(t.Context(), "/x/y", in); !platform.IsTransient(err) {
 		t.Errorf("while the platform is away it says %v", err)
 	}
 }
@@ -502,13 +502,13 @@ func TestReport(t *testing.T) {
 			[]v1alpha1.PathStatus{{Path: "/b", Type: v1alpha1.Exact, State: v1alpha1.NotDelegated, Message: "it is delegated to others"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{terms: gateway.Terms{Hostname: host}, placement: destination.Placement{Placed: test.placed}}
+			in := inputs{terms: gateway.Terms{Hostname: host}, placement: destination.Placement{Placed: test.placed}}
 			output := destination.Output{"eu-1": {"a.yaml": nil}}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
-				Status: map[string]any{"url": "https://api.example.com", "accepted": test.accepted, "paths": test.rows, "aggregatorTerms": w.terms.Digest()},
+				Placement: in.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
+				Status: map[string]any{"url": "https://api.example.com", "accepted": test.accepted, "paths": test.rows, "aggregatorTerms": in.terms.Digest()},
 			}
-			if diff := cmp.Diff(want, report(w, slices.Clone(test.paths), output), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
+			if diff := cmp.Diff(want, report(in, slices.Clone(test.paths), output), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -542,7 +542,7 @@ func TestEmitKeeps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t, goodTarget)
-			w, err := gather(t.Context(), run)
+			in, err := gather(t.Context(), run)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -552,7 +552,7 @@ func TestEmitKeeps(t *testing.T) {
 				t.Fatal(err)
 			}
 			paths := []path{{spec: v1alpha1.Path{Path: test.key, Type: v1alpha1.Prefix}, parsed: parsed, state: test.state, held: test.held}}
-			output, err := emit(run, w, paths)
+			output, err := emit(run, in, paths)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -604,37 +604,37 @@ func TestValues(t *testing.T) {
 	})
 	for _, test := range []struct {
 		name    string
-		change  func(*world)
+		change  func(*inputs)
 		paths   []path
 		routes  []any
 		headers map[string]any
 		timeout string
 	}{
-		{"two paths", func(*world) {}, []path{prefix, exact}, []any{route(prefix, "/a", "PathPrefix", nil), route(exact, "/b", "Exact", nil)}, nil, ""},
-		{"one that is refused", func(*world) {}, []path{accepted("/a", v1alpha1.Prefix, func(p *path) { p.state, p.held = v1alpha1.NotDelegated, true })}, []any{}, nil, ""},
-		{"all that one can say of a path", func(*world) {}, []path{full}, []any{route(full, "/c", "PathPrefix", map[string]any{"bodyLimit": "10", "rewritePrefix": "/d", "methods": []v1alpha1.Method{"GET"}})}, nil, ""},
-		{"not published", func(w *world) { w.terms.Unpublished = true }, []path{prefix}, []any{route(prefix, "/a", "PathPrefix", map[string]any{"annotations": annotations("/a", gateway.DNSIgnore())})}, nil, ""},
-		{"headers and a timeout", func(w *world) {
-			w.target.Spec.Timeout = "30s"
-			w.target.Spec.RequestHeaders = &v1alpha1.RequestHeaders{Set: map[string]v1alpha1.HeaderValue{"X-B": "b", "X-A": "a"}, Remove: []string{"X-C"}}
+		{"two paths", func(*inputs) {}, []path{prefix, exact}, []any{route(prefix, "/a", "PathPrefix", nil), route(exact, "/b", "Exact", nil)}, nil, ""},
+		{"one that is refused", func(*inputs) {}, []path{accepted("/a", v1alpha1.Prefix, func(p *path) { p.state, p.held = v1alpha1.NotDelegated, true })}, []any{}, nil, ""},
+		{"all that one can say of a path", func(*inputs) {}, []path{full}, []any{route(full, "/c", "PathPrefix", map[string]any{"bodyLimit": "10", "rewritePrefix": "/d", "methods": []v1alpha1.Method{"GET"}})}, nil, ""},
+		{"not published", func(in *inputs) { in.terms.Unpublished = true }, []path{prefix}, []any{route(prefix, "/a", "PathPrefix", map[string]any{"annotations": annotations("/a", gateway.DNSIgnore())})}, nil, ""},
+		{"headers and a timeout", func(in *inputs) {
+			in.target.Spec.Timeout = "30s"
+			in.target.Spec.RequestHeaders = &v1alpha1.RequestHeaders{Set: map[string]v1alpha1.HeaderValue{"X-B": "b", "X-A": "a"}, Remove: []string{"X-C"}}
 		}, nil, []any{}, map[string]any{
 			"set": []any{map[string]any{"name": "X-A", "value": v1alpha1.HeaderValue("a")}, map[string]any{"name": "X-B", "value": v1alpha1.HeaderValue("b")}}, "remove": []string{"X-C"},
 		}, "30s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{target: &v1alpha1.ApiAggregatorTarget{}, namespace: "workload", terms: gateway.Terms{
+			in := inputs{target: &v1alpha1.ApiAggregatorTarget{}, namespace: "workload", terms: gateway.Terms{
 				Hostname: host, Implementation: aggregator.Traefik, GatewayName: "gateway", GatewayNamespace: "gateways", Listener: "https",
 			}}
-			w.target.Spec.Backends = []v1alpha1.Backend{{Service: "a", Port: 80, Weight: &one}, {Service: "b", Port: 81, Weight: &nine}}
-			test.change(&w)
+			in.target.Spec.Backends = []v1alpha1.Backend{{Service: "a", Port: 80, Weight: &one}, {Service: "b", Port: 81, Weight: &nine}}
+			test.change(&in)
 			if test.headers == nil {
 				test.headers = map[string]any{"set": []any{}, "remove": []string{}}
 			}
 			want := map[string]any{
-				"destination": "eu-1", "implementation": aggregator.Traefik, "hostname": host, "namespace": "workload", "paths": test.routes, "backends": w.target.Spec.Backends,
+				"destination": "eu-1", "implementation": aggregator.Traefik, "hostname": host, "namespace": "workload", "paths": test.routes, "backends": in.target.Spec.Backends,
 				"gateway": map[string]any{"name": "gateway", "namespace": "gateways", "listener": "https"}, "timeout": test.timeout, "requestHeaders": test.headers, "labels": shop.Labels(),
 			}
-			if diff := cmp.Diff(want, values(&workflow.Run{Identity: shop}, w, test.paths, "eu-1")); diff != "" {
+			if diff := cmp.Diff(want, values(&workflow.Run{Identity: shop}, in, test.paths, "eu-1")); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -25,10 +25,10 @@ const (
 
 // emit renders the accepted paths for each cluster. A path that is refused but
 // held stays there as it was last accepted.
-func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) {
+func emit(run *workflow.Run, in inputs, paths []path) (destination.Output, error) {
 	output := destination.Output{}
-	for _, name := range w.placement.Placed {
-		documents, err := w.templates.Render(values(run, w, paths, name))
+	for _, name := range in.placement.Placed {
+		documents, err := in.templates.Render(values(run, in, paths, name))
 		if err != nil {
 			return nil, workflow.Fail(reason.RenderFailed, err)
 		}
@@ -37,7 +37,7 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 			if p.state == v1alpha1.Accepted || !p.held {
 				continue
 			}
-			last := madeFor(claim.Path(w.terms.Hostname, p.parsed.Key), run.Last[name])
+			last := madeFor(claim.Path(in.terms.Hostname, p.parsed.Key), run.Last[name])
 			maps.Copy(files, last)
 			paths[i].kept = p.kept || len(last) > 0
 		}
@@ -50,7 +50,7 @@ func emit(run *workflow.Run, w world, paths []path) (destination.Output, error) 
 }
 
 // madeFor returns those files that were made for a path.
-func madeFor(path claim.Thing, files map[string][]byte) map[string][]byte {
+func madeFor(path claim.Resource, files map[string][]byte) map[string][]byte {
 	made := map[string][]byte{}
 	for file, data := range files {
 		if pathOf(data) == path {
@@ -61,25 +61,25 @@ func madeFor(path claim.Thing, files map[string][]byte) map[string][]byte {
 }
 
 // pathOf returns the path, under its host, that a document was made for.
-func pathOf(document []byte) claim.Thing {
+func pathOf(document []byte) claim.Resource {
 	var object struct {
 		Metadata struct{ Annotations map[string]string }
 	}
 	if yaml.Unmarshal(document, &object) != nil {
-		return claim.Thing{}
+		return claim.Resource{}
 	}
 	path, err := httppath.Parse(object.Metadata.Annotations[pathAnnotation])
 	if err != nil {
-		return claim.Thing{}
+		return claim.Resource{}
 	}
 	return claim.Path(object.Metadata.Annotations[hostAnnotation], path.Key)
 }
 
 // values are what the templates get; the keys are those of their schema.
-func values(run *workflow.Run, w world, paths []path, destination string) map[string]any {
-	spec := w.target.Spec
+func values(run *workflow.Run, in inputs, paths []path, destination string) map[string]any {
+	spec := in.target.Spec
 	common := run.Identity.Annotations()
-	if w.terms.Unpublished {
+	if in.terms.Unpublished {
 		maps.Copy(common, gateway.DNSIgnore())
 	}
 	routes := []any{}
@@ -88,7 +88,7 @@ func values(run *workflow.Run, w world, paths []path, destination string) map[st
 			continue
 		}
 		annotations := maps.Clone(common)
-		annotations[hostAnnotation], annotations[pathAnnotation] = w.terms.Hostname, p.parsed.Value
+		annotations[hostAnnotation], annotations[pathAnnotation] = in.terms.Hostname, p.parsed.Value
 		methods := p.spec.Methods
 		if methods == nil {
 			methods = []v1alpha1.Method{}
@@ -112,12 +112,12 @@ func values(run *workflow.Run, w world, paths []path, destination string) map[st
 	}
 	return map[string]any{
 		"destination":    destination,
-		"implementation": w.terms.Implementation,
-		"hostname":       w.terms.Hostname,
+		"implementation": in.terms.Implementation,
+		"hostname":       in.terms.Hostname,
 		"gateway": map[string]any{
-			"name": w.terms.GatewayName, "namespace": w.terms.GatewayNamespace, "listener": w.terms.Listener,
+			"name": in.terms.GatewayName, "namespace": in.terms.GatewayNamespace, "listener": in.terms.Listener,
 		},
-		"namespace":      w.namespace,
+		"namespace":      in.namespace,
 		"paths":          routes,
 		"backends":       spec.Backends,
 		"timeout":        spec.Timeout,

@@ -35,8 +35,8 @@ var Pipeline = workflow.Pipeline{
 // Main runs the pipeline and returns the exit code.
 func Main() int { return workflow.Main(Pipeline) }
 
-// world is all that a run depends on.
-type world struct {
+// inputs are all that a run depends on.
+type inputs struct {
 	target    *v1alpha1.ApiAggregatorTarget
 	namespace string // on the workload clusters
 	terms     gateway.Terms
@@ -48,49 +48,49 @@ type world struct {
 }
 
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := gather(ctx, run)
+	in, err := gather(ctx, run)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, err
+		return workflow.Result{Status: in.seen}, err
 	}
-	paths := plan(w.target, w.terms)
-	if err := settle(ctx, run, w, paths); err != nil {
-		return workflow.Result{Status: w.seen}, err
+	paths := plan(in.target, in.terms)
+	if err := claimPaths(ctx, run, in, paths); err != nil {
+		return workflow.Result{Status: in.seen}, err
 	}
-	output, err := emit(run, w, paths)
+	output, err := emit(run, in, paths)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, err
+		return workflow.Result{Status: in.seen}, err
 	}
-	return report(w, paths, output), nil
+	return report(in, paths, output), nil
 }
 
-func gather(ctx context.Context, run *workflow.Run) (world, error) {
-	var w world
+func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
+	var in inputs
 	var err error
-	if w.target, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail(reason.InvalidSpec, err)
+	if in.target, err = v1alpha1.Read(run.Request); err != nil {
+		return in, workflow.Fail(reason.InvalidSpec, err)
 	}
-	if w.namespace, err = run.Config.WorkloadNamespace(w.target.Namespace, w.target.Spec.WorkloadNamespace); err != nil {
-		return w, workflow.Fail(reason.NamespaceNotMapped, err)
+	if in.namespace, err = run.Config.WorkloadNamespace(in.target.Namespace, in.target.Spec.WorkloadNamespace); err != nil {
+		return in, workflow.Fail(reason.NamespaceNotMapped, err)
 	}
-	w.seen = map[string]any{termsKey: ""}
-	a, err := readAggregator(ctx, run.Platform, w.target)
+	in.seen = map[string]any{termsKey: ""}
+	a, err := readAggregator(ctx, run.Platform, in.target)
 	if err != nil {
-		return w, err
+		return in, err
 	}
-	if w.placement, err = destination.List(ctx, run.Platform, a.Spec.Placement.Labels()); err != nil {
-		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	if in.placement, err = destination.List(ctx, run.Platform, a.Spec.Placement.Labels()); err != nil {
+		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
 	if err := holdsHost(ctx, run, a); err != nil {
-		return w, err
+		return in, err
 	}
-	w.terms = gateway.TermsFor(a, w.target.Namespace, w.placement.Placed)
-	w.seen[termsKey] = w.terms.Digest()
-	if !w.terms.Admitted {
-		return w, workflow.Fail(reason.NotAdmitted, fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
-			a.Namespace, a.Name, w.target.Namespace))
+	in.terms = gateway.TermsFor(a, in.target.Namespace, in.placement.Placed)
+	in.seen[termsKey] = in.terms.Digest()
+	if !in.terms.Admitted {
+		return in, workflow.Fail(reason.NotAdmitted, fmt.Errorf("ApiAggregator %s/%s does not admit targets of the namespace %s: ask its owner to add the namespace to spec.allowedNamespaces",
+			a.Namespace, a.Name, in.target.Namespace))
 	}
-	w.templates, err = run.Templates(ctx, promises.Templates(promise))
-	return w, err
+	in.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return in, err
 }
 
 func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.ApiAggregatorTarget) (*aggregator.ApiAggregator, error) {
@@ -116,8 +116,8 @@ func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.Api
 const termsKey = "aggregatorTerms"
 
 // report says in the status what became of each path.
-func report(w world, paths []path, output destination.Output) workflow.Result {
-	url := "https://" + w.terms.Hostname
+func report(in inputs, paths []path, output destination.Output) workflow.Result {
+	url := "https://" + in.terms.Hostname
 	rows := []v1alpha1.PathStatus{}
 	accepted := 0
 	var refused []string
@@ -135,19 +135,19 @@ func report(w world, paths []path, output destination.Output) workflow.Result {
 		rows = append(rows, row)
 	}
 	result := workflow.Result{
-		Placement: w.placement,
+		Placement: in.placement,
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Published,
-		Message:   fmt.Sprintf("%d of %d paths are accepted under %s, on %s", accepted, len(paths), url, w.placement.Count()),
+		Message:   fmt.Sprintf("%d of %d paths are accepted under %s, on %s", accepted, len(paths), url, in.placement.Count()),
 		Status: map[string]any{
 			"url":      url,
 			"accepted": fmt.Sprintf("%d/%d", accepted, len(paths)),
 			"paths":    rows,
-			termsKey:   w.terms.Digest(),
+			termsKey:   in.terms.Digest(),
 		},
 	}
-	if why, message := w.placement.Problem("the aggregator's spec.placement"); why != "" {
+	if why, message := in.placement.Problem("the aggregator's spec.placement"); why != "" {
 		result.Lacks(why, message)
 	}
 	if len(refused) > 0 {

@@ -35,8 +35,8 @@ var Pipeline = workflow.Pipeline{
 // Main runs the pipeline and returns the exit code.
 func Main() int { return workflow.Main(Pipeline) }
 
-// world is all that a run depends on.
-type world struct {
+// inputs are all that a run depends on.
+type inputs struct {
 	aggregator *v1alpha1.ApiAggregator
 	placement  destination.Placement
 	targets    []target // all of the platform
@@ -44,25 +44,25 @@ type world struct {
 }
 
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := gather(ctx, run)
+	in, err := gather(ctx, run)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := holdHost(ctx, run, w.aggregator); err != nil {
+	if err := holdHost(ctx, run, in.aggregator); err != nil {
 		return workflow.Result{}, err
 	}
-	output, err := emit(run, w)
+	output, err := emit(run, in)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	claims, err := sweep(ctx, run, w)
+	claims, err := sweep(ctx, run, in)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, concerned(w, run.Now)); err != nil {
+	if err := workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, concerned(in, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
-	return report(w, output, claims), nil
+	return report(in, output, claims), nil
 }
 
 // remove lets go of the host and tells the targets that they lose it.
@@ -74,23 +74,23 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, attached(all, run.Identity))
+	return workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, attached(all, run.Identity))
 }
 
-func gather(ctx context.Context, run *workflow.Run) (world, error) {
-	var w world
+func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
+	var in inputs
 	var err error
-	if w.aggregator, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail(reason.InvalidSpec, err)
+	if in.aggregator, err = v1alpha1.Read(run.Request); err != nil {
+		return in, workflow.Fail(reason.InvalidSpec, err)
 	}
-	if w.placement, err = destination.List(ctx, run.Platform, w.aggregator.Spec.Placement.Labels()); err != nil {
-		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+	if in.placement, err = destination.List(ctx, run.Platform, in.aggregator.Spec.Placement.Labels()); err != nil {
+		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
-	if w.targets, err = listTargets(ctx, run.Platform); err != nil {
-		return w, err
+	if in.targets, err = listTargets(ctx, run.Platform); err != nil {
+		return in, err
 	}
-	w.templates, err = run.Templates(ctx, promises.Templates(promise))
-	return w, err
+	in.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return in, err
 }
 
 func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname }
@@ -99,34 +99,34 @@ func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname
 const maxRows = 100
 
 // report shows the host and what is published under it.
-func report(w world, output destination.Output, claims []claim.Claim) workflow.Result {
+func report(in inputs, output destination.Output, claims []claim.Claim) workflow.Result {
 	rows := []v1alpha1.PublishedPath{}
 	for _, c := range claims {
 		if c.State == claim.Held {
-			rows = append(rows, v1alpha1.PublishedPath{Path: c.Thing.Key, Type: c.Facts["type"], Owner: c.Owner.String()})
+			rows = append(rows, v1alpha1.PublishedPath{Path: c.Resource.Key, Type: c.Facts["type"], Owner: c.Owner.String()})
 		}
 	}
 	slices.SortFunc(rows, func(a, b v1alpha1.PublishedPath) int {
 		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Owner, b.Owner))
 	})
 	result := workflow.Result{
-		Placement: w.placement,
+		Placement: in.placement,
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Published,
-		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", url(w.aggregator), w.placement.Count(), len(rows)),
+		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", url(in.aggregator), in.placement.Count(), len(rows)),
 		Status: map[string]any{
-			"url":       url(w.aggregator),
+			"url":       url(in.aggregator),
 			"paths":     rows[:min(len(rows), maxRows)],
 			"pathCount": len(rows),
 		},
 	}
-	for _, o := range w.aggregator.Spec.PerDestination {
-		if !slices.Contains(w.placement.Placed, o.Name) {
+	for _, o := range in.aggregator.Spec.PerDestination {
+		if !slices.Contains(in.placement.Placed, o.Name) {
 			result.Lacks(reason.OverrideUnused, fmt.Sprintf("spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name))
 		}
 	}
-	if why, message := w.placement.Problem("spec.placement"); why != "" {
+	if why, message := in.placement.Problem("spec.placement"); why != "" {
 		result.Lacks(why, message)
 	}
 	return result

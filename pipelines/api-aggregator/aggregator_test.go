@@ -11,9 +11,9 @@ import (
 // is none of them.
 func TestReportShowsWhatIsHeld(t *testing.T) {
 	owner := claim.Owner{Namespace: "team-a", Name: "shop"}
-	result := report(world{aggregator: &v1alpha1.ApiAggregator{}}, nil, []claim.Claim{
-		{Thing: claim.Path("api.example.com", "/shop"), Owner: owner, State: claim.Held},
-		{Thing: claim.Path("api.example.com", "/former"), Owner: owner, State: claim.Releasing},
+	result := report(inputs{aggregator: &v1alpha1.ApiAggregator{}}, nil, []claim.Claim{
+		{Resource: claim.Path("api.example.com", "/shop"), Owner: owner, State: claim.Held},
+		{Resource: claim.Path("api.example.com", "/former"), Owner: owner, State: claim.Releasing},
 	})
 	if paths := result.Status["paths"].([]v1alpha1.PublishedPath); result.Status["pathCount"] != 1 || len(paths) != 1 || paths[0].Path != "/shop" {
 		t.Errorf("it shows %v of %v", paths, result.Status["pathCount"])

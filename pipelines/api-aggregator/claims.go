@@ -12,8 +12,8 @@ import (
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-func book(run *workflow.Run) claim.Book {
-	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{
+func claims(run *workflow.Run) claim.Store {
+	return claim.Store{Client: run.Platform, Kinds: []claim.Kind{
 		{Kind: platform.ApiAggregator, Promise: promise},
 		{Kind: platform.ApiAggregatorTarget, Promise: "api-aggregator-target"},
 	}}
@@ -22,17 +22,17 @@ func book(run *workflow.Run) claim.Book {
 // holdHost claims the host. It repeats the CRD's rule that a host cannot be
 // changed, for the claim remembers it.
 func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator) error {
-	b, owner, host := book(run), claim.OwnerOf(run.Request), claim.Host(a.Spec.Hostname)
+	b, owner, host := claims(run), claim.OwnerOf(run.Request), claim.Host(a.Spec.Hostname)
 	owned, err := b.OwnedBy(ctx, owner)
 	if err != nil {
 		return err
 	}
 	for _, c := range owned {
-		if c.Thing == host && c.Owner == owner && c.State == claim.Held {
+		if c.Resource == host && c.Owner == owner && c.State == claim.Held {
 			return nil
 		}
-		if c.Thing != host && !c.Deleted {
-			return workflow.Fail(reason.HostnameChanged, fmt.Errorf("spec.hostname of ApiAggregator %s was changed from %s: set it back, or make another ApiAggregator", run.Identity, c.Thing.Scope))
+		if c.Resource != host && !c.Deleted {
+			return workflow.Fail(reason.HostnameChanged, fmt.Errorf("spec.hostname of ApiAggregator %s was changed from %s: set it back, or make another ApiAggregator", run.Identity, c.Resource.Scope))
 		}
 	}
 	c, err := b.Acquire(ctx, host, owner, nil)
@@ -56,23 +56,23 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 
 // releaseHost lets go of the host of an aggregator that is being deleted.
 func releaseHost(ctx context.Context, run *workflow.Run) error {
-	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	waiters, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.ApiAggregator, waiters)
+	return workflow.NotifyAll(ctx, run, platform.ApiAggregator, waiters)
 }
 
 // sweep lets go of the host's paths whose owners are gone without a word: deleted
 // by force, or in a namespace that terminates. It returns the claims that stay.
-func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, error) {
-	b := book(run)
+func sweep(ctx context.Context, run *workflow.Run, in inputs) ([]claim.Claim, error) {
+	b := claims(run)
 	dead := func(ctx context.Context, c claim.Claim) (bool, error) {
-		i := slices.IndexFunc(w.targets, func(t target) bool { return t.Namespace == c.Owner.Namespace && t.Name == c.Owner.Name })
+		i := slices.IndexFunc(in.targets, func(t target) bool { return t.Namespace == c.Owner.Namespace && t.Name == c.Owner.Name })
 		if i < 0 {
-			return b.Gone(ctx, c) // asked again: it may have come since the targets were listed
+			return b.Gone(ctx, c) // toNotify again: it may have come since the targets were listed
 		}
-		t := w.targets[i]
+		t := in.targets[i]
 		switch {
 		case t.Deleting.IsZero() && c.Deleted:
 			return b.Gone(ctx, c) // deleted, and made again under its name
@@ -81,7 +81,7 @@ func sweep(ctx context.Context, run *workflow.Run, w world) ([]claim.Claim, erro
 		}
 		return b.Silent(ctx, c.Owner)
 	}
-	return b.Sweep(ctx, "path", w.aggregator.Spec.Hostname, dead, func(ctx context.Context, waiters []claim.Owner) error {
-		return workflow.AskAll(ctx, run, platform.ApiAggregatorTarget, waiters)
+	return b.Sweep(ctx, "path", in.aggregator.Spec.Hostname, dead, func(ctx context.Context, waiters []claim.Owner) error {
+		return workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, waiters)
 	})
 }

@@ -59,8 +59,8 @@ func TestSweep(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
 			run := &workflow.Run{Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler)}
-			w := world{aggregator: &v1alpha1.ApiAggregator{}}
-			w.aggregator.Spec.Hostname = "api.example.com"
+			in := inputs{aggregator: &v1alpha1.ApiAggregator{}}
+			in.aggregator.Spec.Hostname = "api.example.com"
 			owner := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop", UID: "former"}
 			if test.stored {
 				stored := create(t, memory, platform.ApiAggregatorTarget, "team-a", "shop", nil)
@@ -73,14 +73,14 @@ func TestSweep(t *testing.T) {
 				if test.deleting > 0 {
 					peer.Deleting = now.Add(-test.deleting)
 				}
-				w.targets = []target{{Peer: peer, aggregator: "platform/public-api"}}
+				in.targets = []target{{Peer: peer, aggregator: "platform/public-api"}}
 			}
 			for _, other := range []workflow.Peer{{Namespace: "team-0", Name: "shop"}, {Namespace: "team-a", Name: "cart"}} { // have nothing to do with it
-				at := len(w.targets)
+				at := len(in.targets)
 				if test.deleting == 0 {
 					at = 0
 				}
-				w.targets = slices.Insert(w.targets, at, target{Peer: other, aggregator: "platform/public-api"})
+				in.targets = slices.Insert(in.targets, at, target{Peer: other, aggregator: "platform/public-api"})
 			}
 			if test.work {
 				create(t, memory, platform.Work, "team-a", "shop", map[string]string{
@@ -89,7 +89,7 @@ func TestSweep(t *testing.T) {
 			}
 			waiter := create(t, memory, platform.ApiAggregatorTarget, "team-b", "shop", nil)
 
-			b, path := book(run), claim.Path("api.example.com", "/shop")
+			b, path := claims(run), claim.Path("api.example.com", "/shop")
 			if _, err := b.Acquire(t.Context(), path, owner, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -106,14 +106,14 @@ func TestSweep(t *testing.T) {
 
 			counted := platformtest.At(memory, 0, platformtest.Refused)
 			run.Platform = counted
-			left, err := sweep(t.Context(), run, w)
+			left, err := sweep(t.Context(), run, in)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if known := test.listed && !test.former && test.deleting < 10*time.Minute; (counted.Calls == 1) != known { // all claims are listed at once
 				t.Errorf("it makes %d requests", counted.Calls)
 			}
-			if kept := slices.ContainsFunc(left, func(c claim.Claim) bool { return c.Thing == path }); kept == test.freed {
+			if kept := slices.ContainsFunc(left, func(c claim.Claim) bool { return c.Resource == path }); kept == test.freed {
 				t.Errorf("the path is freed: %t, want %t", !kept, test.freed)
 			}
 			if got, want := isAsked(t, memory, platform.ApiAggregatorTarget, "team-b"), test.freed && test.stored; got != want {
@@ -158,12 +158,12 @@ func TestHoldHost(t *testing.T) {
 				owner.UID = "former"
 			}
 			if test.had != "" {
-				if _, err := book(run).Acquire(t.Context(), claim.Host(test.had), owner, nil); err != nil {
+				if _, err := claims(run).Acquire(t.Context(), claim.Host(test.had), owner, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if test.deleted || test.leaving {
-				if _, err := book(run).Release(t.Context(), claim.Host(test.had), owner, test.deleted); err != nil {
+				if _, err := claims(run).Release(t.Context(), claim.Host(test.had), owner, test.deleted); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -179,7 +179,7 @@ func TestHoldHost(t *testing.T) {
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
 				t.Errorf("it says %v, want the reason %q", err, test.reason)
 			}
-			c, err := book(run).Get(t.Context(), claim.Host(host))
+			c, err := claims(run).Get(t.Context(), claim.Host(host))
 			if holds := c != nil && c.State == claim.Held && c.Owner == claim.OwnerOf(request); err != nil || holds != (test.reason == "") {
 				t.Errorf("the claim is %+v: %v", c, err)
 			}
@@ -193,14 +193,14 @@ func TestReleaseHost(t *testing.T) {
 	request, waiter := create(t, memory, platform.ApiAggregator, "platform", "public-api", nil), create(t, memory, platform.ApiAggregator, "team-x", "waiter", nil)
 	run := &workflow.Run{Platform: memory, Request: request, Now: now, Log: slog.New(slog.DiscardHandler)}
 	for _, o := range []*unstructured.Unstructured{request, waiter} {
-		if _, err := book(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(o), nil); err != nil {
+		if _, err := claims(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(o), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := releaseHost(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	c, err := book(run).Get(t.Context(), claim.Host("api.example.com"))
+	c, err := claims(run).Get(t.Context(), claim.Host("api.example.com"))
 	if err != nil || c == nil || c.State != claim.Releasing || !c.Deleted {
 		t.Errorf("the claim is %+v: %v", c, err)
 	}

@@ -84,7 +84,7 @@ func populate(t *testing.T, run *workflow.Run) {
 	addTarget(t, run.Platform, "team-d", "shop", map[string]any{"name": "public-api"}, "other")
 	addTarget(t, run.Platform, "platform", "shop", map[string]any{"name": "public-api"}, "other") // the namespace is its own
 	addTarget(t, run.Platform, "team-e", "shop", map[string]any{"name": "other", "namespace": "platform"}, "other")
-	b := book(run)
+	b := claims(run)
 	gone := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "gone", UID: "1"}
 	path := claim.Path("api.example.com", "/gone")
 	if _, err := b.Acquire(t.Context(), path, gone, map[string]string{"type": "Prefix"}); err != nil {
@@ -116,7 +116,7 @@ func TestConfigure(t *testing.T) {
 		return err
 	}
 	workflowtest.Interrupted(t, prepare, run, func(t *testing.T, memory platform.Client) {
-		if got, want := workflowtest.Asked(t, memory, platform.ApiAggregatorTarget), "platform/shop, team-a/shop, team-c/shop"; got != want {
+		if got, want := workflowtest.Notified(t, memory, platform.ApiAggregatorTarget), "platform/shop, team-a/shop, team-c/shop"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
@@ -129,7 +129,7 @@ func TestRemove(t *testing.T) {
 		populate(t, run)
 		waiter := create(t, run.Platform, platform.ApiAggregator, "team-x", "waiter", nil)
 		for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
-			if _, err := book(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(o), nil); err != nil {
+			if _, err := claims(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(o), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -139,7 +139,7 @@ func TestRemove(t *testing.T) {
 		for kind, want := range map[platform.Kind]string{
 			platform.ApiAggregatorTarget: "platform/shop, team-a/shop, team-b/shop, team-c/shop", platform.ApiAggregator: "team-x/waiter",
 		} {
-			if got := workflowtest.Asked(t, memory, kind); got != want {
+			if got := workflowtest.Notified(t, memory, kind); got != want {
 				t.Errorf("it asks %s, want %s", got, want)
 			}
 		}
@@ -159,13 +159,13 @@ func TestConfigureRefuses(t *testing.T) {
 		{"another has the host", func(t *testing.T, run *workflow.Run) {
 			other := create(t, run.Platform, platform.ApiAggregator, "team-x", "thief", nil)
 			former := claim.OwnerOf(run.Request)
-			if _, err := book(run).Release(t.Context(), claim.Host("api.example.com"), former, false); err != nil {
+			if _, err := claims(run).Release(t.Context(), claim.Host("api.example.com"), former, false); err != nil {
 				t.Fatal(err)
 			}
-			c, err := book(run).Get(t.Context(), claim.Host("api.example.com"))
+			c, err := claims(run).Get(t.Context(), claim.Host("api.example.com"))
 			if err == nil {
-				if _, err = book(run).Free(t.Context(), *c); err == nil {
-					_, err = book(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(other), nil)
+				if _, err = claims(run).Free(t.Context(), *c); err == nil {
+					_, err = claims(run).Acquire(t.Context(), claim.Host("api.example.com"), claim.OwnerOf(other), nil)
 				}
 			}
 			if err != nil {
@@ -191,7 +191,7 @@ func TestConfigureRefuses(t *testing.T) {
 			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if got := workflowtest.Asked(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
+			if got := workflowtest.Notified(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
 				t.Errorf("it asks %s", got)
 			}
 		})
@@ -203,7 +203,7 @@ func TestReport(t *testing.T) {
 	shop := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop"}
 	cart := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-b", Name: "cart"}
 	held := func(path string, owner claim.Owner) claim.Claim {
-		return claim.Claim{Thing: claim.Path("api.example.com", path), Owner: owner, State: claim.Held, Facts: map[string]string{"type": "Prefix"}}
+		return claim.Claim{Resource: claim.Path("api.example.com", path), Owner: owner, State: claim.Held, Facts: map[string]string{"type": "Prefix"}}
 	}
 	row := func(path, owner string) v1alpha1.PublishedPath {
 		return v1alpha1.PublishedPath{Path: path, Type: "Prefix", Owner: owner}
@@ -225,7 +225,7 @@ func TestReport(t *testing.T) {
 		count                int
 	}{
 		{name: "nothing", placed: []string{"eu-1"}, ready: true, reason: "Published", message: "is served on 1 cluster and publishes 0 paths", paths: []v1alpha1.PublishedPath{}},
-		{name: "some paths, and one on its way out", placed: []string{"eu-1", "us-1"}, claims: []claim.Claim{held("/b", shop), {Thing: claim.Path("api.example.com", "/out"), Owner: shop, State: claim.Releasing}, held("/b", cart), held("/a", cart)},
+		{name: "some paths, and one on its way out", placed: []string{"eu-1", "us-1"}, claims: []claim.Claim{held("/b", shop), {Resource: claim.Path("api.example.com", "/out"), Owner: shop, State: claim.Releasing}, held("/b", cart), held("/a", cart)},
 			ready: true, reason: "Published", message: "is served on 2 clusters and publishes 3 paths", paths: []v1alpha1.PublishedPath{row("/a", "team-b/cart"), row("/b", "team-a/shop"), row("/b", "team-b/cart")}, count: 3},
 		{name: "as many as are shown", placed: []string{"eu-1"}, claims: many[:100], ready: true, reason: "Published", message: "is served on 1 cluster and publishes 100 paths", paths: rows[:100], count: 100},
 		{name: "more than are shown", placed: []string{"eu-1"}, claims: many, ready: true, reason: "Published", message: "is served on 1 cluster and publishes 101 paths", paths: rows[:100], count: 101},
@@ -237,17 +237,17 @@ func TestReport(t *testing.T) {
 			message: "is served on 0 clusters and publishes 0 paths; spec.perDestination names eu-1, where the aggregator is not: correct the name or the placement; no Destination matches spec.placement, so no cluster is served: change it, or label a Destination"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{aggregator: &v1alpha1.ApiAggregator{}, placement: destination.Placement{Placed: test.placed, Unregistered: test.unregistered}}
-			w.aggregator.Spec.Hostname = "api.example.com"
+			in := inputs{aggregator: &v1alpha1.ApiAggregator{}, placement: destination.Placement{Placed: test.placed, Unregistered: test.unregistered}}
+			in.aggregator.Spec.Hostname = "api.example.com"
 			for _, name := range test.overrides {
-				w.aggregator.Spec.PerDestination = append(w.aggregator.Spec.PerDestination, v1alpha1.DestinationOverride{Name: name})
+				in.aggregator.Spec.PerDestination = append(in.aggregator.Spec.PerDestination, v1alpha1.DestinationOverride{Name: name})
 			}
 			output := destination.Output{"eu-1": {"a.yaml": nil}}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: "https://api.example.com " + test.message,
+				Placement: in.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: "https://api.example.com " + test.message,
 				Status: map[string]any{"url": "https://api.example.com", "paths": test.paths, "pathCount": test.count},
 			}
-			if diff := cmp.Diff(want, report(w, output, test.claims), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
+			if diff := cmp.Diff(want, report(in, output, test.claims), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -358,16 +358,16 @@ func TestHoldHostWaits(t *testing.T) {
 				request := create(t, memory, platform.ApiAggregator, "platform", "public-api", nil)
 				run := &workflow.Run{Platform: memory, Request: request, Identity: publicAPI, Now: now}
 				host := claim.Host("api.example.com")
-				if _, err := book(run).Acquire(t.Context(), host, claim.OwnerOf(other), nil); err != nil {
+				if _, err := claims(run).Acquire(t.Context(), host, claim.OwnerOf(other), nil); err != nil {
 					t.Fatal(err)
 				}
-				leaving, err := book(run).Release(t.Context(), host, claim.OwnerOf(other), false)
+				leaving, err := claims(run).Release(t.Context(), host, claim.OwnerOf(other), false)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if frees {
 					time.AfterFunc(7*time.Second, func() {
-						if _, err := book(run).Free(t.Context(), leaving); err != nil {
+						if _, err := claims(run).Free(t.Context(), leaving); err != nil {
 							t.Error(err)
 						}
 					})

@@ -11,10 +11,10 @@ import (
 )
 
 // emit renders the Gateway and what belongs to it for each cluster.
-func emit(run *workflow.Run, w world) (destination.Output, error) {
+func emit(run *workflow.Run, in inputs) (destination.Output, error) {
 	output := destination.Output{}
-	for _, name := range w.placement.Placed {
-		documents, err := w.templates.Render(values(run, specOn(name, w.aggregator.Spec), w.aggregator, name))
+	for _, name := range in.placement.Placed {
+		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, name))
 		if err != nil {
 			return nil, workflow.Fail(reason.RenderFailed, err)
 		}

@@ -49,8 +49,8 @@ func attached(all []target, aggregator identity.Request) []target {
 
 // concerned returns the targets for which the terms have changed since their
 // last run, and those whose last run failed.
-func concerned(w world, now time.Time) []target {
-	return slices.DeleteFunc(attached(w.targets, gateway.Request(w.aggregator)), func(t target) bool {
-		return !t.Concerned(gateway.TermsFor(w.aggregator, t.Namespace, w.placement.Placed).Digest(), now)
+func concerned(in inputs, now time.Time) []target {
+	return slices.DeleteFunc(attached(in.targets, gateway.Request(in.aggregator)), func(t target) bool {
+		return !t.Concerned(gateway.TermsFor(in.aggregator, t.Namespace, in.placement.Placed).Digest(), now)
 	})
 }

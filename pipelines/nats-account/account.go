@@ -12,7 +12,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
-	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -23,12 +23,12 @@ import (
 // process.
 type Network struct {
 	// Dial connects to servers, and Transport carries requests to control planes.
-	Dial      natsys.Dial
+	Dial      sysaccount.Dial
 	Transport http.RoundTripper
 }
 
 func (n Network) servers(urls []string, authorities string) provider.Servers {
-	return natsys.Servers{URLs: urls, CA: authorities, Dial: n.Dial}
+	return sysaccount.Servers{URLs: urls, CA: authorities, Dial: n.Dial}
 }
 
 // pipeline is the Promise's, with how it reaches providers.
@@ -43,8 +43,8 @@ func New(network Network) workflow.Pipeline {
 // Main runs the pipeline and returns the exit code.
 func Main() int { return workflow.Main(New(Network{})) }
 
-// world is all that a run depends on.
-type world struct {
+// inputs are all that a run depends on.
+type inputs struct {
 	account *account.Account
 	admin   provider.Administrator
 	// keeper tells of the users that the provider keeps, nil if it keeps none; lastRead
@@ -54,7 +54,7 @@ type world struct {
 	unknown  int64
 	// users draw from the account; all are those of other accounts too.
 	users, all []natsUser
-	book       ledger.Book
+	store      ledger.Store
 	ledgers    []*ledger.Ledger
 	damaged    *ledger.DamagedError // of those that cannot be read
 	// news are the requests of which the provider has something else than their
@@ -71,40 +71,40 @@ type natsUser struct {
 }
 
 func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := p.gather(ctx, run)
+	in, err := p.gather(ctx, run)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	defer w.admin.Close()
-	if err := retireGone(ctx, run, &w); err != nil {
+	defer in.admin.Close()
+	if err := retireGone(ctx, run, &in); err != nil {
 		return workflow.Result{}, err
 	}
-	found := examine(ctx, run, w)
-	if err := settle(ctx, run, &w, found); err != nil {
+	found := examine(ctx, run, in)
+	if err := record(ctx, run, &in, found); err != nil {
 		return workflow.Result{}, err
 	}
-	revocations := revocations(w, run.Now)
-	if err := forget(ctx, run, &w); err != nil {
+	revocations := revocations(in, run.Now)
+	if err := forget(ctx, run, &in); err != nil {
 		return workflow.Result{}, err
 	}
-	if err := workflow.AskAll(ctx, run, platform.NatsUser, concerned(w, found, run.Now)); err != nil {
+	if err := workflow.NotifyAll(ctx, run, platform.NatsUser, concerned(in, found, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
-	return report(w, found, revocations), nil
+	return report(in, found, revocations), nil
 }
 
 // remove revokes what is still queued, for which there is nobody afterwards, and
 // has the requests say that their account is gone.
 func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
-	w, err := p.gather(ctx, run)
+	in, err := p.gather(ctx, run)
 	var failure *workflow.Failure
 	switch {
 	case errors.As(err, &failure):
 		run.Log.Warn("nothing can be revoked any more", "account", run.Identity.String(), "error", err)
 	case err != nil:
 		return err
-	case w.account.Spec.Revocable() && !run.DryRun:
-		if err := revokeRest(ctx, run, &w); err != nil {
+	case in.account.Spec.Revocable() && !run.DryRun:
+		if err := revokeRest(ctx, run, &in); err != nil {
 			return err
 		}
 	}
@@ -112,18 +112,18 @@ func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.NatsUser, attached(users, run.Identity.Name))
+	return workflow.NotifyAll(ctx, run, platform.NatsUser, attached(users, run.Identity.Name))
 }
 
 // revokeRest revokes what is queued. It fails where something is left of that.
-func revokeRest(ctx context.Context, run *workflow.Run, w *world) error {
-	defer w.admin.Close()
-	w.lastRead = run.Now // who else is there does not matter any more
-	found := examine(ctx, run, *w)
-	if err := settle(ctx, run, w, found); err != nil {
+func revokeRest(ctx context.Context, run *workflow.Run, in *inputs) error {
+	defer in.admin.Close()
+	in.lastRead = run.Now // who else is there does not matter any more
+	found := examine(ctx, run, *in)
+	if err := record(ctx, run, in, found); err != nil {
 		return err
 	}
-	if n := queued(*w); found.refusal != nil && n > 0 {
+	if n := queued(*in); found.refusal != nil && n > 0 {
 		return fmt.Errorf("%d credentials that are to be revoked are not: %w", n, found.refusal.Err)
 	}
 	return nil

@@ -160,13 +160,13 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t)
 			test.change(t, run)
-			w, err := pipeline{}.gather(t.Context(), run)
+			in, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if err == nil && (w.admin.CannotRevoke() == "") != test.operator {
-				t.Errorf("it cannot revoke: %s", w.admin.CannotRevoke())
+			if err == nil && (in.admin.CannotRevoke() == "") != test.operator {
+				t.Errorf("it cannot revoke: %s", in.admin.CannotRevoke())
 			}
 			if result, failed := (pipeline{}).configure(t.Context(), run); err != nil && (failed == nil || len(result.Status) > 0) {
 				t.Errorf("in the end it says %v", failed)
@@ -180,11 +180,11 @@ func TestGatherUsers(t *testing.T) {
 	run := onPlatform(t)
 	put(t, run.Platform, platform.NatsUser, "team-a", "mine", "spec: {accountRef: {name: commerce}}", "")
 	put(t, run.Platform, platform.NatsUser, "team-a", "theirs", "spec: {accountRef: {name: payments}}", "")
-	w, err := pipeline{}.gather(t.Context(), run)
-	if err != nil || len(w.users) != 1 || w.users[0].Name != "mine" || len(w.all) != 2 {
-		t.Errorf("it has %d users of %d: %v", len(w.users), len(w.all), err)
+	in, err := pipeline{}.gather(t.Context(), run)
+	if err != nil || len(in.users) != 1 || in.users[0].Name != "mine" || len(in.all) != 2 {
+		t.Errorf("it has %d users of %d: %v", len(in.users), len(in.all), err)
 	}
-	if w.lastRead != (time.Time{}) || w.keeper != nil {
+	if in.lastRead != (time.Time{}) || in.keeper != nil {
 		t.Error("it is taken for an account of Synadia's")
 	}
 }
@@ -237,20 +237,20 @@ func TestAsk(t *testing.T) {
 	}
 	lost := active("U1")
 	lost.Revoked = now
-	ledgerOf := func(namespace, name string, rows ...ledger.Row) *ledger.Ledger {
-		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Rows: rows}
+	ledgerOf := func(namespace, name string, rows ...ledger.Record) *ledger.Ledger {
+		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Records: rows}
 	}
 	for _, test := range []struct {
 		name   string
 		found  finding
-		change func(*world)
+		change func(*inputs)
 		asks   string
 	}{
-		{"all is well", finding{}, func(*world) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
-		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*world) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
-		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*world) {}, ""},
-		{"nobody has seen the account at Synadia", finding{}, func(w *world) { w.keeper = keeper{} }, ""},
-		{"the account at Synadia was seen", finding{}, func(w *world) { w.keeper, w.account.KeptIn = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
+		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*inputs) {}, ""},
+		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper = keeper{} }, ""},
+		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
@@ -258,14 +258,14 @@ func TestAsk(t *testing.T) {
 				put(t, memory, platform.NatsUser, "team-a", u.Name, "spec: {}", "")
 			}
 			opened := *a
-			w := world{account: &opened, users: users, news: map[identity.Request]bool{ledgerOf("team-a", "changed").Request: true, ledgerOf("team-b", "content").Request: true},
+			in := inputs{account: &opened, users: users, news: map[identity.Request]bool{ledgerOf("team-a", "changed").Request: true, ledgerOf("team-b", "content").Request: true},
 				ledgers: []*ledger.Ledger{ledgerOf("team-b", "content", lost), ledgerOf("team-a", "waits", lost)}}
-			test.change(&w)
+			test.change(&in)
 			run := &workflow.Run{Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler)}
-			if err := workflow.AskAll(t.Context(), run, platform.NatsUser, concerned(w, test.found, now)); err != nil {
+			if err := workflow.NotifyAll(t.Context(), run, platform.NatsUser, concerned(in, test.found, now)); err != nil {
 				t.Fatal(err)
 			}
-			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != test.asks {
+			if got := workflowtest.Notified(t, memory, platform.NatsUser); got != test.asks {
 				t.Errorf("it asks %s, want %s", got, test.asks)
 			}
 		})
@@ -277,8 +277,8 @@ func TestAsk(t *testing.T) {
 func TestWaitsForItsOwnLedger(t *testing.T) {
 	lost := active("U1")
 	lost.Lost = now
-	of := func(namespace, name string, rows ...ledger.Row) *ledger.Ledger {
-		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Rows: rows}
+	of := func(namespace, name string, rows ...ledger.Record) *ledger.Ledger {
+		return &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, Records: rows}
 	}
 	u := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders"}}
 	for name, test := range map[string]struct {
@@ -290,7 +290,7 @@ func TestWaitsForItsOwnLedger(t *testing.T) {
 		"its namesake's":  {[]*ledger.Ledger{of("team-b", "orders", lost), of("team-a", "orders")}, false},
 		"its neighbour's": {[]*ledger.Ledger{of("team-a", "shop", lost), of("team-a", "orders")}, false},
 	} {
-		if got := waits(world{ledgers: test.ledgers}, u); got != test.waits {
+		if got := waits(inputs{ledgers: test.ledgers}, u); got != test.waits {
 			t.Errorf("%s: it waits: %t, want %t", name, got, test.waits)
 		}
 	}
@@ -309,7 +309,7 @@ func TestReport(t *testing.T) {
 	for i := range 21 {
 		many, names = append(many, failing(fmt.Sprintf("u%02d", i), "NotAdmitted")), append(names, fmt.Sprintf("team-a/u%02d NotAdmitted", i))
 	}
-	queuedRow := func(change func(*ledger.Row)) ledger.Row {
+	queuedRow := func(change func(*ledger.Record)) ledger.Record {
 		r := active("U1")
 		r.State = ledger.Retiring
 		change(&r)
@@ -318,7 +318,7 @@ func TestReport(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		users           []natsUser
-		rows            []ledger.Row
+		rows            []ledger.Record
 		found           finding
 		damaged         error
 		ready           bool
@@ -337,24 +337,24 @@ func TestReport(t *testing.T) {
 		{name: "a ledger is damaged", damaged: errors.New("it cannot be read"), reason: "LedgerDamaged", message: "verified; 0 users, of which 0 need attention; it cannot be read", attention: []string{}},
 		{name: "it does not work", found: finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no user connects")}}, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
 		{name: "something is queued", found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
-			rows: []ledger.Row{
-				queuedRow(func(*ledger.Row) {}), queuedRow(func(r *ledger.Row) { r.State = ledger.Active }), queuedRow(func(r *ledger.Row) { r.User = "" }), queuedRow(func(r *ledger.Row) { r.Basis.Account = "payments" }),
+			rows: []ledger.Record{
+				queuedRow(func(*ledger.Record) {}), queuedRow(func(r *ledger.Record) { r.State = ledger.Active }), queuedRow(func(r *ledger.Record) { r.User = "" }), queuedRow(func(r *ledger.Record) { r.Basis.Account = "payments" }),
 			}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{ID: "ACCOUNT", SigningKey: "SIGNING"}}}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Rows: test.rows}}}
+			in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{ID: "ACCOUNT", SigningKey: "SIGNING"}}}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Records: test.rows}}}
 			if test.damaged != nil {
-				w.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
+				in.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
 			}
 			test.found.Verified, test.found.Name, test.found.Scope = "verified", "name", "scope"
 			want := workflow.Result{
 				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
 					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
-					"policy":  w.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
+					"policy":  in.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}
-			if diff := cmp.Diff(want, report(w, test.found, 7), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
+			if diff := cmp.Diff(want, report(in, test.found, 7), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -367,9 +367,9 @@ func TestReport(t *testing.T) {
 func populated(t *testing.T) *workflow.Run {
 	t.Helper()
 	run := onPlatform(t)
-	ledgers := ledger.Book{Client: run.Platform}
+	ledgers := ledger.Store{Client: run.Platform}
 	save := func(namespace, name string, change func(*ledger.Ledger)) {
-		l := &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, UID: "1", Rows: []ledger.Row{active("U." + namespace + "." + name)}}
+		l := &ledger.Ledger{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: namespace, Name: name}, UID: "1", Records: []ledger.Record{active("U." + namespace + "." + name)}}
 		change(l)
 		if err := ledgers.Save(t.Context(), l); err != nil {
 			t.Fatal(err)
@@ -394,14 +394,14 @@ func populated(t *testing.T) *workflow.Run {
 	save("team-a", "stuck", func(*ledger.Ledger) {})
 	save("team-a", "waits", func(l *ledger.Ledger) {
 		l.Tombstone = &ledger.Tombstone{UID: "1", At: now}
-		l.Rows[0].State, l.Rows[0].Ciphertext = ledger.Retiring, nil
+		l.Records[0].State, l.Records[0].Ciphertext = ledger.Retiring, nil
 	})
 	user("team-a", "back", false)
 	user("team-a", "waits", true)
 	stuck := user("team-a", "stuck", true)
 	waiter := user("team-b", "stuck", false)
 	secret := claim.Secret("eu-1", "team-a", "orders-nats")
-	b := claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
+	b := claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
 	for _, o := range []*unstructured.Unstructured{stuck, waiter} {
 		if _, err := b.Acquire(t.Context(), secret, claim.OwnerOf(o), nil); err != nil {
 			t.Fatal(err)
@@ -421,7 +421,7 @@ func TestConfigure(t *testing.T) {
 		}
 		return err
 	}, func(t *testing.T, memory platform.Client) {
-		all, err := ledger.Book{Client: memory}.All(t.Context())
+		all, err := ledger.Store{Client: memory}.All(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -434,7 +434,7 @@ func TestConfigure(t *testing.T) {
 			if !l.MissingSince.IsZero() {
 				words = append(words, "missing")
 			}
-			for _, r := range l.Rows {
+			for _, r := range l.Records {
 				words = append(words, string(r.State))
 			}
 			got[l.Request.String()] = strings.Join(words, ", ")
@@ -445,7 +445,7 @@ func TestConfigure(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("the ledgers: %s", diff)
 		}
-		if got, want := workflowtest.Asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+		if got, want := workflowtest.Notified(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
@@ -456,7 +456,7 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 	run := onPlatform(t)
 	row := active("U1")
 	row.State, row.Revoked = ledger.Retired, now
-	if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row}}); err != nil {
+	if err := (ledger.Store{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{row}}); err != nil {
 		t.Fatal(err)
 	}
 	if result, err := (pipeline{}).configure(t.Context(), run); err != nil || result.Status["revocations"] != 0 {
@@ -468,11 +468,11 @@ func TestRevocationsWithoutAnOperator(t *testing.T) {
 // has nothing else to do.
 func TestRemove(t *testing.T) {
 	workflowtest.Interrupted(t, populated, pipeline{}.remove, func(t *testing.T, memory platform.Client) {
-		l, err := ledger.Book{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
+		l, err := ledger.Store{Client: memory}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"})
 		if err != nil || l.Count(ledger.Retiring) != 1 {
-			t.Errorf("the ledger has %+v: %v", l.Rows, err)
+			t.Errorf("the ledger has %+v: %v", l.Records, err)
 		}
-		if got, want := workflowtest.Asked(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
+		if got, want := workflowtest.Notified(t, memory, platform.NatsUser), "team-a/back, team-a/stuck, team-a/waits, team-b/stuck"; got != want {
 			t.Errorf("it asks %s, want %s", got, want)
 		}
 	})
@@ -485,20 +485,20 @@ func TestRemoveRevokesFirst(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*testing.T, *workflow.Run)
-		rows   func(*ledger.Row)
+		rows   func(*ledger.Record)
 		dry    bool
 		says   string
 		dials  int
 	}{
-		{name: "something is queued", rows: func(*ledger.Row) {}, says: "1 credentials that are to be revoked are not: none of the servers", dials: 1},
-		{name: "nothing is queued", rows: func(r *ledger.Row) { r.State = ledger.Active }, dials: 1},
-		{name: "it is queued for another", rows: func(r *ledger.Row) { r.Basis.Account = "payments" }, dials: 1},
-		{name: "its keys are gone", rows: func(*ledger.Row) {}, change: func(t *testing.T, run *workflow.Run) {
+		{name: "something is queued", rows: func(*ledger.Record) {}, says: "1 credentials that are to be revoked are not: none of the servers", dials: 1},
+		{name: "nothing is queued", rows: func(r *ledger.Record) { r.State = ledger.Active }, dials: 1},
+		{name: "it is queued for another", rows: func(r *ledger.Record) { r.Basis.Account = "payments" }, dials: 1},
+		{name: "its keys are gone", rows: func(*ledger.Record) {}, change: func(t *testing.T, run *workflow.Run) {
 			if err := run.Platform.Delete(t.Context(), platform.Secret, account.Namespace, "operator", platform.Preconditions{}); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{name: "a dry run", rows: func(*ledger.Row) {}, dry: true},
+		{name: "a dry run", rows: func(*ledger.Record) {}, dry: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dials := 0
@@ -518,7 +518,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 			test.rows(&row)
 			other := active("U2")
 			other.Generation = 2 // by which the ledger is the account's too
-			if err := (ledger.Book{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{row, other}}); err != nil {
+			if err := (ledger.Store{Client: run.Platform}).Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{row, other}}); err != nil {
 				t.Fatal(err)
 			}
 			if test.change != nil {
@@ -536,7 +536,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 				t.Errorf("it connects %d times, want %d", dials, test.dials)
 			}
 			want := map[bool]string{true: "team-a/orders"}[err == nil && !test.dry]
-			if got := workflowtest.Asked(t, memory, platform.NatsUser); got != want {
+			if got := workflowtest.Notified(t, memory, platform.NatsUser); got != want {
 				t.Errorf("it asks %q, want %q", got, want)
 			}
 		})
@@ -554,7 +554,7 @@ func TestDamagedLedger(t *testing.T) {
 	if err != nil || result.Ready || result.Reason != "LedgerDamaged" || !strings.Contains(result.Message, "is not a ledger") {
 		t.Errorf("it says %s: %s: %v", result.Reason, result.Message, err)
 	}
-	l, err := ledger.Book{Client: run.Platform}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "gone"})
+	l, err := ledger.Store{Client: run.Platform}.Get(t.Context(), identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "gone"})
 	if err != nil || l.Tombstone == nil || l.Count(ledger.Retired) != 1 {
 		t.Errorf("another has %+v: %v", l, err)
 	}
@@ -562,18 +562,18 @@ func TestDamagedLedger(t *testing.T) {
 
 // Which errors one ledger's are, and which end the run.
 func TestTolerate(t *testing.T) {
-	var w world
+	var in inputs
 	for name, err := range map[string]error{"none": nil, "stopped": context.Canceled, "away": apierrors.NewServiceUnavailable("away")} {
-		if got := w.tolerate(err); !errors.Is(got, err) || w.damaged != nil {
+		if got := in.tolerate(err); !errors.Is(got, err) || in.damaged != nil {
 			t.Errorf("%s: it ends with %v", name, got)
 		}
 	}
 	for range 2 {
-		if err := w.tolerate(errors.New("damaged")); err != nil {
+		if err := in.tolerate(errors.New("damaged")); err != nil {
 			t.Error(err)
 		}
 	}
-	if len(w.damaged.Errs) != 2 {
-		t.Errorf("it notes %v", w.damaged)
+	if len(in.damaged.Errs) != 2 {
+		t.Errorf("it notes %v", in.damaged)
 	}
 }

@@ -95,37 +95,37 @@ func (c *cloudy) keep(result workflow.Result) {
 	c.run.Request.Object["status"] = map[string]any{"account": status}
 }
 
-// world is that of another run of the account, which has been seen.
-func (c *cloudy) world() world {
+// inputs are that of another run of the account, which has been seen.
+func (c *cloudy) world() inputs {
 	c.Helper()
-	w, err := c.pipeline().gather(c.Context(), c.run)
+	in, err := c.pipeline().gather(c.Context(), c.run)
 	if err != nil {
 		c.Fatal(err)
 	}
-	return w
+	return in
 }
 
 // make has the cloud make a user for a generation, and returns its row.
-func (c *cloudy) make(request identity.Request, generation int64, lives time.Duration) ledger.Row {
+func (c *cloudy) make(request identity.Request, generation int64, lives time.Duration) ledger.Record {
 	c.Helper()
-	w := c.world()
-	made, err := w.account.Issuer.Issue(c.Context(), provider.Identity{Name: w.account.UserName(request, "eu-1", generation)}, provider.Grant{}, c.run.Now.Add(lives))
+	in := c.world()
+	made, err := in.account.Issuer.Issue(c.Context(), provider.Identity{Name: in.account.UserName(request, "eu-1", generation)}, provider.Grant{}, c.run.Now.Add(lives))
 	if err != nil {
 		c.Fatal(err)
 	}
-	return ledger.Row{
+	return ledger.Record{
 		Destination: "eu-1", Generation: generation, State: ledger.Active, User: made.User, ID: made.ID, Settings: made.Settings, Issued: c.run.Now, Expires: made.Expires,
-		Basis: ledger.Basis{Account: "commerce", AccountID: w.account.ID, KeptIn: w.account.KeptIn}, Ciphertext: map[string]string{"nats.creds": "sealed"},
+		Basis: ledger.Basis{Account: "commerce", AccountID: in.account.ID, ProviderAccount: in.account.ProviderAccount}, Ciphertext: map[string]string{"nats.creds": "sealed"},
 	}
 }
 
 // save stores a ledger of a request with rows.
-func (c *cloudy) save(request identity.Request, rows ...ledger.Row) *ledger.Ledger {
+func (c *cloudy) save(request identity.Request, rows ...ledger.Record) *ledger.Ledger {
 	c.Helper()
-	book := ledger.Book{Client: c.run.Platform}
+	book := ledger.Store{Client: c.run.Platform}
 	l, err := book.Get(c.Context(), request)
 	if err == nil {
-		l.UID, l.Rows = "1", rows
+		l.UID, l.Records = "1", rows
 		err = book.Save(c.Context(), l)
 	}
 	if err != nil {
@@ -134,7 +134,7 @@ func (c *cloudy) save(request identity.Request, rows ...ledger.Row) *ledger.Ledg
 	return l
 }
 
-// asked are the requests since it was asked last, without ids.
+// toNotify are the requests since it was asked last, without ids.
 func (c *cloudy) asked() []string {
 	var lines []string
 	for _, r := range c.Requests() {
@@ -144,8 +144,8 @@ func (c *cloudy) asked() []string {
 	return lines
 }
 
-func retiringRow(r *ledger.Row) { r.State = ledger.Retiring }
-func of(r ledger.Row, change ...func(*ledger.Row)) ledger.Row {
+func retiringRow(r *ledger.Record) { r.State = ledger.Retiring }
+func of(r ledger.Record, change ...func(*ledger.Record)) ledger.Record {
 	for _, do := range change {
 		do(&r)
 	}
@@ -177,7 +177,7 @@ func TestVisit(t *testing.T) {
 		reason, says string
 		verified     string
 		named, scope string
-		became, past provider.Fate // of what is queued: what lives, and what has expired
+		became, past provider.OutcomeState // of what is queued: what lives, and what has expired
 		read         bool
 	}{
 		{name: "all is well", change: func(*cloudy) {}, verified: signs, named: "commerce", became: provider.Revoked, past: provider.Revoked, read: true},
@@ -213,17 +213,17 @@ func TestVisit(t *testing.T) {
 				c := newCloud(t)
 				c.apply()
 				lives := of(c.make(orders, 1, time.Hour), retiringRow)
-				past := of(c.make(orders, 2, time.Hour), retiringRow, func(r *ledger.Row) { r.Expires = now })
+				past := of(c.make(orders, 2, time.Hour), retiringRow, func(r *ledger.Record) { r.Expires = now })
 				l := c.save(orders, lives, past)
 				test.change(c)
-				w := c.world()
-				w.lastRead = time.Time{}
-				f := examine(t.Context(), c.run, w)
+				in := c.world()
+				in.lastRead = time.Time{}
+				f := examine(t.Context(), c.run, in)
 				says(t, f.refusal, test.reason, test.says)
-				if shown := showAccount(w, f); f.Verified != test.verified || f.Name != test.named || f.Scope != test.scope || shown.Revocation != "possible" {
+				if shown := showAccount(in, f); f.Verified != test.verified || f.Name != test.named || f.Scope != test.scope || shown.Revocation != "possible" {
 					t.Errorf("it is verified: %s, of the name %q and the scope %q; revocation: %s", f.Verified, f.Name, f.Scope, shown.Revocation)
 				}
-				if a, b := f.fate(w, l, lives, now), f.fate(w, l, past, now); a != test.became || b != test.past {
+				if a, b := f.outcomeOf(in, l, lives, now), f.outcomeOf(in, l, past, now); a != test.became || b != test.past {
 					t.Errorf("what lives became %d, and what has expired %d, want %d and %d", a, b, test.became, test.past)
 				}
 				if (f.reading != nil) != test.read || test.read != f.lastRead.Equal(now) {
@@ -242,46 +242,46 @@ func TestVisit(t *testing.T) {
 func TestRetire(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(c *cloudy, rows []ledger.Row)
-		became []provider.Fate
+		change func(c *cloudy, rows []ledger.Record)
+		became []provider.OutcomeState
 		reason string
 		puts   int // revocations that are asked for
 	}{
-		{"all go", func(*cloudy, []ledger.Row) {}, []provider.Fate{provider.Revoked, provider.Revoked}, "", 2},
-		{"one cannot, and the next does", func(c *cloudy, _ []ledger.Row) {
+		{"all go", func(*cloudy, []ledger.Record) {}, []provider.OutcomeState{provider.Revoked, provider.Revoked}, "", 2},
+		{"one cannot, and the next does", func(c *cloudy, _ []ledger.Record) {
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 409})
-		}, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
-		{"the token is refused", func(c *cloudy, _ []ledger.Row) {
+		}, []provider.OutcomeState{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
+		{"the token is refused", func(c *cloudy, _ []ledger.Record) {
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 403})
-		}, []provider.Fate{provider.Pending, provider.Pending}, "TokenRefused", 1},
-		{"it is not there", func(c *cloudy, _ []ledger.Row) { c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 404}) }, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
-		{"the budget is spent", func(c *cloudy, _ []ledger.Row) {
+		}, []provider.OutcomeState{provider.Pending, provider.Pending}, "TokenRefused", 1},
+		{"it is not there", func(c *cloudy, _ []ledger.Record) { c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 404}) }, []provider.OutcomeState{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
+		{"the budget is spent", func(c *cloudy, _ []ledger.Record) {
 			c.spec(func(s map[string]any) { s["budget"] = "10s" })
 			c.Fail(fakecloud.Fault{Method: "DELETE", Late: true, Delay: 11 * time.Second})
-		}, []provider.Fate{provider.Pending, provider.Pending}, "ProviderUnreachable", 1},
-		{"of an account that is gone", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "gone" }, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 2},
-		{"of an account that the token may not see", func(c *cloudy, rows []ledger.Row) {
-			rows[0].Basis.KeptIn = "gone"
+		}, []provider.OutcomeState{provider.Pending, provider.Pending}, "ProviderUnreachable", 1},
+		{"of an account that is gone", func(_ *cloudy, rows []ledger.Record) { rows[0].Basis.ProviderAccount = "gone" }, []provider.OutcomeState{provider.LeftToExpire, provider.Revoked}, "", 2},
+		{"of an account that the token may not see", func(c *cloudy, rows []ledger.Record) {
+			rows[0].Basis.ProviderAccount = "gone"
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 403})
-		}, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 2},
-		{"of an account that is away", func(c *cloudy, rows []ledger.Row) {
-			rows[0].Basis.KeptIn = "gone"
+		}, []provider.OutcomeState{provider.LeftToExpire, provider.Revoked}, "", 2},
+		{"of an account that is away", func(c *cloudy, rows []ledger.Record) {
+			rows[0].Basis.ProviderAccount = "gone"
 			c.Fail(fakecloud.Fault{Method: "PUT", Nth: 1, Status: 409})
-		}, []provider.Fate{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
-		{"of another provider", func(_ *cloudy, rows []ledger.Row) { rows[0].Basis.KeptIn = "" }, []provider.Fate{provider.LeftToExpire, provider.Revoked}, "", 1},
+		}, []provider.OutcomeState{provider.Pending, provider.Revoked}, "ProviderUnreachable", 2},
+		{"of another provider", func(_ *cloudy, rows []ledger.Record) { rows[0].Basis.ProviderAccount = "" }, []provider.OutcomeState{provider.LeftToExpire, provider.Revoked}, "", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCloud(t)
 				c.apply()
-				rows := []ledger.Row{of(c.make(orders, 1, time.Hour), retiringRow), of(c.make(orders, 2, time.Hour), retiringRow)}
+				rows := []ledger.Record{of(c.make(orders, 1, time.Hour), retiringRow), of(c.make(orders, 2, time.Hour), retiringRow)}
 				test.change(c, rows)
 				l := c.save(orders, rows...)
 				c.ForgetRequests()
-				w := c.world()
-				f := examine(t.Context(), c.run, w)
+				in := c.world()
+				f := examine(t.Context(), c.run, in)
 				for i, want := range test.became {
-					if got := f.fate(w, l, rows[i], now); got != want {
+					if got := f.outcomeOf(in, l, rows[i], now); got != want {
 						t.Errorf("the %d. became %d, want %d", i+1, got, want)
 					}
 				}
@@ -295,8 +295,8 @@ func TestRetire(t *testing.T) {
 				if puts != test.puts {
 					t.Errorf("%d revocations are asked for, want %d", puts, test.puts)
 				}
-				time.Sleep(time.Minute)               // by the clock of the bubble: the cloud has answered all
-				if n := revocations(w, now); n != 0 { // before it is written down
+				time.Sleep(time.Minute)                // by the clock of the bubble: the cloud has answered all
+				if n := revocations(in, now); n != 0 { // before it is written down
 					t.Errorf("%d are counted", n)
 				}
 			})
@@ -314,17 +314,17 @@ func TestReadIsDue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCloud(t)
 			c.apply()
-			w := c.world()
-			w.lastRead = time.Time{}
+			in := c.world()
+			in.lastRead = time.Time{}
 			if test.last > 0 {
-				w.lastRead = now.Add(-test.last)
+				in.lastRead = now.Add(-test.last)
 			}
 			c.ForgetRequests()
-			f := examine(t.Context(), c.run, w)
+			f := examine(t.Context(), c.run, in)
 			if read := slices.Contains(c.asked(), "GET /accounts/…/nats-users 200"); read != test.due || (f.reading != nil) != test.due {
 				t.Errorf("they are read: %t, want %t", read, test.due)
 			}
-			if want := map[bool]time.Time{true: now, false: w.lastRead}[test.due]; !f.lastRead.Equal(want) {
+			if want := map[bool]time.Time{true: now, false: in.lastRead}[test.due]; !f.lastRead.Equal(want) {
 				t.Errorf("they were read on %s, want %s", f.lastRead, want)
 			}
 		})
@@ -340,10 +340,10 @@ func TestRead(t *testing.T) {
 	unloaded, loaded := c.make(orders, 3, time.Hour), c.make(orders, 4, time.Hour)
 	c.make(orders, 5, time.Minute) // has expired by then
 	c.run.Now = now.Add(time.Minute)
-	removed := func(rows ...ledger.Row) {
-		w := c.world()
+	removed := func(rows ...ledger.Record) {
+		in := c.world()
 		for _, r := range rows {
-			if _, err := w.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
+			if _, err := in.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: r.User, ID: r.ID}, r.Issued, r.Expires); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -351,25 +351,25 @@ func TestRead(t *testing.T) {
 	removed(gone, unloaded)
 	// One that was made and not downloaded: its answer was lost.
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
-	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(orders, "eu-1", 6)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
+	in := c.world()
+	if _, err := in.account.Issuer.Issue(t.Context(), provider.Identity{Name: in.account.UserName(orders, "eu-1", 6)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
-	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: "of somebody else"}, provider.Grant{}, now.Add(time.Hour)); err == nil {
+	if _, err := in.account.Issuer.Issue(t.Context(), provider.Identity{Name: "of somebody else"}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()
-	lost := func(r *ledger.Row) { r.ID = "not-there" }
-	row := func(generation int64, change func(*ledger.Row)) ledger.Row {
-		return of(known, lost, func(r *ledger.Row) { r.Generation, r.User = generation, fmt.Sprintf("U%d", generation) }, change)
+	lost := func(r *ledger.Record) { r.ID = "not-there" }
+	row := func(generation int64, change func(*ledger.Record)) ledger.Record {
+		return of(known, lost, func(r *ledger.Record) { r.Generation, r.User = generation, fmt.Sprintf("U%d", generation) }, change)
 	}
 	c.save(orders, known, gone,
-		row(11, func(r *ledger.Row) { r.ID = "" }), row(12, func(r *ledger.Row) { r.State = ledger.Retired; r.Revoked = now }), row(13, func(r *ledger.Row) { r.Basis.KeptIn = "former" }), row(14, func(r *ledger.Row) { r.Lost = now }))
-	w = c.world()
-	w.lastRead = time.Time{}
+		row(11, func(r *ledger.Record) { r.ID = "" }), row(12, func(r *ledger.Record) { r.State = ledger.Retired; r.Revoked = now }), row(13, func(r *ledger.Record) { r.Basis.ProviderAccount = "former" }), row(14, func(r *ledger.Record) { r.Lost = now }))
+	in = c.world()
+	in.lastRead = time.Time{}
 	c.ForgetRequests()
 	f := finding{}
-	if refusal := f.read(t.Context(), c.run, w); refusal != nil || f.reading == nil {
+	if refusal := f.read(t.Context(), c.run, in); refusal != nil || f.reading == nil {
 		t.Fatal(refusal)
 	}
 	got := map[int64]string{}
@@ -393,7 +393,7 @@ func TestRead(t *testing.T) {
 		t.Errorf("one that never expires is taken to on %s", at)
 	}
 	for id, is := range map[string]bool{loaded.ID: false, unloaded.ID: true} {
-		if got, err := w.isNobodys(t.Context(), provider.User{ID: id}, now); got != is || err != nil {
+		if got, err := in.isNobodys(t.Context(), provider.User{ID: id}, now); got != is || err != nil {
 			t.Errorf("one that never expires is nobody's: %t, want %t: %v", got, is, err)
 		}
 	}
@@ -413,13 +413,13 @@ func TestReadFails(t *testing.T) {
 				c := newCloud(t)
 				c.apply()
 				c.make(orders, 1, time.Hour)
-				c.save(orders, of(active("U9"), func(r *ledger.Row) { r.ID, r.Generation, r.Basis.KeptIn = "not-there", 9, c.Account }))
+				c.save(orders, of(active("U9"), func(r *ledger.Record) { r.ID, r.Generation, r.Basis.ProviderAccount = "not-there", 9, c.Account }))
 				c.Fail(fakecloud.Fault{Method: "GET", Path: path, Status: 400})
-				w := c.world()
-				w.lastRead = now.Add(-48 * time.Hour)
-				f := finding{lastRead: w.lastRead}
-				says(t, f.read(t.Context(), c.run, w), "ProviderUnreachable", "")
-				if f.reading != nil || !f.lastRead.Equal(w.lastRead) {
+				in := c.world()
+				in.lastRead = now.Add(-48 * time.Hour)
+				f := finding{lastRead: in.lastRead}
+				says(t, f.read(t.Context(), c.run, in), "ProviderUnreachable", "")
+				if f.reading != nil || !f.lastRead.Equal(in.lastRead) {
 					t.Errorf("it was read on %s", f.lastRead)
 				}
 			})
@@ -429,10 +429,10 @@ func TestReadFails(t *testing.T) {
 		c := newCloud(t)
 		c.apply()
 		c.make(orders, 1, time.Hour)
-		w := c.world()
-		w.book.Client, w.lastRead = platformtest.At(w.book.Client, 1, platformtest.Refused), time.Time{}
+		in := c.world()
+		in.store.Client, in.lastRead = platformtest.At(in.store.Client, 1, platformtest.Refused), time.Time{}
 		f := finding{}
-		says(t, f.read(t.Context(), c.run, w), "PlatformUnavailable", "")
+		says(t, f.read(t.Context(), c.run, in), "PlatformUnavailable", "")
 		if f.reading != nil {
 			t.Error("it is read")
 		}
@@ -449,12 +449,12 @@ func TestOrphans(t *testing.T) {
 	c := &reading{of: map[identity.Request][]seen{
 		of("team-b", "gone"): {other, stray}, of("team-a", "gone"): {stray}, of("team-c", "in-use"): {other}, of("team-a", "known"): {stray}, of("team-a", "alive"): {stray}, of("team-b", "alive"): {stray}, of("team-a", "namesake"): {stray},
 	}}
-	w := &world{
+	in := &inputs{
 		all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "alive"}}, {Peer: workflow.Peer{Namespace: "team-b", Name: "namesake"}}},
 		ledgers: []*ledger.Ledger{{Request: of("team-a", "known")}},
 	}
 	var got []string
-	for _, l := range c.orphans(w) {
+	for _, l := range c.orphans(in) {
 		got = append(got, l.Request.String())
 	}
 	if want := []string{"team-a/gone", "team-a/namesake", "team-b/alive", "team-b/gone"}; !slices.Equal(got, want) {
@@ -465,25 +465,25 @@ func TestOrphans(t *testing.T) {
 // A user stands in a row by its id, by its key, or where it was to be made.
 func TestSeenRow(t *testing.T) {
 	s := seen{provider.User{ID: "id", PublicKey: "U1"}, "eu-1", 3, false}
-	row := func(change func(*ledger.Row)) ledger.Row {
-		r := ledger.Row{Destination: "us-1", Generation: 9, State: ledger.Active, User: "U9", ID: "other"}
+	row := func(change func(*ledger.Record)) ledger.Record {
+		r := ledger.Record{Destination: "us-1", Generation: 9, State: ledger.Active, User: "U9", ID: "other"}
 		change(&r)
 		return r
 	}
 	for name, test := range map[string]struct {
-		row ledger.Row
+		row ledger.Record
 		is  bool
 	}{
-		"another":               {row(func(*ledger.Row) {}), false},
-		"its id":                {row(func(r *ledger.Row) { r.ID = "id" }), true},
-		"its key":               {row(func(r *ledger.Row) { r.User = "U1" }), true},
-		"to be made":            {row(func(r *ledger.Row) { r.ID, r.User, r.Destination, r.Generation = "", "", "eu-1", 3 }), true},
-		"to be made elsewhere":  {row(func(r *ledger.Row) { r.ID, r.User, r.Generation = "", "", 3 }), false},
-		"another is to be made": {row(func(r *ledger.Row) { r.ID, r.User, r.Destination = "", "", "eu-1" }), false},
-		"another was made":      {row(func(r *ledger.Row) { r.Destination, r.Generation = "eu-1", 3 }), false},
-		"it was let go of":      {row(func(r *ledger.Row) { r.ID, r.State, r.Destination, r.Generation = "", ledger.Retired, "eu-1", 3 }), false},
+		"another":               {row(func(*ledger.Record) {}), false},
+		"its id":                {row(func(r *ledger.Record) { r.ID = "id" }), true},
+		"its key":               {row(func(r *ledger.Record) { r.User = "U1" }), true},
+		"to be made":            {row(func(r *ledger.Record) { r.ID, r.User, r.Destination, r.Generation = "", "", "eu-1", 3 }), true},
+		"to be made elsewhere":  {row(func(r *ledger.Record) { r.ID, r.User, r.Generation = "", "", 3 }), false},
+		"another is to be made": {row(func(r *ledger.Record) { r.ID, r.User, r.Destination = "", "", "eu-1" }), false},
+		"another was made":      {row(func(r *ledger.Record) { r.Destination, r.Generation = "eu-1", 3 }), false},
+		"it was let go of":      {row(func(r *ledger.Record) { r.ID, r.State, r.Destination, r.Generation = "", ledger.Retired, "eu-1", 3 }), false},
 	} {
-		if got := s.row(&ledger.Ledger{Rows: []ledger.Row{test.row}}); (got != nil) != test.is {
+		if got := s.row(&ledger.Ledger{Records: []ledger.Record{test.row}}); (got != nil) != test.is {
 			t.Errorf("%s: it is: %t, want %t", name, got != nil, test.is)
 		}
 	}
@@ -491,21 +491,21 @@ func TestSeenRow(t *testing.T) {
 
 // Of Baleen's own revocations those are counted that are still needed.
 func TestRevocationsAreCounted(t *testing.T) {
-	row := func(change func(*ledger.Row)) ledger.Row {
+	row := func(change func(*ledger.Record)) ledger.Record {
 		r := active("U1")
 		r.State, r.Revoked = ledger.Retired, now
 		change(&r)
 		return r
 	}
-	w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{
-		row(func(*ledger.Row) {}), row(func(r *ledger.Row) { r.Basis.Account = "payments" }), row(func(r *ledger.Row) { r.State = ledger.Retiring }),
-		row(func(r *ledger.Row) { r.Revoked = time.Time{} }), row(func(r *ledger.Row) { r.Expires = now }), row(func(*ledger.Row) {}),
+	in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, ledgers: []*ledger.Ledger{{Request: orders, Records: []ledger.Record{
+		row(func(*ledger.Record) {}), row(func(r *ledger.Record) { r.Basis.Account = "payments" }), row(func(r *ledger.Record) { r.State = ledger.Retiring }),
+		row(func(r *ledger.Record) { r.Revoked = time.Time{} }), row(func(r *ledger.Record) { r.Expires = now }), row(func(*ledger.Record) {}),
 	}}}}
-	if n := revocations(w, now); n != 3 {
+	if n := revocations(in, now); n != 3 {
 		t.Errorf("%d are counted, want 3", n)
 	}
-	w.admin = administrator{cannot: "there is no key"}
-	if n := revocations(w, now); n != 0 {
+	in.admin = administrator{cannot: "there is no key"}
+	if n := revocations(in, now); n != 0 {
 		t.Errorf("%d are counted of whom nobody can tell", n)
 	}
 }
@@ -517,14 +517,14 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 	c.apply()
 	theirs, mine := c.make(orders, 1, time.Hour), c.make(orders, 2, time.Hour)
 	c.save(orders, theirs, mine)
-	w := c.world()
-	if _, err := w.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
+	in := c.world()
+	if _, err := in.account.Issuer.(*synadia.Issuer).Retire(t.Context(), provider.Identity{User: theirs.User}, theirs.Issued, theirs.Expires); err != nil {
 		t.Fatal(err)
 	}
 	c.apply()
-	l, err := ledger.Book{Client: c.run.Platform}.Get(t.Context(), orders)
-	if err != nil || !l.Rows[0].Revoked.Equal(now) || !l.Rows[1].Revoked.IsZero() {
-		t.Errorf("the ledger has %+v: %v", l.Rows, err)
+	l, err := ledger.Store{Client: c.run.Platform}.Get(t.Context(), orders)
+	if err != nil || !l.Records[0].Revoked.Equal(now) || !l.Records[1].Revoked.IsZero() {
+		t.Errorf("the ledger has %+v: %v", l.Records, err)
 	}
 	c.run.Now = now.Add(48 * time.Hour)
 	c.ForgetRequests()
@@ -540,8 +540,8 @@ func TestCloudTellsWhatOthersRevoked(t *testing.T) {
 func TestStatusIsReadAgain(t *testing.T) {
 	c := newCloud(t)
 	c.run.Request.Object["status"] = map[string]any{"account": map[string]any{"read": now.Format(time.RFC3339), "unknownUsers": int64(3)}}
-	if w := c.world(); !w.account.Unseen || !w.lastRead.IsZero() || w.unknown != 0 {
-		t.Errorf("of another account it has %s and %d", w.lastRead, w.unknown)
+	if in := c.world(); !in.account.Unseen || !in.lastRead.IsZero() || in.unknown != 0 {
+		t.Errorf("of another account it has %s and %d", in.lastRead, in.unknown)
 	}
 	result := c.apply()
 	want := v1alpha1.AccountStatus{
@@ -552,19 +552,19 @@ func TestStatusIsReadAgain(t *testing.T) {
 		t.Error(diff)
 	}
 	c.run.Request.Object["status"].(map[string]any)["account"].(map[string]any)["unknownUsers"] = int64(3)
-	if w := c.world(); w.account.Unseen || !w.lastRead.Equal(now) || w.unknown != 3 {
-		t.Errorf("it was read on %s, with %d that are unknown", w.lastRead, w.unknown)
+	if in := c.world(); in.account.Unseen || !in.lastRead.Equal(now) || in.unknown != 3 {
+		t.Errorf("it was read on %s, with %d that are unknown", in.lastRead, in.unknown)
 	}
 	if got := c.apply().Status["account"].(v1alpha1.AccountStatus); got.UnknownUsers != 3 || got.Read != now.Format(time.RFC3339) {
 		t.Errorf("without a reading its status has %+v", got)
 	}
 	c.run.Request.Object["status"].(map[string]any)["account"].(map[string]any)["read"] = "yesterday"
-	if w := c.world(); !w.lastRead.IsZero() {
-		t.Errorf("it was read on %s", w.lastRead)
+	if in := c.world(); !in.lastRead.IsZero() {
+		t.Errorf("it was read on %s", in.lastRead)
 	}
-	w := c.world()
-	w.account.Scoped = true
-	if s := showAccount(w, finding{unknown: 2}); !s.Scoped || s.UnknownUsers != 2 || s.Read != "" {
+	in := c.world()
+	in.account.Scoped = true
+	if s := showAccount(in, finding{unknown: 2}); !s.Scoped || s.UnknownUsers != 2 || s.Read != "" {
 		t.Errorf("it shows %+v", s)
 	}
 	signs := commerce()
@@ -589,8 +589,8 @@ func inCloud(t *testing.T) *cloudy {
 	deleted := c.make(theirs, 1, 30*24*time.Hour)
 	c.save(theirs, deleted)
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/nats-users/*/creds", Status: 400})
-	w := c.world()
-	if _, err := w.account.Issuer.Issue(t.Context(), provider.Identity{Name: w.account.UserName(gone, "eu-1", 1)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
+	in := c.world()
+	if _, err := in.account.Issuer.Issue(t.Context(), provider.Identity{Name: in.account.UserName(gone, "eu-1", 1)}, provider.Grant{}, now.Add(time.Hour)); err == nil {
 		t.Fatal("it is downloaded")
 	}
 	c.Heal()
@@ -617,11 +617,11 @@ func inCloud(t *testing.T) *cloudy {
 // the same for each cloud.
 func (c *cloudy) sum() map[string]string {
 	c.Helper()
-	all, err := ledger.Book{Client: c.run.Platform}.All(c.Context())
+	all, err := ledger.Store{Client: c.run.Platform}.All(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}
-	sum := map[string]string{"asked": workflowtest.Asked(c.T, c.run.Platform, platform.NatsUser)}
+	sum := map[string]string{"asked": workflowtest.Notified(c.T, c.run.Platform, platform.NatsUser)}
 	there := map[string]bool{}
 	for _, u := range c.Users(c.Account) {
 		there[u.PublicKey] = true
@@ -629,7 +629,7 @@ func (c *cloudy) sum() map[string]string {
 	revokedAt := c.Revocations(c.Account)
 	for _, l := range all {
 		var rows []string
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			words := []string{fmt.Sprint(r.Generation), string(r.State)}
 			for _, w := range []struct {
 				word string
@@ -656,10 +656,10 @@ func (c *cloudy) often() {
 	for range 2 {
 		c.run.Now = c.run.Now.Add(time.Minute)
 		c.apply()
-		for _, l := range c.must(ledger.Book{Client: c.run.Platform}.All(c.Context())) {
-			if i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool { return r.Stray && r.State == ledger.Active }); i >= 0 {
-				l.Rows[i].State = ledger.Retiring // as the next run of its request has it
-				c.must(nil, ledger.Book{Client: c.run.Platform}.Save(c.Context(), l))
+		for _, l := range c.must(ledger.Store{Client: c.run.Platform}.All(c.Context())) {
+			if i := slices.IndexFunc(l.Records, func(r ledger.Record) bool { return r.Stray && r.State == ledger.Active }); i >= 0 {
+				l.Records[i].State = ledger.Retiring // as the next run of its request has it
+				c.must(nil, ledger.Store{Client: c.run.Platform}.Save(c.Context(), l))
 			}
 		}
 	}

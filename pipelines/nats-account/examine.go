@@ -34,30 +34,30 @@ type outcome struct {
 
 // examine looks at the account, has what is queued revoked, and reads the users that
 // the provider keeps. A failure is part of what was found: the rest of the run goes on.
-func examine(ctx context.Context, run *workflow.Run, w world) finding {
-	f := finding{Facts: w.admin.Inspect(ctx), lastRead: w.lastRead, unknown: w.unknown}
+func examine(ctx context.Context, run *workflow.Run, in inputs) finding {
+	f := finding{Facts: in.admin.Inspect(ctx), lastRead: in.lastRead, unknown: in.unknown}
 	if f.Revocable {
-		f.revoke(ctx, run, w)
+		f.revoke(ctx, run, in)
 	}
 	if f.Refusal != nil {
 		f.refusal = f.Refusal
 	} else {
-		w.account.Account = *f.Account
+		in.account.Account = *f.Account
 	}
-	if f.refusal == nil && w.keeper != nil {
-		f.refusal = f.read(ctx, run, w)
+	if f.refusal == nil && in.keeper != nil {
+		f.refusal = f.read(ctx, run, in)
 	}
 	return f
 }
 
 // revoke has those identities revoked that are to go.
-func (f *finding) revoke(ctx context.Context, run *workflow.Run, w world) {
-	going := departures(w, run.Now)
+func (f *finding) revoke(ctx context.Context, run *workflow.Run, in inputs) {
+	going := departures(in, run.Now)
 	var all []provider.Departure
 	for _, d := range going {
 		all = append(all, d.Departure)
 	}
-	outcomes, refusal := w.admin.Revoke(ctx, all)
+	outcomes, refusal := in.admin.Revoke(ctx, all)
 	f.refusal, f.outcomes = refusal, map[place]outcome{}
 	for i, o := range outcomes {
 		if o.Out != nil {
@@ -69,7 +69,7 @@ func (f *finding) revoke(ctx context.Context, run *workflow.Run, w world) {
 
 // of returns what became of a row, if it was among the departures: another may have
 // taken its place since.
-func (f *finding) of(l *ledger.Ledger, r ledger.Row) (provider.Outcome, bool) {
+func (f *finding) of(l *ledger.Ledger, r ledger.Record) (provider.Outcome, bool) {
 	o, was := f.outcomes[placeOf(l, r)]
 	if was = was && o.AccountID == r.Basis.AccountID && (o.User == r.User || o.User == ""); !was {
 		return provider.Outcome{}, false
@@ -77,8 +77,8 @@ func (f *finding) of(l *ledger.Ledger, r ledger.Row) (provider.Outcome, bool) {
 	return o.Outcome, true
 }
 
-// refused tells whether somebody else has revoked an identity.
-func (f *finding) refused(r ledger.Row) bool {
+// refused reports whether somebody else has revoked an identity.
+func (f *finding) refused(r ledger.Record) bool {
 	return f.Refuses(r.Basis.AccountID, r.User, r.Issued)
 }
 
@@ -89,7 +89,7 @@ type place struct {
 	generation  int64
 }
 
-func placeOf(l *ledger.Ledger, r ledger.Row) place {
+func placeOf(l *ledger.Ledger, r ledger.Record) place {
 	return place{l.Request, r.Destination, r.Generation}
 }
 
@@ -101,17 +101,17 @@ type departure struct {
 
 // departures are the identities that are queued, and those that were revoked, should
 // somebody have undone that: who could connect first, then what has expired. Pure.
-func departures(w world, now time.Time) []departure {
+func departures(in inputs, now time.Time) []departure {
 	var live, expired []departure
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			again := r.State == ledger.Retired || r.Basis.KeptIn == "" // of a user that is kept its request's run has to learn first
-			if r.Basis.Account != w.account.Name || r.State != ledger.Retiring && (r.Revoked.IsZero() || !again) {
+	for _, l := range in.ledgers {
+		for _, r := range l.Records {
+			again := r.State == ledger.Retired || r.Basis.ProviderAccount == "" // of a user that is kept its request's run has to learn first
+			if r.Basis.Account != in.account.Name || r.State != ledger.Retiring && (r.Revoked.IsZero() || !again) {
 				continue
 			}
 			d := departure{placeOf(l, r), provider.Departure{
-				Identity:  provider.Identity{Name: w.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
-				AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn, Issued: r.Issued, Expires: r.Expires, Again: r.State != ledger.Retiring,
+				Identity:  provider.Identity{Name: in.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
+				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, Again: r.State != ledger.Retiring,
 			}}
 			if now.Before(r.Expires) {
 				live = append(live, d)
@@ -125,14 +125,14 @@ func departures(w world, now time.Time) []departure {
 
 // revocations is how many revocations of Baleen's the account has. Nobody can tell who
 // cannot revoke. Pure.
-func revocations(w world, now time.Time) int {
+func revocations(in inputs, now time.Time) int {
 	n := 0
-	if w.admin.CannotRevoke() != "" {
+	if in.admin.CannotRevoke() != "" {
 		return n
 	}
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			if r.Basis.Account == w.account.Name && !r.Revoked.IsZero() && now.Before(r.Expires) {
+	for _, l := range in.ledgers {
+		for _, r := range l.Records {
+			if r.Basis.Account == in.account.Name && !r.Revoked.IsZero() && now.Before(r.Expires) {
 				n++
 			}
 		}

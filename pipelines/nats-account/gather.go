@@ -20,50 +20,50 @@ import (
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
-func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
-	var w world
+func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error) {
+	var in inputs
 	if run.Identity.Namespace != account.Namespace {
-		return w, workflow.Fail(reason.WrongNamespace, fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
+		return in, workflow.Fail(reason.WrongNamespace, fmt.Errorf("a NatsAccount counts in the namespace %s only, where the platform team declares it: make it there", account.Namespace))
 	}
 	spec, err := v1alpha1.Read(run.Request)
 	if err != nil {
-		return w, workflow.Fail(reason.InvalidSpec, err)
+		return in, workflow.Fail(reason.InvalidSpec, err)
 	}
 	if err := account.TooShort(spec, run.Config.ReconcileInterval); err != nil {
-		return w, workflow.Fail(reason.RenewalWindowTooShort, err)
+		return in, workflow.Fail(reason.RenewalWindowTooShort, err)
 	}
 	opener := account.Opener{
 		Client: run.Platform, Issuer: known.Issuer,
 		How: provider.Setting{Network: provider.Network{Servers: p.network.servers, Transport: p.network.Transport}, Now: run.Now, Simulated: run.Simulated, DryRun: run.DryRun},
 	}
-	if w.account, err = opener.Open(ctx, run.Request, spec); err != nil {
-		return w, secretFailed(err)
+	if in.account, err = opener.Open(ctx, run.Request, spec); err != nil {
+		return in, secretFailed(err)
 	}
-	if w.admin, err = opener.Administrator(ctx, known.Administrator(spec.Spec.Provider), w.account); err != nil {
-		return w, secretFailed(err)
+	if in.admin, err = opener.Administrator(ctx, known.Administrator(spec.Spec.Provider), in.account); err != nil {
+		return in, secretFailed(err)
 	}
-	w.rememberReading(run)
-	if w.all, err = listUsers(ctx, run.Platform); err != nil {
-		return w, err
+	in.restoreReading(run)
+	if in.all, err = listUsers(ctx, run.Platform); err != nil {
+		return in, err
 	}
-	w.users = attached(w.all, run.Identity.Name)
-	w.book = ledger.Book{Client: run.Platform}
-	if w.ledgers, err = w.book.Of(ctx, run.Identity.Name); errors.As(err, &w.damaged) {
+	in.users = attached(in.all, run.Identity.Name)
+	in.store = ledger.Store{Client: run.Platform}
+	if in.ledgers, err = in.store.Of(ctx, run.Identity.Name); errors.As(err, &in.damaged) {
 		err = nil
 	}
-	return w, err
+	return in, err
 }
 
-// rememberReading notes when the users that the provider keeps were read last.
-func (w *world) rememberReading(run *workflow.Run) {
-	if w.keeper = w.admin.Keeper(); w.keeper == nil || w.account.Unseen {
+// restoreReading notes when the users that the provider keeps were read last.
+func (in *inputs) restoreReading(run *workflow.Run) {
+	if in.keeper = in.admin.Keeper(); in.keeper == nil || in.account.Unseen {
 		return
 	}
 	last := account.LastStatus(run.Request).Account
-	w.unknown = last.UnknownUsers
+	in.unknown = last.UnknownUsers
 	if last.Read != "" {
 		if at, err := time.Parse(time.RFC3339, last.Read); err == nil {
-			w.lastRead = at
+			in.lastRead = at
 		}
 	}
 }

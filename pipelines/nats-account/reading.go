@@ -15,21 +15,21 @@ import (
 )
 
 // read reads the users that the provider keeps, if it is time for that.
-func (f *finding) read(ctx context.Context, run *workflow.Run, w world) *provider.Refusal {
-	if run.Now.Before(w.lastRead.Add(w.account.Spec.VerifyInterval())) {
+func (f *finding) read(ctx context.Context, run *workflow.Run, in inputs) *provider.Refusal {
+	if run.Now.Before(in.lastRead.Add(in.account.Spec.VerifyInterval())) {
 		return nil
 	}
-	users, err := w.keeper.Users(ctx)
+	users, err := in.keeper.Users(ctx)
 	if err != nil {
-		return w.keeper.Refuse(err)
+		return in.keeper.Refuse(err)
 	}
 	found := &reading{
 		of: map[identity.Request][]seen{}, users: map[string]provider.User{}, gone: map[string]bool{},
-		keptIn: w.account.KeptIn, accountID: w.account.ID, account: w.account.Name,
+		keptIn: in.account.ProviderAccount, accountID: in.account.ID, account: in.account.Name,
 	}
-	unknown, refusal := found.recognize(ctx, w, users, run.Now)
+	unknown, refusal := found.recognize(ctx, in, users, run.Now)
 	if refusal == nil {
-		refusal = found.miss(ctx, w)
+		refusal = found.miss(ctx, in)
 	}
 	if refusal == nil {
 		f.lastRead, f.unknown, f.reading = run.Now, unknown, found
@@ -39,21 +39,21 @@ func (f *finding) read(ctx context.Context, run *workflow.Run, w world) *provide
 
 // recognize notes for whom users were made, and counts those that no ledger has and
 // that may be in use.
-func (c *reading) recognize(ctx context.Context, w world, users []provider.User, now time.Time) (unknown int64, refusal *provider.Refusal) {
+func (c *reading) recognize(ctx context.Context, in inputs, users []provider.User, now time.Time) (unknown int64, refusal *provider.Refusal) {
 	for _, u := range users {
 		c.users[u.ID] = u
-		request, destination, generation, ok := w.account.NamedFor(u.Name)
+		request, destination, generation, ok := in.account.NamedFor(u.Name)
 		if !ok {
 			continue
 		}
 		s := seen{u, destination, generation, false}
-		known, err := w.knows(ctx, request, s)
+		known, err := in.knows(ctx, request, s)
 		if err != nil {
 			return 0, &provider.Refusal{Reason: reason.PlatformUnavailable, Err: err}
 		}
 		if !known {
-			if s.stray, err = w.isNobodys(ctx, u, now); err != nil {
-				return 0, w.keeper.Refuse(err)
+			if s.stray, err = in.isNobodys(ctx, u, now); err != nil {
+				return 0, in.keeper.Refuse(err)
 			}
 			if !s.stray {
 				unknown++
@@ -65,42 +65,42 @@ func (c *reading) recognize(ctx context.Context, w world, users []provider.User,
 }
 
 // miss notes which of the users are gone that were written down before the list was made.
-func (c *reading) miss(ctx context.Context, w world) *provider.Refusal {
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			if _, there := c.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.KeptIn != w.account.KeptIn || !r.Lost.IsZero() {
+func (c *reading) miss(ctx context.Context, in inputs) *provider.Refusal {
+	for _, l := range in.ledgers {
+		for _, r := range l.Records {
+			if _, there := c.users[r.ID]; there || r.ID == "" || r.State != ledger.Active || r.Basis.ProviderAccount != in.account.ProviderAccount || !r.Lost.IsZero() {
 				continue
 			}
 			var err error
-			if c.gone[r.ID], err = w.keeper.Gone(ctx, r.ID); err != nil {
-				return w.keeper.Refuse(err)
+			if c.gone[r.ID], err = in.keeper.Gone(ctx, r.ID); err != nil {
+				return in.keeper.Refuse(err)
 			}
 		}
 	}
 	return nil
 }
 
-// knows tells whether a user is in the ledger of a request, be it one that draws
+// knows reports whether a user is in the ledger of a request, be it one that draws
 // from another NatsAccount.
-func (w world) knows(ctx context.Context, request identity.Request, s seen) (bool, error) {
-	if slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+func (in inputs) knows(ctx context.Context, request identity.Request, s seen) (bool, error) {
+	if slices.ContainsFunc(in.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
 		return true, nil
 	}
-	l, err := w.book.Get(ctx, request) // or it has come since
+	l, err := in.store.Get(ctx, request) // or it has come since
 	if err != nil && !platform.IsTransient(err) {
 		return true, nil // who cannot be read may have it
 	}
 	return err == nil && s.row(l) != nil, err
 }
 
-// isNobodys tells whether a user that is in no ledger can be removed: nobody can have
+// isNobodys reports whether a user that is in no ledger can be removed: nobody can have
 // its credentials, or they have expired. Others may be in use: the ledger may be
 // lost, or another platform may have the same name.
-func (w world) isNobodys(ctx context.Context, u provider.User, now time.Time) (bool, error) {
+func (in inputs) isNobodys(ctx context.Context, u provider.User, now time.Time) (bool, error) {
 	if u.Expires > 0 && now.Unix() >= u.Expires {
 		return true, nil
 	}
-	downloaded, err := w.keeper.Downloaded(ctx, u.ID)
+	downloaded, err := in.keeper.Downloaded(ctx, u.ID)
 	return !downloaded, err
 }
 
@@ -124,18 +124,18 @@ type seen struct {
 
 // row returns where a ledger has the user, nil if it has not. A row of which the
 // user is not known yet may be about to get it.
-func (s seen) row(l *ledger.Ledger) *ledger.Row {
-	i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool {
+func (s seen) row(l *ledger.Ledger) *ledger.Record {
+	i := slices.IndexFunc(l.Records, func(r ledger.Record) bool {
 		return r.ID == s.ID || r.User == s.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == s.destination && r.Generation == s.generation
 	})
 	if i < 0 {
 		return nil
 	}
-	return &l.Rows[i]
+	return &l.Records[i]
 }
 
 // compare writes down what the provider has otherwise than the ledger, and
-// tells whether that is news. Pure.
+// reports whether that is news. Pure.
 func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 	note := func(at *time.Time, is bool) {
 		switch {
@@ -145,9 +145,9 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 			*at, news = time.Time{}, true
 		}
 	}
-	for i := range l.Rows {
-		r := &l.Rows[i]
-		if r.State != ledger.Active || r.Basis.KeptIn != c.keptIn {
+	for i := range l.Records {
+		r := &l.Records[i]
+		if r.State != ledger.Active || r.Basis.ProviderAccount != c.keptIn {
 			continue
 		}
 		if c.gone[r.ID] && r.Lost.IsZero() {
@@ -165,11 +165,11 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 		if r != nil || !u.stray {
 			continue
 		}
-		row := ledger.Row{
+		row := ledger.Record{
 			Destination: u.destination, Generation: u.generation, State: ledger.Active, Stray: true, User: u.PublicKey, ID: u.ID,
-			Issued: now, Expires: expiry(u.User, now), Basis: ledger.Basis{Account: c.account, AccountID: c.accountID, KeptIn: c.keptIn},
+			Issued: now, Expires: expiry(u.User, now), Basis: ledger.Basis{Account: c.account, AccountID: c.accountID, ProviderAccount: c.keptIn},
 		}
-		if l.Row(u.destination, u.generation) != nil {
+		if l.Record(u.destination, u.generation) != nil {
 			row.Generation = l.Next(u.destination)
 		}
 		l.Add(row)
@@ -188,14 +188,14 @@ func expiry(u provider.User, now time.Time) time.Time {
 
 // orphans returns ledgers for requests that are not there, but of which the control
 // plane has users: nobody else would look for them.
-func (c *reading) orphans(w *world) []*ledger.Ledger {
+func (c *reading) orphans(in *inputs) []*ledger.Ledger {
 	var ledgers []*ledger.Ledger
 	for request, users := range c.of {
 		if !slices.ContainsFunc(users, func(u seen) bool { return u.stray }) {
 			continue
 		}
-		known := slices.ContainsFunc(w.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })
-		alive := slices.ContainsFunc(w.all, func(u natsUser) bool { return u.Namespace == request.Namespace && u.Name == request.Name })
+		known := slices.ContainsFunc(in.ledgers, func(l *ledger.Ledger) bool { return l.Request == request })
+		alive := slices.ContainsFunc(in.all, func(u natsUser) bool { return u.Namespace == request.Namespace && u.Name == request.Name })
 		if !known && !alive {
 			ledgers = append(ledgers, &ledger.Ledger{Request: request})
 		}

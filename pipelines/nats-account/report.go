@@ -17,17 +17,17 @@ import (
 const maxNames = 20
 
 // report shows the account, what is in force, and who needs attention.
-func report(w world, found finding, revocations int) workflow.Result {
-	attention := attentionOf(w.users)
+func report(in inputs, found finding, revocations int) workflow.Result {
+	attention := attentionOf(in.users)
 	shown := append([]string{}, attention[:min(len(attention), maxNames)]...)
 	result := workflow.Result{
 		Ready:   true,
 		Reason:  reason.Verified,
-		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.Verified, field.Count(len(w.users), "user"), len(attention)),
+		Message: fmt.Sprintf("%s; %s, of which %d need attention", found.Verified, field.Count(len(in.users), "user"), len(attention)),
 		Status: map[string]any{
-			"account":        showAccount(w, found),
-			"policy":         w.account.Spec.Policy,
-			"users":          len(w.users),
+			"account":        showAccount(in, found),
+			"policy":         in.account.Spec.Policy,
+			"users":          len(in.users),
 			"needAttention":  len(attention),
 			"attentionNames": shown,
 			"revocations":    revocations,
@@ -36,13 +36,13 @@ func report(w world, found finding, revocations int) workflow.Result {
 	if found.unknown > 0 {
 		result.Note(fmt.Sprintf("%d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown))
 	}
-	if w.damaged != nil {
-		result.Lacks(reason.LedgerDamaged, w.damaged.Errs[0].Error())
+	if in.damaged != nil {
+		result.Lacks(reason.LedgerDamaged, in.damaged.Errs[0].Error())
 	}
 	if found.refusal != nil {
 		result.Ready, result.Reason, result.Message = false, found.refusal.Reason, found.refusal.Err.Error()
 	}
-	if n := queued(w); n > 0 {
+	if n := queued(in); n > 0 {
 		result.Note(fmt.Sprintf("%d credentials are still to be revoked", n))
 	}
 	return result
@@ -60,13 +60,13 @@ func attentionOf(users []natsUser) []string {
 }
 
 // showAccount is what the status says of the account.
-func showAccount(w world, found finding) v1alpha1.AccountStatus {
+func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
 	status := v1alpha1.AccountStatus{
-		ID: w.account.ID, SigningKey: w.account.SigningKey, ProviderID: w.account.KeptIn, Scoped: w.account.KeptIn != "" && w.account.Scoped,
-		Source: account.Source(w.account.NatsAccount), UnknownUsers: found.unknown,
+		ID: in.account.ID, SigningKey: in.account.SigningKey, ProviderID: in.account.ProviderAccount, Scoped: in.account.ProviderAccount != "" && in.account.Scoped,
+		Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
 		Name: found.Name, Scope: found.Scope, Verified: found.Verified, Revocation: "possible",
 	}
-	if why := w.admin.CannotRevoke(); why != "" {
+	if why := in.admin.CannotRevoke(); why != "" {
 		status.Revocation = "none: " + why
 	}
 	if !found.lastRead.IsZero() {
@@ -76,11 +76,11 @@ func showAccount(w world, found finding) v1alpha1.AccountStatus {
 }
 
 // queued is how many identities are to be revoked.
-func queued(w world) int {
+func queued(in inputs) int {
 	n := 0
-	for _, l := range w.ledgers {
-		for _, r := range l.Rows {
-			if r.State == ledger.Retiring && r.User != "" && r.Basis.Account == w.account.Name {
+	for _, l := range in.ledgers {
+		for _, r := range l.Records {
+			if r.State == ledger.Retiring && r.User != "" && r.Basis.Account == in.account.Name {
 				n++
 			}
 		}

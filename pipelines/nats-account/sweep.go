@@ -23,40 +23,40 @@ const (
 
 // retireGone retires what belongs to requests that cannot end themselves: deleted
 // by force, or in a namespace that terminates, where no Job runs.
-func retireGone(ctx context.Context, run *workflow.Run, w *world) error {
+func retireGone(ctx context.Context, run *workflow.Run, in *inputs) error {
 	var left []*ledger.Ledger
-	for _, l := range w.ledgers {
-		switch s, u := fate(l, w.all, run.Now); s {
+	for _, l := range in.ledgers {
+		switch s, u := stateOf(l, in.all, run.Now); s {
 		case alive:
 			l.MissingSince = time.Time{}
 		default:
-			bury(l, s, !u.retain, run.Now)
+			markMissing(l, s, !u.retain, run.Now)
 		}
-		err := w.book.Save(ctx, l)
+		err := in.store.Save(ctx, l)
 		if errors.Is(err, ledger.ErrConflict) { // its own run is at work: what was decided here does not count
-			l, err = w.book.Get(ctx, l.Request)
+			l, err = in.store.Get(ctx, l.Request)
 		}
-		if err := w.tolerate(err); err != nil {
+		if err := in.tolerate(err); err != nil {
 			return err
 		}
 		if err == nil {
 			left = append(left, l)
 		}
 	}
-	w.ledgers = left
+	in.ledgers = left
 	return nil
 }
 
 // tolerate notes what is wrong with one ledger, which holds up no other. What may
 // be gone when it is tried again ends the run.
-func (w *world) tolerate(err error) error {
+func (in *inputs) tolerate(err error) error {
 	if err == nil || platform.IsTransient(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if w.damaged == nil {
-		w.damaged = &ledger.DamagedError{}
+	if in.damaged == nil {
+		in.damaged = &ledger.DamagedError{}
 	}
-	w.damaged.Errs = append(w.damaged.Errs, err)
+	in.damaged.Errs = append(in.damaged.Errs, err)
 	return nil
 }
 
@@ -70,8 +70,8 @@ const (
 	missing
 )
 
-// fate returns how the request of a ledger fares, with what is known of it.
-func fate(l *ledger.Ledger, users []natsUser, now time.Time) (state, natsUser) {
+// stateOf returns how the request of a ledger fares, with what is known of it.
+func stateOf(l *ledger.Ledger, users []natsUser, now time.Time) (state, natsUser) {
 	i := slices.IndexFunc(users, func(u natsUser) bool { return u.Namespace == l.Request.Namespace && u.Name == l.Request.Name })
 	switch {
 	case i < 0:
@@ -82,8 +82,8 @@ func fate(l *ledger.Ledger, users []natsUser, now time.Time) (state, natsUser) {
 	return alive, users[i]
 }
 
-// bury decides about the ledger of a request that is not alive. Pure.
-func bury(l *ledger.Ledger, s state, revoke bool, now time.Time) {
+// markMissing decides about the ledger of a request that is not alive. Pure.
+func markMissing(l *ledger.Ledger, s state, revoke bool, now time.Time) {
 	switch {
 	case l.Tombstone != nil:
 	case s == missing && l.MissingSince.IsZero():
@@ -99,19 +99,19 @@ func bury(l *ledger.Ledger, s state, revoke bool, now time.Time) {
 
 // forget lets go of the Secrets of those requests, and forgets a ledger once
 // nothing in it has any use.
-func forget(ctx context.Context, run *workflow.Run, w *world) error {
+func forget(ctx context.Context, run *workflow.Run, in *inputs) error {
 	var left []*ledger.Ledger
-	for _, l := range w.ledgers {
-		s, _ := fate(l, w.all, run.Now)
+	for _, l := range in.ledgers {
+		s, _ := stateOf(l, in.all, run.Now)
 		if l.Tombstone == nil || s == alive || l.Count(ledger.Retiring) > 0 {
 			left = append(left, l)
 			continue
 		}
 		l.Tombstone.Done = true
-		if err := w.book.Save(ctx, l); errors.Is(err, ledger.ErrConflict) {
+		if err := in.store.Save(ctx, l); errors.Is(err, ledger.ErrConflict) {
 			continue
 		} else if err != nil {
-			if err := w.tolerate(err); err != nil {
+			if err := in.tolerate(err); err != nil {
 				return err
 			}
 			continue
@@ -119,20 +119,20 @@ func forget(ctx context.Context, run *workflow.Run, w *world) error {
 		if err := free(ctx, run, l, s); err != nil {
 			return err
 		}
-		if len(l.Rows) > 0 || s == stuck || run.Now.Before(l.Tombstone.At.Add(memory)) {
+		if len(l.Records) > 0 || s == stuck || run.Now.Before(l.Tombstone.At.Add(memory)) {
 			left = append(left, l)
-		} else if err := w.book.Remove(ctx, l); err != nil {
+		} else if err := in.store.Remove(ctx, l); err != nil {
 			return err
 		}
 	}
-	w.ledgers = left
+	in.ledgers = left
 	return nil
 }
 
 // free lets go of the Secrets of a request, once nothing delivers them any more,
 // and has those who wait for them run.
 func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) error {
-	book := claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
+	book := claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
 	dead := book.Gone
 	if s == stuck {
 		dead = func(ctx context.Context, c claim.Claim) (bool, error) { return book.Silent(ctx, c.Owner) }
@@ -141,5 +141,5 @@ func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) err
 	if err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.NatsUser, waiters)
+	return workflow.NotifyAll(ctx, run, platform.NatsUser, waiters)
 }

@@ -45,8 +45,8 @@ func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyP
 	return pair, public
 }
 
-func active(user string) ledger.Row {
-	return ledger.Row{
+func active(user string) ledger.Record {
+	return ledger.Record{
 		Destination: "eu-1", Generation: 1, State: ledger.Active, User: user, Issued: now, Expires: now.AddDate(0, 0, 30),
 		Basis: ledger.Basis{Account: "commerce", AccountID: "ACCOUNT"}, Ciphertext: map[string]string{"nats.creds": "sealed"},
 	}
@@ -70,13 +70,13 @@ func TestBury(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, revoke := range []bool{true, false} {
-				l := &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}
+				l := &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}
 				since := now
 				if test.missing > 0 {
 					since = now.Add(-test.missing)
 					l.MissingSince = since
 				}
-				bury(l, test.state, revoke, now)
+				markMissing(l, test.state, revoke, now)
 				want := ledger.Active
 				switch {
 				case test.buried && revoke:
@@ -84,8 +84,8 @@ func TestBury(t *testing.T) {
 				case test.buried: // with deletionPolicy: Retain
 					want = ledger.Retired
 				}
-				if (l.Tombstone != nil) != test.buried || l.Rows[0].State != want {
-					t.Errorf("revoke: %t: its credential is %s, want %s, and it has the tombstone %v", revoke, l.Rows[0].State, want, l.Tombstone)
+				if (l.Tombstone != nil) != test.buried || l.Records[0].State != want {
+					t.Errorf("revoke: %t: its credential is %s, want %s, and it has the tombstone %v", revoke, l.Records[0].State, want, l.Tombstone)
 				}
 				if test.state == missing && !l.MissingSince.Equal(since) {
 					t.Errorf("it is missing since %s, want %s", l.MissingSince, since)
@@ -100,8 +100,8 @@ func TestBury(t *testing.T) {
 // beginning.
 func TestRequestReturns(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
-	book := ledger.Book{Client: memory}
-	if err := book.Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}); err != nil {
+	book := ledger.Store{Client: memory}
+	if err := book.Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}); err != nil {
 		t.Fatal(err)
 	}
 	sweep := func(at time.Time, users ...natsUser) *ledger.Ledger {
@@ -110,8 +110,8 @@ func TestRequestReturns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, all: users, book: book, ledgers: ledgers}
-		if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: at}, &w); err != nil {
+		in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, all: users, store: book, ledgers: ledgers}
+		if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: at}, &in); err != nil {
 			t.Fatal(err)
 		}
 		l, err := book.Get(t.Context(), orders)
@@ -136,8 +136,8 @@ func TestRequestReturns(t *testing.T) {
 		{"it is missing for a day", 54 * time.Hour, nil, true, ledger.Retiring},
 	} {
 		l := sweep(now.Add(step.at), step.users...)
-		if l.Rows[0].State != step.state || l.MissingSince.IsZero() == step.missing {
-			t.Errorf("%s: its credential is %s, want %s; missing since %s", step.name, l.Rows[0].State, step.state, l.MissingSince)
+		if l.Records[0].State != step.state || l.MissingSince.IsZero() == step.missing {
+			t.Errorf("%s: its credential is %s, want %s; missing since %s", step.name, l.Records[0].State, step.state, l.MissingSince)
 		}
 	}
 }
@@ -154,15 +154,15 @@ func TestForget(t *testing.T) {
 		name        string
 		users       []natsUser
 		tombstone   time.Duration // ago; negative: there is none
-		rows        []ledger.Row
+		rows        []ledger.Record
 		work        bool
 		freed, kept bool
 	}{
 		{"ended a day ago", gone, day, nil, false, true, false},
 		{"ended a day ago, and has come since", gone, day, nil, false, false, false},
 		{"ended just now", gone, day - time.Second, nil, false, true, true},
-		{"something is to be revoked", gone, day, []ledger.Row{{State: ledger.Retiring}}, false, false, true},
-		{"something is remembered", gone, day, []ledger.Row{{State: ledger.Retired}}, false, true, true},
+		{"something is to be revoked", gone, day, []ledger.Record{{State: ledger.Retiring}}, false, false, true},
+		{"something is remembered", gone, day, []ledger.Record{{State: ledger.Retired}}, false, true, true},
 		{"its output is left", gone, day, nil, true, false, false},
 		{"no tombstone", gone, -1, nil, false, false, true},
 		{"made again", aliveUser, day, nil, false, false, true},
@@ -171,12 +171,12 @@ func TestForget(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
-			l := &ledger.Ledger{Request: orders, UID: "1", Rows: test.rows}
+			l := &ledger.Ledger{Request: orders, UID: "1", Records: test.rows}
 			if test.tombstone >= 0 {
 				l.Tombstone = &ledger.Tombstone{UID: "1", At: now.Add(-test.tombstone)}
 			}
-			book := ledger.Book{Client: memory}
-			secrets, secret := claim.Book{Client: memory}, claim.Secret("eu-1", "team-a", "orders-nats")
+			book := ledger.Store{Client: memory}
+			secrets, secret := claim.Store{Client: memory}, claim.Secret("eu-1", "team-a", "orders-nats")
 			_, err := secrets.Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil)
 			if err == nil {
 				err = book.Save(t.Context(), l)
@@ -195,8 +195,8 @@ func TestForget(t *testing.T) {
 			if strings.Contains(test.name, "stuck") || strings.Contains(test.name, "since") {
 				put(t, memory, platform.NatsUser, "team-a", "orders", "spec: {}", "")
 			}
-			w := world{all: test.users, book: book, ledgers: []*ledger.Ledger{l}}
-			if err := forget(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w); err != nil {
+			in := inputs{all: test.users, store: book, ledgers: []*ledger.Ledger{l}}
+			if err := forget(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in); err != nil {
 				t.Fatal(err)
 			}
 			c, err := secrets.Get(t.Context(), secret)
@@ -204,7 +204,7 @@ func TestForget(t *testing.T) {
 				t.Errorf("the Secret is free: %t, want %t: %v", c == nil, test.freed, err)
 			}
 			stored, err := book.Get(t.Context(), orders)
-			if err != nil || stored.Exists() != test.kept || (len(w.ledgers) > 0) != test.kept {
+			if err != nil || stored.Exists() != test.kept || (len(in.ledgers) > 0) != test.kept {
 				t.Errorf("the ledger is kept: %t, want %t: %v", stored.Exists(), test.kept, err)
 			}
 		})
@@ -221,7 +221,7 @@ func TestSettleRow(t *testing.T) {
 		name    string
 		keptIn  string
 		user    string
-		became  provider.Fate
+		became  provider.OutcomeState
 		users   []provider.Identity
 		expired bool
 
@@ -245,7 +245,7 @@ func TestSettleRow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := active(test.user)
-			r.State, r.Basis.KeptIn = ledger.Retiring, test.keptIn
+			r.State, r.Basis.ProviderAccount = ledger.Retiring, test.keptIn
 			at, expires := now, r.Expires
 			if test.expired {
 				at = r.Expires
@@ -253,7 +253,7 @@ func TestSettleRow(t *testing.T) {
 			if test.endsNow {
 				expires = at
 			}
-			others := settleRow(&r, test.became, test.users, at)
+			others := recordOutcome(&r, test.became, test.users, at)
 			if r.State != test.state || !r.Revoked.IsZero() != test.revoked || r.Removed != test.removed || !r.Expires.Equal(expires) {
 				t.Errorf("it is %s, revoked: %t, removed: %t, expires %s", r.State, !r.Revoked.IsZero(), r.Removed, r.Expires)
 			}
@@ -293,7 +293,7 @@ func TestFate(t *testing.T) {
 		"its end is stuck":  {[]natsUser{peer("team-b", "orders", 0), peer("team-a", "orders", time.Hour)}, stuck, 1},
 		"another's is, too": {[]natsUser{peer("team-b", "orders", time.Hour)}, missing, -1},
 	} {
-		s, u := fate(&ledger.Ledger{Request: orders}, test.users, now)
+		s, u := stateOf(&ledger.Ledger{Request: orders}, test.users, now)
 		if s != test.state || test.is >= 0 && u.Namespace != "team-a" || test.is < 0 && u.Name != "" {
 			t.Errorf("%s: it is %d, %+v, want %d", name, s, u.Peer, test.state)
 		}
@@ -304,15 +304,15 @@ func TestFate(t *testing.T) {
 // deletion is stuck has no day to come back.
 func TestBuryAgain(t *testing.T) {
 	before := &ledger.Tombstone{UID: "1", At: now.Add(-time.Hour)}
-	l := &ledger.Ledger{Request: orders, UID: "1", Tombstone: before, Rows: []ledger.Row{active("U1")}}
-	bury(l, missing, true, now)
-	if l.Tombstone != before || !l.MissingSince.IsZero() || l.Rows[0].State != ledger.Retiring {
-		t.Errorf("it has the tombstone %v, is missing since %s and has %+v", l.Tombstone, l.MissingSince, l.Rows)
+	l := &ledger.Ledger{Request: orders, UID: "1", Tombstone: before, Records: []ledger.Record{active("U1")}}
+	markMissing(l, missing, true, now)
+	if l.Tombstone != before || !l.MissingSince.IsZero() || l.Records[0].State != ledger.Retiring {
+		t.Errorf("it has the tombstone %v, is missing since %s and has %+v", l.Tombstone, l.MissingSince, l.Records)
 	}
-	l = &ledger.Ledger{Request: orders, UID: "1", MissingSince: now.Add(-time.Hour), Rows: []ledger.Row{active("U1")}}
-	bury(l, stuck, true, now)
-	if l.Tombstone == nil || l.Tombstone.UID != "1" || !l.Tombstone.At.Equal(now) || l.Rows[0].State != ledger.Retiring {
-		t.Errorf("stuck it has the tombstone %v, and %+v", l.Tombstone, l.Rows)
+	l = &ledger.Ledger{Request: orders, UID: "1", MissingSince: now.Add(-time.Hour), Records: []ledger.Record{active("U1")}}
+	markMissing(l, stuck, true, now)
+	if l.Tombstone == nil || l.Tombstone.UID != "1" || !l.Tombstone.At.Equal(now) || l.Records[0].State != ledger.Retiring {
+		t.Errorf("stuck it has the tombstone %v, and %+v", l.Tombstone, l.Records)
 	}
 }
 
@@ -337,27 +337,27 @@ func (m *meddling) Update(ctx context.Context, kind platform.Kind, o *unstructur
 
 // swept is a world with one ledger of a credential that is delivered, and the platform
 // that it is stored on.
-func swept(t *testing.T, change func(*ledger.Ledger)) (*meddling, *workflow.Run, *world) {
+func swept(t *testing.T, change func(*ledger.Ledger)) (*meddling, *workflow.Run, *inputs) {
 	t.Helper()
 	memory := platform.NewMemory(func() time.Time { return now })
-	l := &ledger.Ledger{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}
+	l := &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}
 	change(l)
-	if err := (ledger.Book{Client: memory}).Save(t.Context(), l); err != nil {
+	if err := (ledger.Store{Client: memory}).Save(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	m := &meddling{Client: memory}
-	book := ledger.Book{Client: m}
+	book := ledger.Store{Client: m}
 	ledgers, err := book.Of(t.Context(), "commerce")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, book: book, ledgers: ledgers}
+	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, store: book, ledgers: ledgers}
 }
 
 // meanwhile changes the ledger as another run does.
 func meanwhile(t *testing.T, m *meddling, change func(*ledger.Ledger)) func() {
 	return func() {
-		book := ledger.Book{Client: m.Client}
+		book := ledger.Store{Client: m.Client}
 		l, err := book.Get(t.Context(), orders)
 		if err == nil {
 			change(l)
@@ -372,18 +372,18 @@ func meanwhile(t *testing.T, m *meddling, change func(*ledger.Ledger)) func() {
 // Where a request's own run is at work, what the account decided of it does not count,
 // and it goes on with what that has written.
 func TestRetireGoneIsOvertaken(t *testing.T) {
-	m, run, w := swept(t, func(*ledger.Ledger) {})
+	m, run, in := swept(t, func(*ledger.Ledger) {})
 	m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" })
-	if err := retireGone(t.Context(), run, w); err != nil {
+	if err := retireGone(t.Context(), run, in); err != nil {
 		t.Fatal(err)
 	}
-	if len(w.ledgers) != 1 || w.ledgers[0].UID != "2" || !w.ledgers[0].MissingSince.IsZero() {
-		t.Errorf("it goes on with %+v", w.ledgers)
+	if len(in.ledgers) != 1 || in.ledgers[0].UID != "2" || !in.ledgers[0].MissingSince.IsZero() {
+		t.Errorf("it goes on with %+v", in.ledgers)
 	}
-	m, run, w = swept(t, func(*ledger.Ledger) {})
+	m, run, in = swept(t, func(*ledger.Ledger) {})
 	m.fails = apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "ledger", errors.New("no"))
-	if err := retireGone(t.Context(), run, w); err != nil || len(w.ledgers) > 0 || len(w.damaged.Errs) != 1 {
-		t.Errorf("where it cannot be written it goes on with %d, and notes %v: %v", len(w.ledgers), w.damaged, err)
+	if err := retireGone(t.Context(), run, in); err != nil || len(in.ledgers) > 0 || len(in.damaged.Errs) != 1 {
+		t.Errorf("where it cannot be written it goes on with %d, and notes %v: %v", len(in.ledgers), in.damaged, err)
 	}
 }
 
@@ -394,21 +394,21 @@ func TestForgetIsOvertaken(t *testing.T) {
 		"it cannot be written": func(_ *testing.T, m *meddling) { m.fails = apierrors.NewBadRequest("no") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, run, w := swept(t, func(l *ledger.Ledger) {
+			m, run, in := swept(t, func(l *ledger.Ledger) {
 				l.Tombstone = &ledger.Tombstone{UID: "1", At: now.AddDate(0, 0, -2)}
-				l.Rows[0].State = ledger.Retired
+				l.Records[0].State = ledger.Retired
 			})
 			secret := claim.Secret("eu-1", "team-a", "orders-nats")
-			if _, err := (claim.Book{Client: m.Client}).Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil); err != nil {
+			if _, err := (claim.Store{Client: m.Client}).Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil); err != nil {
 				t.Fatal(err)
 			}
 			change(t, m)
-			if err := forget(t.Context(), run, w); err != nil {
+			if err := forget(t.Context(), run, in); err != nil {
 				t.Fatal(err)
 			}
-			c, err := claim.Book{Client: m.Client}.Get(t.Context(), secret)
-			if err != nil || c == nil || c.State != claim.Held || len(w.ledgers) > 0 || (w.damaged != nil) != (m.fails != nil) {
-				t.Errorf("the claim is %+v, it goes on with %d ledgers, and notes %v: %v", c, len(w.ledgers), w.damaged, err)
+			c, err := claim.Store{Client: m.Client}.Get(t.Context(), secret)
+			if err != nil || c == nil || c.State != claim.Held || len(in.ledgers) > 0 || (in.damaged != nil) != (m.fails != nil) {
+				t.Errorf("the claim is %+v, it goes on with %d ledgers, and notes %v: %v", c, len(in.ledgers), in.damaged, err)
 			}
 		})
 	}
@@ -418,52 +418,52 @@ func TestForgetIsOvertaken(t *testing.T) {
 // more if somebody was faster, and not where the ledger was forgotten meanwhile or
 // cannot be written.
 func TestSettleIsOvertaken(t *testing.T) {
-	retired := gone(&ledger.Ledger{Request: orders, Rows: []ledger.Row{active("U1")}})
-	queue := func(l *ledger.Ledger) { l.Rows[0].State = ledger.Retiring }
+	retired := gone(&ledger.Ledger{Request: orders, Records: []ledger.Record{active("U1")}})
+	queue := func(l *ledger.Ledger) { l.Records[0].State = ledger.Retiring }
 	t.Run("somebody was faster", func(t *testing.T) {
-		m, run, w := swept(t, queue)
+		m, run, in := swept(t, queue)
 		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" })
-		if err := settle(t.Context(), run, w, retired); err != nil || m.updates != 2 {
+		if err := record(t.Context(), run, in, retired); err != nil || m.updates != 2 {
 			t.Fatalf("after %d updates it says %v", m.updates, err)
 		}
-		l, err := w.book.Get(t.Context(), orders)
-		if err != nil || l.UID != "2" || l.Rows[0].Revoked.IsZero() || w.ledgers[0].UID != "2" {
-			t.Errorf("the ledger is %+v, and it goes on with %+v: %v", l, w.ledgers[0], err)
+		l, err := in.store.Get(t.Context(), orders)
+		if err != nil || l.UID != "2" || l.Records[0].Revoked.IsZero() || in.ledgers[0].UID != "2" {
+			t.Errorf("the ledger is %+v, and it goes on with %+v: %v", l, in.ledgers[0], err)
 		}
 	})
 	t.Run("the ledger was forgotten", func(t *testing.T) {
-		m, run, w := swept(t, queue)
+		m, run, in := swept(t, queue)
 		m.first = func() {
-			if err := (ledger.Book{Client: m.Client}).Remove(t.Context(), w.ledgers[0]); err != nil {
+			if err := (ledger.Store{Client: m.Client}).Remove(t.Context(), in.ledgers[0]); err != nil {
 				t.Error(err)
 			}
 		}
-		if err := settle(t.Context(), run, w, retired); err != nil {
+		if err := record(t.Context(), run, in, retired); err != nil {
 			t.Fatal(err)
 		}
-		if l, err := w.book.Get(t.Context(), orders); err != nil || l.Exists() || w.ledgers[0].Exists() {
+		if l, err := in.store.Get(t.Context(), orders); err != nil || l.Exists() || in.ledgers[0].Exists() {
 			t.Errorf("it is made again: %v", err)
 		}
 	})
 	t.Run("it cannot be written", func(t *testing.T) {
-		m, run, w := swept(t, queue)
+		m, run, in := swept(t, queue)
 		m.fails = apierrors.NewBadRequest("no")
-		if err := settle(t.Context(), run, w, retired); err != nil || m.updates != 1 || w.damaged == nil {
-			t.Errorf("after %d updates it says %v, and notes %v", m.updates, err, w.damaged)
+		if err := record(t.Context(), run, in, retired); err != nil || m.updates != 1 || in.damaged == nil {
+			t.Errorf("after %d updates it says %v, and notes %v", m.updates, err, in.damaged)
 		}
 	})
 	t.Run("somebody was faster with the news", func(t *testing.T) {
 		drift := func(l *ledger.Ledger) {
-			l.Rows[0].ID, l.Rows[0].Settings, l.Rows[0].Basis.KeptIn = "id", "made", "cloud"
+			l.Records[0].ID, l.Records[0].Settings, l.Records[0].Basis.ProviderAccount = "id", "made", "cloud"
 		}
-		m, run, w := swept(t, drift)
-		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID, l.Rows[0].Drifted = "2", now })
+		m, run, in := swept(t, drift)
+		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID, l.Records[0].Drifted = "2", now })
 		found := finding{reading: &reading{keptIn: "cloud", users: map[string]provider.User{"id": {ID: "id", Settings: "other"}}}}
-		if err := settle(t.Context(), run, w, found); err != nil || !w.news[orders] {
-			t.Errorf("it is news: %t: %v", w.news[orders], err)
+		if err := record(t.Context(), run, in, found); err != nil || !in.news[orders] {
+			t.Errorf("it is news: %t: %v", in.news[orders], err)
 		}
-		if err := settle(t.Context(), run, w, found); err != nil || w.news[orders] {
-			t.Errorf("it is news again: %t: %v", w.news[orders], err)
+		if err := record(t.Context(), run, in, found); err != nil || in.news[orders] {
+			t.Errorf("it is news again: %t: %v", in.news[orders], err)
 		}
 	})
 }
@@ -472,22 +472,22 @@ func TestSettleIsOvertaken(t *testing.T) {
 // let go of and has no user yet, all that there turn out to be are.
 func TestUpdateWritesDown(t *testing.T) {
 	earlier := now.Add(-time.Hour)
-	row := func(generation int64, change func(*ledger.Row)) ledger.Row {
+	row := func(generation int64, change func(*ledger.Record)) ledger.Record {
 		r := active(fmt.Sprintf("U%d", generation))
 		r.Generation = generation
 		change(&r)
 		return r
 	}
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
-		row(1, func(*ledger.Row) {}), row(2, func(r *ledger.Row) { r.Revoked = earlier }), row(3, func(r *ledger.Row) { r.State = ledger.Retired }),
-		row(4, func(r *ledger.Row) { r.Basis.Account = "payments" }),
-		row(5, func(r *ledger.Row) { r.State, r.User, r.Basis.KeptIn = ledger.Retiring, "", "cloud" }),
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{
+		row(1, func(*ledger.Record) {}), row(2, func(r *ledger.Record) { r.Revoked = earlier }), row(3, func(r *ledger.Record) { r.State = ledger.Retired }),
+		row(4, func(r *ledger.Record) { r.Basis.Account = "payments" }),
+		row(5, func(r *ledger.Record) { r.State, r.User, r.Basis.ProviderAccount = ledger.Retiring, "", "cloud" }),
 	}}
 	f := gone(l, provider.Identity{User: "U5", ID: "id-5"}, provider.Identity{User: "U6", ID: "id-6"})
 	f.ID, f.Revocations = "ACCOUNT", natsjwt.RevocationList{natsjwt.All: now.Unix()}
-	update(l, commerce(), f, now)
+	apply(l, commerce(), f, now)
 	got := map[int64]string{}
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		got[r.Generation] = strings.TrimSpace(fmt.Sprintf("%s %s %s", r.User, r.State, map[time.Time]string{now: "now", earlier: "earlier"}[r.Revoked]))
 	}
 	want := map[int64]string{1: "U1 Active now", 2: "U2 Active earlier", 3: "U3 Retired", 4: "U4 Active", 5: "U5 Retired now", 6: "U6 Retired now"}
@@ -508,16 +508,16 @@ func TestStuckRequestIsEnded(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
-			w := world{
-				account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory},
+			in := inputs{
+				account: &account.Account{NatsAccount: operated()}, store: ledger.Store{Client: memory},
 				all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}, retain: test.retain}},
-				ledgers: []*ledger.Ledger{{Request: orders, UID: "1", Rows: []ledger.Row{active("U1")}}},
+				ledgers: []*ledger.Ledger{{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}},
 			}
-			if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w); err != nil {
+			if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in); err != nil {
 				t.Fatal(err)
 			}
-			if l := w.ledgers[0]; l.Tombstone == nil || l.Rows[0].State != test.state {
-				t.Errorf("it has the tombstone %v, and its credential is %s, want %s", l.Tombstone, l.Rows[0].State, test.state)
+			if l := in.ledgers[0]; l.Tombstone == nil || l.Records[0].State != test.state {
+				t.Errorf("it has the tombstone %v, and its credential is %s, want %s", l.Tombstone, l.Records[0].State, test.state)
 			}
 		})
 	}
@@ -529,7 +529,7 @@ func TestWaits(t *testing.T) {
 	deleting := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now}}
 	alive := natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "orders"}}
 	ended := &ledger.Tombstone{UID: "1", At: now}
-	row := func(change func(*ledger.Row)) ledger.Row {
+	row := func(change func(*ledger.Record)) ledger.Record {
 		r := active("U1")
 		change(&r)
 		return r
@@ -538,22 +538,22 @@ func TestWaits(t *testing.T) {
 		name      string
 		user      natsUser
 		tombstone *ledger.Tombstone
-		row       ledger.Row
+		row       ledger.Record
 		waits     bool
 	}{
-		{"delivered", alive, nil, row(func(*ledger.Row) {}), false},
-		{"somebody has revoked it", alive, nil, row(func(r *ledger.Row) { r.Revoked = now }), true},
-		{"somebody has deleted its user", alive, nil, row(func(r *ledger.Row) { r.Lost = now }), true},
-		{"a stray was found", alive, nil, row(func(r *ledger.Row) { r.Stray = true }), true},
-		{"a former one was revoked", alive, nil, row(func(r *ledger.Row) { r.State, r.Revoked = ledger.Retired, now }), false},
-		{"its deletion has not begun", deleting, nil, row(func(*ledger.Row) {}), false},
-		{"its deletion waits for a revocation", deleting, ended, row(func(r *ledger.Row) { r.State = ledger.Retiring }), false},
-		{"its deletion has what it waited for", deleting, ended, row(func(r *ledger.Row) { r.State = ledger.Retired }), true},
-		{"its deletion is done", deleting, &ledger.Tombstone{UID: "1", At: now, Done: true}, row(func(r *ledger.Row) { r.State = ledger.Retired }), false},
+		{"delivered", alive, nil, row(func(*ledger.Record) {}), false},
+		{"somebody has revoked it", alive, nil, row(func(r *ledger.Record) { r.Revoked = now }), true},
+		{"somebody has deleted its user", alive, nil, row(func(r *ledger.Record) { r.Lost = now }), true},
+		{"a stray was found", alive, nil, row(func(r *ledger.Record) { r.Stray = true }), true},
+		{"a former one was revoked", alive, nil, row(func(r *ledger.Record) { r.State, r.Revoked = ledger.Retired, now }), false},
+		{"its deletion has not begun", deleting, nil, row(func(*ledger.Record) {}), false},
+		{"its deletion waits for a revocation", deleting, ended, row(func(r *ledger.Record) { r.State = ledger.Retiring }), false},
+		{"its deletion has what it waited for", deleting, ended, row(func(r *ledger.Record) { r.State = ledger.Retired }), true},
+		{"its deletion is done", deleting, &ledger.Tombstone{UID: "1", At: now, Done: true}, row(func(r *ledger.Record) { r.State = ledger.Retired }), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := world{ledgers: []*ledger.Ledger{{Request: orders, Tombstone: test.tombstone, Rows: []ledger.Row{test.row}}}}
-			if got := waits(w, test.user); got != test.waits {
+			in := inputs{ledgers: []*ledger.Ledger{{Request: orders, Tombstone: test.tombstone, Records: []ledger.Record{test.row}}}}
+			if got := waits(in, test.user); got != test.waits {
 				t.Errorf("it waits: %t, want %t", got, test.waits)
 			}
 		})
@@ -566,10 +566,10 @@ func TestUpdate(t *testing.T) {
 	own, other := active("U1"), active("U2")
 	own.State, other.State = ledger.Retiring, ledger.Retiring
 	other.Generation, other.Basis.Account = 2, "payments"
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{own, other}}
-	update(l, commerce(), gone(l), now)
-	if l.Rows[0].State != ledger.Retired || l.Rows[1].State != ledger.Retiring {
-		t.Errorf("the ledger has %+v", l.Rows)
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{own, other}}
+	apply(l, commerce(), gone(l), now)
+	if l.Records[0].State != ledger.Retired || l.Records[1].State != ledger.Retiring {
+		t.Errorf("the ledger has %+v", l.Records)
 	}
 }
 
@@ -577,18 +577,18 @@ func TestUpdate(t *testing.T) {
 // that, from what is delivered.
 func TestSettleLeavesALostLedger(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
-	w := world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, book: ledger.Book{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Rows: []ledger.Row{active("U1")}}}}
-	if err := settle(t.Context(), &workflow.Run{Platform: memory, Now: now}, &w, finding{reading: &reading{}}); err != nil {
+	in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, store: ledger.Store{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Records: []ledger.Record{active("U1")}}}}
+	if err := record(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in, finding{reading: &reading{}}); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := w.book.All(t.Context()); err != nil || len(all) > 0 || len(w.ledgers) > 0 {
-		t.Errorf("%d ledgers are stored, and the run goes on with %d: %v", len(all), len(w.ledgers), err)
+	if all, err := in.store.All(t.Context()); err != nil || len(all) > 0 || len(in.ledgers) > 0 {
+		t.Errorf("%d ledgers are stored, and the run goes on with %d: %v", len(all), len(in.ledgers), err)
 	}
 }
 
 // commerce is a world of nothing but its account.
-func commerce() world {
-	return world{admin: administrator{}, account: &account.Account{NatsAccount: operated()}}
+func commerce() inputs {
+	return inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}}
 }
 
 // operated is a NatsAccount that can revoke.

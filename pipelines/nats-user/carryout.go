@@ -14,63 +14,63 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
-func ledgers(run *workflow.Run) ledger.Book { return ledger.Book{Client: run.Platform} }
+func ledgerStore(run *workflow.Run) ledger.Store { return ledger.Store{Client: run.Platform} }
 
 // carryOut brings the ledger in line with what is wanted: it claims the Secrets,
 // issues what there is a reason for, and lets go of what is superseded. What it
 // returns is committed.
-func carryOut(ctx context.Context, run *workflow.Run, w world) (*ledger.Ledger, []*cluster, error) {
+func carryOut(ctx context.Context, run *workflow.Run, in inputs) (*ledger.Ledger, []*cluster, error) {
 	var i issuance
 	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
 		l, err := load(ctx, run)
 		if err != nil {
 			return err
 		}
-		if err := see(ctx, run, l); err != nil {
+		if err := observe(ctx, run, l); err != nil {
 			return err
 		}
-		held, err := settle(ctx, run, w, l)
+		held, err := claimSecrets(ctx, run, in, l)
 		if err != nil {
 			return err
 		}
-		i = issuance{run, w, l, plan(w, l, held, run.Now)}
+		i = issuance{run, in, l, plan(in, l, held, run.Now)}
 		return i.fulfil(ctx)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return i.l, i.clusters, askAccounts(ctx, run, asked(i.l)...)
+	return i.l, i.clusters, notifyAccounts(ctx, run, toNotify(i.l)...)
 }
 
-// remember looks after the ledger of a request that is refused, and returns why it
+// maintain looks after the ledger of a request that is refused, and returns why it
 // is: what is delivered goes on, and must not be forgotten if its ledger was lost
 // meanwhile; what was superseded goes when its time has come, if the spec tells
 // when that is.
-func remember(ctx context.Context, run *workflow.Run, w world, refused error) error {
+func maintain(ctx context.Context, run *workflow.Run, in inputs, refused error) error {
 	l, err := load(ctx, run)
 	if err != nil {
 		return err
 	}
-	if !l.Exists() && len(l.Rows) == 0 {
+	if !l.Exists() && len(l.Records) == 0 {
 		return refused
 	}
-	if w.user != nil {
-		if err := see(ctx, run, l); err != nil {
+	if in.user != nil {
+		if err := observe(ctx, run, l); err != nil {
 			return err
 		}
-		credential.Tend(l, termsOfRefused(w.user), run.Now)
+		credential.Advance(l, termsOfRefused(in.user), run.Now)
 	}
-	if err := ledgers(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
+	if err := ledgerStore(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err
 	}
-	return cmp.Or(askAccounts(ctx, run, asked(l)...), sayCutOff(l, refused))
+	return cmp.Or(notifyAccounts(ctx, run, toNotify(l)...), sayCutOff(l, refused))
 }
 
 // abandonGone settles what has expired of accounts that the request drew from before
 // and that are gone.
-func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) error {
+func abandonGone(ctx context.Context, run *workflow.Run, in inputs, l *ledger.Ledger) error {
 	for _, name := range retiringAt(l) {
-		if name == w.account.Name || !abandoned(l, name, run.Now) {
+		if name == in.account.Name || !abandoned(l, name, run.Now) {
 			continue
 		}
 		var gone *account.NotFoundError
@@ -83,10 +83,10 @@ func abandonGone(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledg
 	return nil
 }
 
-// askAccounts has accounts reconcile.
-func askAccounts(ctx context.Context, run *workflow.Run, names ...string) error {
+// notifyAccounts has accounts reconcile.
+func notifyAccounts(ctx context.Context, run *workflow.Run, names ...string) error {
 	for _, name := range names {
-		if err := run.Ask(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
+		if err := run.Notify(ctx, platform.NatsAccount, account.Namespace, name); err != nil {
 			return err
 		}
 	}
@@ -98,26 +98,26 @@ func askAccounts(ctx context.Context, run *workflow.Run, names ...string) error 
 // end. Afterwards all takes its course.
 const patience = 3
 
-// asked are the accounts that are asked to revoke something.
-func asked(l *ledger.Ledger) []string {
+// toNotify are the accounts that are asked to revoke something.
+func toNotify(l *ledger.Ledger) []string {
 	failed := 0
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.User == "" {
 			failed++
 		}
 	}
-	return accountsOf(l, func(r ledger.Row) bool { return r.State == ledger.Retiring && (r.User != "" || failed <= patience) })
+	return accountsOf(l, func(r ledger.Record) bool { return r.State == ledger.Retiring && (r.User != "" || failed <= patience) })
 }
 
 // retiringAt returns the accounts that are to revoke something.
 func retiringAt(l *ledger.Ledger) []string {
-	return accountsOf(l, func(r ledger.Row) bool { return r.State == ledger.Retiring })
+	return accountsOf(l, func(r ledger.Record) bool { return r.State == ledger.Retiring })
 }
 
 // accountsOf returns the accounts of some rows.
-func accountsOf(l *ledger.Ledger, some func(ledger.Row) bool) []string {
+func accountsOf(l *ledger.Ledger, some func(ledger.Record) bool) []string {
 	names := map[string]bool{}
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if some(r) {
 			names[r.Basis.Account] = true
 		}

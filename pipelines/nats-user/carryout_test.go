@@ -21,7 +21,7 @@ func TestRememberLooksAfterTheLedger(t *testing.T) {
 	refused := workflow.Fail("NotAdmitted", errors.New("it asks for too much"))
 	for _, test := range []struct {
 		name   string
-		rows   []ledger.Row
+		rows   []ledger.Record
 		since  time.Time // it is missing
 		user   bool      // its spec could be read
 		stored bool
@@ -32,30 +32,30 @@ func TestRememberLooksAfterTheLedger(t *testing.T) {
 		{name: "it has nothing", says: "it asks for too much"},
 		{name: "it had nothing, and was missing", since: now, stored: true, says: "it asks for too much"},
 		{name: "something was superseded", user: true, stored: true, says: "it asks for too much", fates: "U1 Retiring, U2 Active sealed", asks: "baleen-system/commerce",
-			rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason, r.Written = "GrantChanged", now.AddDate(0, 0, -1) })}},
+			rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", func(r *ledger.Record) { r.Reason, r.Written = "GrantChanged", now.AddDate(0, 0, -1) })}},
 		{name: "the spec does not tell when it goes", stored: true, says: "it asks for too much", fates: "U1 Active sealed, U2 Active sealed",
-			rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason, r.Written = "GrantChanged", now.AddDate(0, 0, -1) })}},
-		{name: "somebody has revoked what it has", user: true, stored: true, fates: "U1 Active revoked sealed", rows: []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) { r.Revoked = now })},
+			rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", func(r *ledger.Record) { r.Reason, r.Written = "GrantChanged", now.AddDate(0, 0, -1) })}},
+		{name: "somebody has revoked what it has", user: true, stored: true, fates: "U1 Active revoked sealed", rows: []ledger.Record{issued(1, "U1", "commerce", func(r *ledger.Record) { r.Revoked = now })},
 			says: "it asks for too much; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), delivering()
+			run, in := newRun(t), delivering()
 			declare(t, run.Platform, "commerce", "operated")
-			w.user.Spec.Default()
+			in.user.Spec.Default()
 			if !test.user {
-				w.user = nil
+				in.user = nil
 			}
 			if test.stored {
-				edit(t, run.Platform, func(l *ledger.Ledger) { l.UID, l.Rows, l.MissingSince = "1", test.rows, test.since })
+				edit(t, run.Platform, func(l *ledger.Ledger) { l.UID, l.Records, l.MissingSince = "1", test.rows, test.since })
 			}
-			if err := remember(t.Context(), run, w, refused); words(err) != test.says {
+			if err := maintain(t.Context(), run, in, refused); words(err) != test.says {
 				t.Errorf("it says %v, want %s", err, test.says)
 			}
-			l, err := ledger.Book{Client: run.Platform}.Get(t.Context(), orders)
-			if err != nil || l.Exists() != test.stored || !l.MissingSince.IsZero() || fates(l.Rows) != test.fates {
-				t.Errorf("the ledger is stored: %t, misses its request since %s and has %s, want %s: %v", l.Exists(), l.MissingSince, fates(l.Rows), test.fates, err)
+			l, err := ledger.Store{Client: run.Platform}.Get(t.Context(), orders)
+			if err != nil || l.Exists() != test.stored || !l.MissingSince.IsZero() || fates(l.Records) != test.fates {
+				t.Errorf("the ledger is stored: %t, misses its request since %s and has %s, want %s: %v", l.Exists(), l.MissingSince, fates(l.Records), test.fates, err)
 			}
-			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
+			if got := workflowtest.Notified(t, run.Platform, platform.NatsAccount); got != test.asks {
 				t.Errorf("it asks %q, want %q", got, test.asks)
 			}
 		})
@@ -69,18 +69,18 @@ func TestRememberIsInterrupted(t *testing.T) {
 	for how, transient := range map[platformtest.Fault]bool{platformtest.Refused: true, platformtest.Overtaken: false} {
 		for at := range 5 {
 			t.Run(fmt.Sprintf("%s at call %d", how, at+1), func(t *testing.T) {
-				run, w := newRun(t), delivering()
+				run, in := newRun(t), delivering()
 				declare(t, run.Platform, "commerce", "operated")
-				w.user.Spec.Default()
+				in.user.Spec.Default()
 				run.Works = []string{"orders-work"}
-				second := issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason = "GrantChanged" })
+				second := issued(2, "U2", "commerce", func(r *ledger.Record) { r.Reason = "GrantChanged" })
 				run.Last = map[string]map[string][]byte{"eu-1": {"secret.yaml": document(t, second)}}
 				edit(t, run.Platform, func(l *ledger.Ledger) {
-					l.Rows = []ledger.Row{issued(1, "U1", "commerce"), second, issued(3, "U3", "commerce", retiring)}
+					l.Records = []ledger.Record{issued(1, "U1", "commerce"), second, issued(3, "U3", "commerce", retiring)}
 				})
 				faulty := platformtest.At(run.Platform, at+1, how)
 				run.Platform = faulty
-				err := remember(t.Context(), run, w, refused)
+				err := maintain(t.Context(), run, in, refused)
 				if got := platform.IsTransient(err); got != (transient && faulty.Hit) || !got && !errors.Is(err, refused) {
 					t.Errorf("it says %v", err)
 				}
@@ -92,7 +92,7 @@ func TestRememberIsInterrupted(t *testing.T) {
 // Accounts are asked to revoke, and to clear up after attempts that failed, but for
 // those that fail again and again.
 func TestAskAccounts(t *testing.T) {
-	failed := func(n int) (rows []ledger.Row) {
+	failed := func(n int) (rows []ledger.Record) {
 		for i := range n {
 			rows = append(rows, issued(int64(i+1), "", "commerce", retiring))
 		}
@@ -100,11 +100,11 @@ func TestAskAccounts(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		rows []ledger.Row
+		rows []ledger.Record
 		asks string
 	}{
-		{"nothing is to go", []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "payments", retired)}, ""},
-		{"two accounts have something", []ledger.Row{issued(1, "U1", "commerce", retiring), issued(2, "U2", "payments", retiring)}, "baleen-system/commerce, baleen-system/payments"},
+		{"nothing is to go", []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "payments", retired)}, ""},
+		{"two accounts have something", []ledger.Record{issued(1, "U1", "commerce", retiring), issued(2, "U2", "payments", retiring)}, "baleen-system/commerce, baleen-system/payments"},
 		{"three attempts failed", failed(3), "baleen-system/commerce"},
 		{"four attempts failed", failed(4), ""},
 		{"four attempts failed, and something is to be revoked", append(failed(4), issued(5, "U5", "payments", retiring)), "baleen-system/payments"},
@@ -113,10 +113,10 @@ func TestAskAccounts(t *testing.T) {
 			run := newRun(t)
 			declare(t, run.Platform, "commerce", "operated")
 			declare(t, run.Platform, "payments", "plain")
-			if err := askAccounts(t.Context(), run, asked(&ledger.Ledger{Request: orders, Rows: test.rows})...); err != nil {
+			if err := notifyAccounts(t.Context(), run, toNotify(&ledger.Ledger{Request: orders, Records: test.rows})...); err != nil {
 				t.Fatal(err)
 			}
-			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount); got != test.asks {
+			if got := workflowtest.Notified(t, run.Platform, platform.NatsAccount); got != test.asks {
 				t.Errorf("it asks %q, want %q", got, test.asks)
 			}
 		})
@@ -137,28 +137,28 @@ func TestRemember(t *testing.T) {
 		{"after the overlap", 24 * time.Hour, ledger.Retiring},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), delivering()
-			w.user.Spec.Credentials.Overlap = "24h"
+			run, in := newRun(t), delivering()
+			in.user.Spec.Credentials.Overlap = "24h"
 			edit(t, run.Platform, func(l *ledger.Ledger) {
-				l.Rows = []ledger.Row{first, second}
-				l.Rows[1].Written = now.Add(-test.written)
+				l.Records = []ledger.Record{first, second}
+				l.Records[1].Written = now.Add(-test.written)
 			})
-			if err := remember(t.Context(), run, w, refused); !errors.Is(err, refused) {
+			if err := maintain(t.Context(), run, in, refused); !errors.Is(err, refused) {
 				t.Error(err)
 			}
-			if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Row("eu-1", 1).State != test.former || l.Row("eu-1", 2).State != ledger.Active {
-				t.Errorf("the ledger has %+v", l.Rows)
+			if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Record("eu-1", 1).State != test.former || l.Record("eu-1", 2).State != ledger.Active {
+				t.Errorf("the ledger has %+v", l.Records)
 			}
 		})
 	}
 	t.Run("the ledger is lost", func(t *testing.T) {
 		run := newRun(t)
 		run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, first)}}
-		if err := remember(t.Context(), run, world{}, refused); !errors.Is(err, refused) {
+		if err := maintain(t.Context(), run, inputs{}, refused); !errors.Is(err, refused) {
 			t.Error(err)
 		}
-		if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" {
-			t.Errorf("the ledger has %+v", l.Rows)
+		if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Records) != 1 || l.Records[0].User != "U1" {
+			t.Errorf("the ledger has %+v", l.Records)
 		}
 	})
 }
@@ -166,22 +166,22 @@ func TestRemember(t *testing.T) {
 // A request that goes on settles what has expired of its former accounts that are gone:
 // not what lives, nor what an account that is there will remove, its own above all.
 func TestAbandonGone(t *testing.T) {
-	run, w := newRun(t), delivering() // which draws from commerce
+	run, in := newRun(t), delivering() // which draws from commerce
 	declare(t, run.Platform, "payments", "plain")
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{
 		issued(1, "U1", "gone", kept, retiring, expired), issued(2, "U2", "lost", kept, retiring), issued(3, "U3", "payments", kept, retiring, expired),
 		issued(4, "U4", "commerce", kept, retiring, expired), issued(5, "U5", "gone", kept),
 	}}
-	before := slices.Clone(l.Rows)
+	before := slices.Clone(l.Records)
 	run.Platform = platformtest.At(run.Platform, 1, platformtest.Refused)
-	if err := abandonGone(t.Context(), run, w, l); !platform.IsTransient(err) || fates(l.Rows) != fates(before) {
-		t.Errorf("while the platform is away it says %v, and the ledger has %s", err, fates(l.Rows))
+	if err := abandonGone(t.Context(), run, in, l); !platform.IsTransient(err) || fates(l.Records) != fates(before) {
+		t.Errorf("while the platform is away it says %v, and the ledger has %s", err, fates(l.Records))
 	}
-	if err := abandonGone(t.Context(), run, w, l); err != nil {
+	if err := abandonGone(t.Context(), run, in, l); err != nil {
 		t.Error(err)
 	}
 	want := "U1 Retired removed sealed, U2 Retiring sealed, U3 Retiring sealed, U4 Retiring sealed, U5 Active sealed"
-	if got := fates(l.Rows); got != want {
+	if got := fates(l.Records); got != want {
 		t.Errorf("the ledger has %s, want %s", got, want)
 	}
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
-func book(run *workflow.Run) claim.Book {
-	return claim.Book{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: promise}}}
+func claims(run *workflow.Run) claim.Store {
+	return claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: promise}}}
 }
 
-func secretOf(destination string, d ledger.Delivery) claim.Thing {
+func secretOf(destination string, d ledger.Delivery) claim.Resource {
 	return claim.Secret(destination, d.Namespace, d.Name)
 }
 
 // wanted is the Secret on each cluster, and those that are still delivered.
-func wanted(w world, l *ledger.Ledger) []claim.Want {
+func wanted(in inputs, l *ledger.Ledger) []claim.Want {
 	var wants []claim.Want
-	add := func(thing claim.Thing, keepOnly bool) {
-		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Thing == thing }) {
-			wants = append(wants, claim.Want{Thing: thing, KeepOnly: keepOnly})
+	add := func(thing claim.Resource, keepOnly bool) {
+		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Resource == thing }) {
+			wants = append(wants, claim.Want{Resource: thing, KeepOnly: keepOnly})
 		}
 	}
-	for _, name := range w.placement.Placed {
-		add(secretOf(name, deliveryOf(w)), false)
+	for _, name := range in.placement.Placed {
+		add(secretOf(name, deliveryOf(in)), false)
 	}
-	for _, name := range slices.Concat(w.placement.Placed, w.kept) {
+	for _, name := range slices.Concat(in.placement.Placed, in.kept) {
 		if current := l.Current(name); current != nil {
 			add(secretOf(name, current.Basis.Delivery), true)
 		}
@@ -39,33 +39,33 @@ func wanted(w world, l *ledger.Ledger) []claim.Want {
 	return wants
 }
 
-// settle claims the Secret on each cluster, keeps those that are still delivered,
+// claimSecrets claims the Secret on each cluster, keeps those that are still delivered,
 // and lets go of the others.
-func settle(ctx context.Context, run *workflow.Run, w world, l *ledger.Ledger) (map[claim.Thing]claim.Verdict, error) {
-	b, owner, wants := book(run), claim.OwnerOf(run.Request), wanted(w, l)
-	s, err := b.Settle(ctx, owner, wants, func(t claim.Thing) bool { return slices.Contains(served(run), t) })
+func claimSecrets(ctx context.Context, run *workflow.Run, in inputs, l *ledger.Ledger) (map[claim.Resource]claim.Verdict, error) {
+	b, owner, wants := claims(run), claim.OwnerOf(run.Request), wanted(in, l)
+	s, err := b.Settle(ctx, owner, wants, func(t claim.Resource) bool { return slices.Contains(served(run), t) })
 	if err != nil {
 		return nil, err
 	}
 	ask := func(ctx context.Context, owners []claim.Owner) error {
-		return workflow.AskAll(ctx, run, platform.NatsUser, owners)
+		return workflow.NotifyAll(ctx, run, platform.NatsUser, owners)
 	}
-	if err := ask(ctx, s.Ask); err != nil {
+	if err := ask(ctx, s.Notify); err != nil {
 		return nil, err
 	}
 	if err := s.Await(ctx, ask, run.Wait); err != nil {
 		return nil, err
 	}
-	verdicts := map[claim.Thing]claim.Verdict{}
+	verdicts := map[claim.Resource]claim.Verdict{}
 	for i, v := range s.Verdicts {
-		verdicts[wants[i].Thing] = v
+		verdicts[wants[i].Resource] = v
 	}
 	return verdicts, nil
 }
 
 // served are the Secrets that the request's own output still has.
-func served(run *workflow.Run) []claim.Thing {
-	var things []claim.Thing
+func served(run *workflow.Run) []claim.Resource {
+	var things []claim.Resource
 	for name, files := range run.Last {
 		for _, data := range files {
 			var object struct {
@@ -83,9 +83,9 @@ func served(run *workflow.Run) []claim.Thing {
 // release lets go of all Secrets of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
-	waiters, err := book(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
+	waiters, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {
 		return err
 	}
-	return workflow.AskAll(ctx, run, platform.NatsUser, waiters)
+	return workflow.NotifyAll(ctx, run, platform.NatsUser, waiters)
 }

@@ -22,23 +22,23 @@ import (
 // A request keeps the claims of what it delivers: also under the name that it had
 // before, as long as the new one is not delivered, and on a cluster in its grace.
 func TestSettleKeepsWhatIsDelivered(t *testing.T) {
-	run, w := newRun(t), delivering()
+	run, in := newRun(t), delivering()
 	owner := claim.OwnerOf(run.Request)
 	here, there := active(1, "U1", "FirstIssue"), active(1, "U2", "FirstIssue")
 	here.Basis.Delivery.Name, there.Destination = "former-name", "us-1"
-	held := []claim.Thing{secretOf("eu-1", here.Basis.Delivery), secretOf("us-1", there.Basis.Delivery)}
+	held := []claim.Resource{secretOf("eu-1", here.Basis.Delivery), secretOf("us-1", there.Basis.Delivery)}
 	other := claim.Secret("eu-1", "team-a", "not-wanted")
 	for _, thing := range append(held, other) {
-		if _, err := book(run).Acquire(t.Context(), thing, owner, nil); err != nil {
+		if _, err := claims(run).Acquire(t.Context(), thing, owner, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	verdicts, err := settle(t.Context(), run, w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{here, there}})
+	verdicts, err := claimSecrets(t.Context(), run, in, &ledger.Ledger{Request: orders, Records: []ledger.Record{here, there}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, thing := range append(held, claim.Secret("eu-1", "team-a", "orders-nats"), other) {
-		c, err := book(run).Get(t.Context(), thing)
+		c, err := claims(run).Get(t.Context(), thing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,8 +56,8 @@ func TestServed(t *testing.T) {
 	run := newRun(t)
 	run.Last = destination.Output{"eu-1": {"a.yaml": file("SealedSecret", "a"), "b.yaml": file("ConfigMap", "b"), "c.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: team-a, name: [c]}\n")}, "us-1": {"d.yaml": file("SealedSecret", "d")}}
 	got := served(run)
-	slices.SortFunc(got, func(a, b claim.Thing) int { return strings.Compare(a.String(), b.String()) })
-	if want := []claim.Thing{claim.Secret("eu-1", "team-a", "a"), claim.Secret("us-1", "team-a", "d")}; !slices.Equal(got, want) {
+	slices.SortFunc(got, func(a, b claim.Resource) int { return strings.Compare(a.String(), b.String()) })
+	if want := []claim.Resource{claim.Secret("eu-1", "team-a", "a"), claim.Secret("us-1", "team-a", "d")}; !slices.Equal(got, want) {
 		t.Errorf("it has %v, want %v", got, want)
 	}
 }
@@ -66,8 +66,8 @@ func TestServed(t *testing.T) {
 // are two: the first has the Secret, and the second waits for it, is told whose it is,
 // and has it once the first has let go of it.
 func TestSettleNamesakes(t *testing.T) {
-	first, w := newRun(t), delivering()
-	w.namespace = "shared"
+	first, in := newRun(t), delivering()
+	in.namespace = "shared"
 	second := *first
 	second.Identity.Namespace = "team-b"
 	second.Request = first.Request.DeepCopy()
@@ -77,17 +77,17 @@ func TestSettleNamesakes(t *testing.T) {
 	for _, step := range []struct {
 		name  string
 		run   *workflow.Run
-		wants world
+		wants inputs
 		last  destination.Output
 		held  bool
 		asks  string
 	}{
-		{"the first has it", first, w, nil, true, ""},
-		{"and keeps it", first, w, nil, true, ""},
-		{"the second waits", &second, w, nil, false, ""},
-		{"the first lets go of it, and is still served", first, world{user: w.user, account: w.account, namespace: "shared"}, destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: shared, name: orders-nats}\n")}}, false, "team-b/orders"},
-		{"and then no more", first, world{user: w.user, account: w.account, namespace: "shared"}, nil, false, "team-b/orders"},
-		{"the second has it", &second, w, nil, true, ""},
+		{"the first has it", first, in, nil, true, ""},
+		{"and keeps it", first, in, nil, true, ""},
+		{"the second waits", &second, in, nil, false, ""},
+		{"the first lets go of it, and is still served", first, inputs{user: in.user, account: in.account, namespace: "shared"}, destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: shared, name: orders-nats}\n")}}, false, "team-b/orders"},
+		{"and then no more", first, inputs{user: in.user, account: in.account, namespace: "shared"}, nil, false, "team-b/orders"},
+		{"the second has it", &second, in, nil, true, ""},
 	} {
 		if step.name == "the first has it" {
 			o := second.Request.DeepCopy()
@@ -108,7 +108,7 @@ func TestSettleNamesakes(t *testing.T) {
 		if v := verdicts[secret]; v.Held != step.held || len(step.wants.placement.Placed) > 0 && !v.Held && v.Holder.String() != "team-a/orders" {
 			t.Errorf("%s: it is %+v", step.name, v)
 		}
-		if got := workflowtest.Asked(t, first.Platform, platform.NatsUser); got != step.asks {
+		if got := workflowtest.Notified(t, first.Platform, platform.NatsUser); got != step.asks {
 			t.Errorf("%s: it asks %q, want %q", step.name, got, step.asks)
 		}
 		for _, namespace := range []string{"team-a", "team-b"} {
@@ -119,45 +119,45 @@ func TestSettleNamesakes(t *testing.T) {
 	}
 }
 
-func settleAtOnce(t *testing.T, run *workflow.Run, w world) (map[claim.Thing]claim.Verdict, error) {
+func settleAtOnce(t *testing.T, run *workflow.Run, in inputs) (map[claim.Resource]claim.Verdict, error) {
 	t.Helper()
-	return settle(t.Context(), run, w, &ledger.Ledger{Request: run.Identity})
+	return claimSecrets(t.Context(), run, in, &ledger.Ledger{Request: run.Identity})
 }
 
 // A platform that is away at any call is what a settlement says, and it settles all when
 // it is run again.
 func TestInterruptedSettlement(t *testing.T) {
-	prepare := func() (*workflow.Run, world) {
-		run, w := newRun(t), delivering()
+	prepare := func() (*workflow.Run, inputs) {
+		run, in := newRun(t), delivering()
 		waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})
 		for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
-			if _, err := book(run).Acquire(t.Context(), claim.Secret("eu-1", "team-a", "former-name"), claim.OwnerOf(o), nil); err != nil {
+			if _, err := claims(run).Acquire(t.Context(), claim.Secret("eu-1", "team-a", "former-name"), claim.OwnerOf(o), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return run, w
+		return run, in
 	}
-	run, w := prepare()
+	run, in := prepare()
 	memory := run.Platform
 	counted := platformtest.At(memory, 0, platformtest.Refused)
 	run.Platform = counted
-	if _, err := settleAtOnce(t, run, w); err != nil {
+	if _, err := settleAtOnce(t, run, in); err != nil {
 		t.Fatal(err)
 	}
 	undisturbed := platformtest.Contents(t, memory, platform.ConfigMap, platform.NatsUser)
 	for _, how := range []platformtest.Fault{platformtest.Refused, platformtest.Lost} {
 		for at := range counted.Calls {
 			t.Run(fmt.Sprintf("%s at call %d", how, at+1), func(t *testing.T) {
-				run, w := prepare()
+				run, in := prepare()
 				memory := run.Platform
 				faulty := platformtest.At(memory, at+1, how)
 				run.Platform = faulty
-				if _, err := settleAtOnce(t, run, w); platform.IsTransient(err) != faulty.Hit {
+				if _, err := settleAtOnce(t, run, in); platform.IsTransient(err) != faulty.Hit {
 					t.Errorf("it says %v", err)
 				}
 				run.Platform = memory
 				run.Last = destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: team-a, name: former-name}\n")}}
-				if _, err := settleAtOnce(t, run, w); err != nil {
+				if _, err := settleAtOnce(t, run, in); err != nil {
 					t.Fatal(err)
 				}
 				got := platformtest.Contents(t, memory, platform.ConfigMap, platform.NatsUser)

@@ -24,7 +24,7 @@ import (
 // long as something can still connect that should not; Kratix then keeps the
 // request, and the account's pipeline has the deletion tried again.
 func remove(ctx context.Context, run *workflow.Run) error {
-	if err := bury(ctx, run); err != nil {
+	if err := markDeleted(ctx, run); err != nil {
 		return err
 	}
 	if err := run.StopConfigure(ctx); err != nil {
@@ -46,8 +46,8 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	return finish(ctx, run, l)
 }
 
-// bury writes the tombstone.
-func bury(ctx context.Context, run *workflow.Run) error {
+// markDeleted writes the tombstone.
+func markDeleted(ctx context.Context, run *workflow.Run) error {
 	uid := string(run.Request.GetUID())
 	_, err := change(ctx, run, func(l *ledger.Ledger) {
 		if l.Tombstone == nil || l.Tombstone.UID != uid {
@@ -59,8 +59,8 @@ func bury(ctx context.Context, run *workflow.Run) error {
 
 // finish writes down that nothing is left to retire.
 func finish(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	if len(l.Rows) == 0 { // nothing was ever issued, and nobody would look for it again
-		return ledgers(run).Remove(ctx, l)
+	if len(l.Records) == 0 { // nothing was ever issued, and nobody would look for it again
+		return ledgerStore(run).Remove(ctx, l)
 	}
 	_, err := change(ctx, run, func(l *ledger.Ledger) {
 		if l.Tombstone != nil {
@@ -75,7 +75,7 @@ func finish(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger)) (*ledger.Ledger, error) {
 	var l *ledger.Ledger
 	err := platform.OnConflict(ctx, ledger.IsConflict, func() (err error) {
-		if l, err = ledgers(run).Get(ctx, run.Identity); err != nil {
+		if l, err = ledgerStore(run).Get(ctx, run.Identity); err != nil {
 			return err
 		}
 		if l.UID == "" {
@@ -83,7 +83,7 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 		}
 		credential.Import(l, delivered(run.Last), run.Now)
 		decide(l)
-		return ledgers(run).Save(ctx, l)
+		return ledgerStore(run).Save(ctx, l)
 	})
 	if err != nil {
 		return nil, err
@@ -165,11 +165,11 @@ func abandonAll(ctx context.Context, run *workflow.Run, accounts []string) (*led
 
 // await has accounts revoke, and waits until they have.
 func await(ctx context.Context, run *workflow.Run, l *ledger.Ledger, accounts []string) (*ledger.Ledger, error) {
-	if err := askAccounts(ctx, run, accounts...); err != nil {
+	if err := notifyAccounts(ctx, run, accounts...); err != nil {
 		return nil, err
 	}
 	if err := run.Wait(ctx, func(ctx context.Context) (done bool, err error) {
-		l, err = ledgers(run).Get(ctx, run.Identity)
+		l, err = ledgerStore(run).Get(ctx, run.Identity)
 		return err == nil && l.Count(ledger.Retiring) == 0, err
 	}); err != nil {
 		return nil, err
@@ -180,19 +180,19 @@ func await(ctx context.Context, run *workflow.Run, l *ledger.Ledger, accounts []
 	return l, nil
 }
 
-// abandoned tells whether nothing that an account, which is gone, was to revoke could
+// abandoned reports whether nothing that an account, which is gone, was to revoke could
 // connect any more.
 func abandoned(l *ledger.Ledger, account string, now time.Time) bool {
-	return !slices.ContainsFunc(l.Rows, func(r ledger.Row) bool {
+	return !slices.ContainsFunc(l.Records, func(r ledger.Record) bool {
 		return r.Basis.Account == account && r.State == ledger.Retiring && now.Before(r.Expires)
 	})
 }
 
 // abandon settles what an account that is gone would have removed.
 func abandon(l *ledger.Ledger, account string, now time.Time) {
-	for i := range l.Rows {
-		if r := &l.Rows[i]; r.Basis.Account == account && r.State == ledger.Retiring {
-			r.State, r.Removed = ledger.Retired, r.Basis.KeptIn != "" && !now.Before(r.Expires)
+	for i := range l.Records {
+		if r := &l.Records[i]; r.Basis.Account == account && r.State == ledger.Retiring {
+			r.State, r.Removed = ledger.Retired, r.Basis.ProviderAccount != "" && !now.Before(r.Expires)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestDeletionEndsConfigureFirst(t *testing.T) {
 			run := newRun(t)
 			memory := run.Platform
 			edit(t, memory, func(l *ledger.Ledger) {
-				l.UID, l.Rows = string(run.Request.GetUID()), []ledger.Row{active(1, "U1", "FirstIssue")}
+				l.UID, l.Records = string(run.Request.GetUID()), []ledger.Record{active(1, "U1", "FirstIssue")}
 			})
 			create(t, memory, platform.Job, "configure", map[string]string{
 				kratix.LabelPromise: promise, kratix.LabelResource: "orders", kratix.LabelAction: string(kratix.Configure),
@@ -59,8 +59,8 @@ func TestDeletionEndsConfigureFirst(t *testing.T) {
 				}
 			}
 			l := edit(t, memory, func(*ledger.Ledger) {})
-			if l.Tombstone == nil || !l.Tombstone.Done || l.Count(ledger.Retired) != len(l.Rows) {
-				t.Errorf("afterwards the ledger has the tombstone %v and %+v", l.Tombstone, l.Rows)
+			if l.Tombstone == nil || !l.Tombstone.Done || l.Count(ledger.Retired) != len(l.Records) {
+				t.Errorf("afterwards the ledger has the tombstone %v and %+v", l.Tombstone, l.Records)
 			}
 		})
 	}
@@ -74,8 +74,8 @@ func TestDeletionWithoutALedger(t *testing.T) {
 	if err := remove(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Rows) != 1 || l.Rows[0].User != "U1" || l.Rows[0].State != ledger.Retired {
-		t.Errorf("the ledger has %+v", l.Rows)
+	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); len(l.Records) != 1 || l.Records[0].User != "U1" || l.Records[0].State != ledger.Retired {
+		t.Errorf("the ledger has %+v", l.Records)
 	}
 }
 
@@ -108,13 +108,13 @@ func TestDeletionWaitsForWhoCanRevoke(t *testing.T) {
 				if _, err := run.Platform.Create(t.Context(), platform.NatsAccount, commerce); err != nil {
 					t.Fatal(err)
 				}
-				edit(t, run.Platform, func(l *ledger.Ledger) { l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")} })
+				edit(t, run.Platform, func(l *ledger.Ledger) { l.Records = []ledger.Record{active(1, "U1", "FirstIssue")} })
 				err := remove(t.Context(), run)
 				if waited := err != nil && strings.Contains(err.Error(), "1 credentials of NatsUser team-a/orders are not revoked yet"); waited != test.operator || !waited && err != nil {
 					t.Errorf("it says %v", err)
 				}
-				if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Rows[0].State != test.state || l.Tombstone.Done == test.operator {
-					t.Errorf("the ledger has %+v, done: %t", l.Rows, l.Tombstone.Done)
+				if l := edit(t, run.Platform, func(*ledger.Ledger) {}); l.Records[0].State != test.state || l.Tombstone.Done == test.operator {
+					t.Errorf("the ledger has %+v, done: %t", l.Records, l.Tombstone.Done)
 				}
 			})
 		})
@@ -127,14 +127,14 @@ func TestDeletionReleasesItsSecrets(t *testing.T) {
 	secret := claim.Secret("eu-1", "team-a", "orders-nats")
 	waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})
 	for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
-		if _, err := book(run).Acquire(t.Context(), secret, claim.OwnerOf(o), nil); err != nil {
+		if _, err := claims(run).Acquire(t.Context(), secret, claim.OwnerOf(o), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := remove(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := book(run).Get(t.Context(), secret); err != nil || c == nil || c.State != claim.Releasing || !c.Deleted {
+	if c, err := claims(run).Get(t.Context(), secret); err != nil || c == nil || c.State != claim.Releasing || !c.Deleted {
 		t.Errorf("the claim is %+v: %v", c, err)
 	}
 	asked, err := run.Platform.Get(t.Context(), platform.NatsUser, "team-a", "waiter")
@@ -154,8 +154,8 @@ func (a answering) Patch(ctx context.Context, kind platform.Kind, namespace, nam
 	if kind.Kind == platform.NatsAccount.Kind {
 		time.AfterFunc(7*time.Second, func() {
 			edit(a.t, a.Client, func(l *ledger.Ledger) {
-				for i := range l.Rows {
-					if r := &l.Rows[i]; r.State == ledger.Retiring && r.Basis.Account == name {
+				for i := range l.Records {
+					if r := &l.Records[i]; r.State == ledger.Retiring && r.Basis.Account == name {
 						r.State, r.Revoked = ledger.Retired, now
 					}
 				}
@@ -176,7 +176,7 @@ func TestDeletion(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		policy   string
-		rows     []ledger.Row
+		rows     []ledger.Record
 		uid      string    // of the ledger
 		before   tombstone // left by another deletion
 		dry      bool
@@ -192,43 +192,43 @@ func TestDeletion(t *testing.T) {
 		{name: "it never had a credential", policy: "Revoke", noLedger: true},
 		{name: "of one, only what it had is forgotten", policy: "Revoke", before: &ledger.Tombstone{UID: own, At: earlier, Done: true}, uid: own,
 			after: &ledger.Tombstone{UID: own, At: earlier, Done: true}},
-		{name: "the account revokes", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+		{name: "the account revokes", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce")}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
-		{name: "it asks for nothing else by default", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+		{name: "it asks for nothing else by default", rows: []ledger.Record{issued(1, "U1", "commerce")}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
-		{name: "what the spec says makes no sense", policy: "Keep", rows: []ledger.Row{issued(1, "U1", "commerce")}, answers: true,
+		{name: "what the spec says makes no sense", policy: "Keep", rows: []ledger.Record{issued(1, "U1", "commerce")}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
-		{name: "the account does not revoke", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce")},
+		{name: "the account does not revoke", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce")},
 			fates: "U1 Retiring, U2 Retiring", after: begun, asked: "baleen-system/commerce", waits: time.Minute + 2500*time.Millisecond,
 			says: "2 credentials of NatsUser team-a/orders are not revoked yet: NatsAccount commerce was asked to and has not done so; see its status, the deletion is tried again when it has"},
-		{name: "credentials are to live on", policy: "Retain", rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)},
+		{name: "credentials are to live on", policy: "Retain", rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)},
 			fates: "U1 Retired, U2 Retired", after: done},
-		{name: "no run has carried out the intent", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce", intended)}, answers: true,
+		{name: "no run has carried out the intent", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", intended)}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
-		{name: "it was let go of before", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+		{name: "it was let go of before", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
 			fates: "U1 Retired", after: done},
-		{name: "another deletion of it has begun", policy: "Revoke", uid: own, before: &ledger.Tombstone{UID: own, At: earlier}, rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+		{name: "another deletion of it has begun", policy: "Revoke", uid: own, before: &ledger.Tombstone{UID: own, At: earlier}, rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
 			fates: "U1 Retired", after: &ledger.Tombstone{UID: own, At: earlier, Done: true}},
-		{name: "a former incarnation was deleted", policy: "Revoke", uid: former, before: &ledger.Tombstone{UID: former, At: earlier, Done: true}, rows: []ledger.Row{issued(1, "U1", "commerce", retired)},
+		{name: "a former incarnation was deleted", policy: "Revoke", uid: former, before: &ledger.Tombstone{UID: former, At: earlier, Done: true}, rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
 			fates: "U1 Retired", after: done},
-		{name: "the account cannot revoke", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "payments")},
+		{name: "the account cannot revoke", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "payments")},
 			fates: "U1 Retired", after: done, warns: "live until they expire"},
-		{name: "one account revokes, one cannot", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "payments"), issued(2, "U2", "commerce")}, answers: true,
+		{name: "one account revokes, one cannot", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "payments"), issued(2, "U2", "commerce")}, answers: true,
 			fates: "U1 Retired, U2 Retired revoked", after: done, asked: "baleen-system/commerce", warns: "live until they expire", waits: 10 * time.Second},
-		{name: "the account's spec may be mended", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "broken")},
+		{name: "the account's spec may be mended", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "broken")},
 			fates: "U1 Retiring", after: begun, asked: "baleen-system/broken", waits: time.Minute + 2500*time.Millisecond,
 			says: "1 credentials of NatsUser team-a/orders are not revoked yet: NatsAccount broken was asked to and has not done so; see its status, the deletion is tried again when it has"},
-		{name: "the account is gone", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone")},
+		{name: "the account is gone", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "gone")},
 			fates: "U1 Retiring", after: begun,
 			says: "NatsAccount gone of NatsUser team-a/orders is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire"},
-		{name: "the account is gone, and its users have expired", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired)},
+		{name: "the account is gone, and its users have expired", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "gone", kept, expired)},
 			fates: "U1 Retired removed", after: done, warns: "stay at the provider"},
-		{name: "the account is gone, and one of its users lives", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "gone", kept)},
+		{name: "the account is gone, and one of its users lives", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "gone", kept)},
 			fates: "U1 Retiring, U2 Retiring", after: begun,
 			says: "NatsAccount gone of NatsUser team-a/orders is gone, so nobody can revoke its credentials: make the account again, or set spec.deletionPolicy to Retain to let them live until they expire"},
-		{name: "an account is gone and another revokes", policy: "Revoke", rows: []ledger.Row{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "commerce")}, answers: true,
+		{name: "an account is gone and another revokes", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "gone", kept, expired), issued(2, "U2", "commerce")}, answers: true,
 			fates: "U1 Retired removed, U2 Retired revoked", after: done, asked: "baleen-system/commerce", warns: "stay at the provider", waits: 10 * time.Second},
-		{name: "a dry run", policy: "Revoke", uid: former, rows: []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)}, dry: true,
+		{name: "a dry run", policy: "Revoke", uid: former, rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)}, dry: true,
 			fates: "U1 Active sealed, U2 Retiring sealed"},
 		{name: "a dry run of what has nothing", policy: "Revoke", dry: true, noLedger: true},
 	} {
@@ -246,7 +246,7 @@ func TestDeletion(t *testing.T) {
 					declare(t, memory, name, kind)
 				}
 				if test.before != nil || test.rows != nil {
-					edit(t, memory, func(l *ledger.Ledger) { l.UID, l.Tombstone, l.Rows = test.uid, test.before, test.rows })
+					edit(t, memory, func(l *ledger.Ledger) { l.UID, l.Tombstone, l.Records = test.uid, test.before, test.rows })
 				}
 				if test.answers {
 					run.Platform = answering{memory, t}
@@ -262,17 +262,17 @@ func TestDeletion(t *testing.T) {
 				if waited := time.Since(begin); waited != test.waits { // by the clock of the bubble
 					t.Errorf("it waits for %s, want %s", waited, test.waits)
 				}
-				if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != test.asked {
+				if got := workflowtest.Notified(t, memory, platform.NatsAccount); got != test.asked {
 					t.Errorf("it asks %q, want %q", got, test.asked)
 				}
 				if said := log.String(); !strings.Contains(said, test.warns) || said != "" && test.warns == "" || strings.Count(said, "\n") > 1 {
 					t.Errorf("it warns of %q, want %q", said, test.warns)
 				}
-				l, err := ledger.Book{Client: memory}.Get(t.Context(), orders)
+				l, err := ledger.Store{Client: memory}.Get(t.Context(), orders)
 				if err != nil || l.Exists() == test.noLedger {
 					t.Fatalf("it has a ledger: %t, want %t: %v", l.Exists(), !test.noLedger, err)
 				}
-				if got := fates(l.Rows); got != test.fates {
+				if got := fates(l.Records); got != test.fates {
 					t.Errorf("it leaves\n%s, want\n%s", got, test.fates)
 				}
 				if diff := cmp.Diff(test.after, l.Tombstone); diff != "" {
@@ -296,13 +296,13 @@ func deleting(t *testing.T) *workflow.Run {
 	declare(t, run.Platform, "payments", "plain")
 	edit(t, run.Platform, func(l *ledger.Ledger) {
 		l.UID = string(run.Request.GetUID())
-		l.Rows = []ledger.Row{
+		l.Records = []ledger.Record{
 			issued(1, "U1", "payments"), issued(2, "U2", "gone", kept, expired, retiring), issued(3, "U3", "commerce"), issued(4, "U4", "commerce", intended),
 		}
 	})
 	waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})
 	for _, o := range []*unstructured.Unstructured{run.Request, waiter} {
-		if _, err := book(run).Acquire(t.Context(), claim.Secret("eu-1", "team-a", "orders-nats"), claim.OwnerOf(o), nil); err != nil {
+		if _, err := claims(run).Acquire(t.Context(), claim.Secret("eu-1", "team-a", "orders-nats"), claim.OwnerOf(o), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -330,10 +330,10 @@ func TestInterruptedDeletion(t *testing.T) {
 		calls = counted.Calls
 		undisturbed = platformtest.Contents(t, memory, kinds...)
 		l := edit(t, memory, func(*ledger.Ledger) {})
-		if got, want := fates(l.Rows), "U1 Retired, U2 Retired removed, U3 Retired revoked, U4 Retired revoked"; got != want {
+		if got, want := fates(l.Records), "U1 Retired, U2 Retired removed, U3 Retired revoked, U4 Retired revoked"; got != want {
 			t.Fatalf("undisturbed it leaves %s, want %s", got, want)
 		}
-		if got := workflowtest.Asked(t, memory, platform.NatsUser); got != "team-a/waiter" {
+		if got := workflowtest.Notified(t, memory, platform.NatsUser); got != "team-a/waiter" {
 			t.Fatalf("undisturbed it asks %q", got)
 		}
 	})
@@ -350,8 +350,8 @@ func TestInterruptedDeletion(t *testing.T) {
 						t.Errorf("it says %v", err)
 					}
 					l := edit(t, memory, func(*ledger.Ledger) {})
-					if live := len(l.Rows) - l.Count(ledger.Retired); live > 0 && (err == nil || l.Tombstone != nil && l.Tombstone.Done) {
-						t.Errorf("it is said to be done, and the ledger has %s", fates(l.Rows))
+					if live := len(l.Records) - l.Count(ledger.Retired); live > 0 && (err == nil || l.Tombstone != nil && l.Tombstone.Done) {
+						t.Errorf("it is said to be done, and the ledger has %s", fates(l.Records))
 					}
 					run.Platform = answering{memory, t}
 					if err := remove(t.Context(), run); err != nil {
@@ -369,27 +369,27 @@ func TestInterruptedDeletion(t *testing.T) {
 // Of an account that is gone nothing is left to revoke once all that it was to revoke
 // has expired; what it was not to revoke says nothing, nor does another's.
 func TestAbandoned(t *testing.T) {
-	live := func(*ledger.Row) {}
+	live := func(*ledger.Record) {}
 	for _, test := range []struct {
 		name      string
-		rows      []ledger.Row
+		rows      []ledger.Record
 		abandoned bool
 		fates     string // once it is settled
 	}{
-		{"it has expired", []ledger.Row{issued(1, "U1", "gone", retiring, expired)}, true, "U1 Retired sealed"},
-		{"its user has, at the provider", []ledger.Row{issued(1, "U1", "gone", retiring, expired, kept)}, true, "U1 Retired removed sealed"},
-		{"it lives", []ledger.Row{issued(1, "U1", "gone", retiring, kept)}, false, "U1 Retired sealed"},
-		{"it lives, and is delivered", []ledger.Row{issued(1, "U1", "gone", live)}, true, "U1 Active sealed"},
-		{"another account's lives", []ledger.Row{issued(1, "U1", "commerce", retiring)}, true, "U1 Retiring sealed"},
-		{"one of two lives", []ledger.Row{issued(1, "U1", "gone", retiring, expired), issued(2, "U2", "gone", retiring)}, false, "U1 Retired sealed, U2 Retired sealed"},
+		{"it has expired", []ledger.Record{issued(1, "U1", "gone", retiring, expired)}, true, "U1 Retired sealed"},
+		{"its user has, at the provider", []ledger.Record{issued(1, "U1", "gone", retiring, expired, kept)}, true, "U1 Retired removed sealed"},
+		{"it lives", []ledger.Record{issued(1, "U1", "gone", retiring, kept)}, false, "U1 Retired sealed"},
+		{"it lives, and is delivered", []ledger.Record{issued(1, "U1", "gone", live)}, true, "U1 Active sealed"},
+		{"another account's lives", []ledger.Record{issued(1, "U1", "commerce", retiring)}, true, "U1 Retiring sealed"},
+		{"one of two lives", []ledger.Record{issued(1, "U1", "gone", retiring, expired), issued(2, "U2", "gone", retiring)}, false, "U1 Retired sealed, U2 Retired sealed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := &ledger.Ledger{Request: orders, Rows: test.rows}
+			l := &ledger.Ledger{Request: orders, Records: test.rows}
 			if got := abandoned(l, "gone", now); got != test.abandoned {
 				t.Errorf("it is abandoned: %t, want %t", got, test.abandoned)
 			}
 			abandon(l, "gone", now)
-			if got := fates(l.Rows); got != test.fates {
+			if got := fates(l.Records); got != test.fates {
 				t.Errorf("it becomes %s, want %s", got, test.fates)
 			}
 		})
@@ -402,17 +402,17 @@ func TestDeletionSparesItsNamesake(t *testing.T) {
 	run := newRun(t)
 	theirs := orders
 	theirs.Namespace = "team-b"
-	ledgers := ledger.Book{Client: run.Platform}
-	namesake := &ledger.Ledger{Request: theirs, UID: "2", Rows: []ledger.Row{issued(1, "U2", "commerce")}}
+	ledgers := ledger.Store{Client: run.Platform}
+	namesake := &ledger.Ledger{Request: theirs, UID: "2", Records: []ledger.Record{issued(1, "U2", "commerce")}}
 	if err := ledgers.Save(t.Context(), namesake); err != nil {
 		t.Fatal(err)
 	}
-	edit(t, run.Platform, func(l *ledger.Ledger) { l.Rows = []ledger.Row{issued(1, "U1", "commerce")} })
+	edit(t, run.Platform, func(l *ledger.Ledger) { l.Records = []ledger.Record{issued(1, "U1", "commerce")} })
 	owner := claim.OwnerOf(run.Request)
 	other := owner
 	other.Namespace, other.UID = "team-b", "2"
 	for secret, o := range map[string]claim.Owner{"mine": owner, "theirs": other} {
-		if _, err := book(run).Acquire(t.Context(), claim.Secret("eu-1", "shared", secret), o, nil); err != nil {
+		if _, err := claims(run).Acquire(t.Context(), claim.Secret("eu-1", "shared", secret), o, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -421,7 +421,7 @@ func TestDeletionSparesItsNamesake(t *testing.T) {
 	}
 	states := map[string]claim.State{}
 	for _, secret := range []string{"mine", "theirs"} {
-		c, err := book(run).Get(t.Context(), claim.Secret("eu-1", "shared", secret))
+		c, err := claims(run).Get(t.Context(), claim.Secret("eu-1", "shared", secret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -430,7 +430,7 @@ func TestDeletionSparesItsNamesake(t *testing.T) {
 	if want := map[string]claim.State{"mine": claim.Releasing, "theirs": claim.Held}; !maps.Equal(states, want) {
 		t.Errorf("the claims are %v, want %v", states, want)
 	}
-	if l, err := ledgers.Get(t.Context(), theirs); err != nil || l.Tombstone != nil || fates(l.Rows) != "U2 Active sealed" {
+	if l, err := ledgers.Get(t.Context(), theirs); err != nil || l.Tombstone != nil || fates(l.Records) != "U2 Active sealed" {
 		t.Errorf("its namesake has %+v: %v", l, err)
 	}
 }

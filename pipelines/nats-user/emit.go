@@ -30,7 +30,7 @@ const patchAnnotation = "sealedsecrets.bitnami.com/patch"
 
 // emit renders for each cluster what the ledger has for it. The same ledger gives
 // the same bytes.
-func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (destination.Output, error) {
+func emit(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster) (destination.Output, error) {
 	output := destination.Output{}
 	for _, c := range clusters {
 		name := c.want.Destination
@@ -38,7 +38,7 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (de
 		if current == nil || !c.holds(current.Basis.Delivery) {
 			continue
 		}
-		documents, err := documents(run, w, *current)
+		documents, err := documents(run, in, *current)
 		if err != nil {
 			return nil, err
 		}
@@ -54,12 +54,12 @@ func emit(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster) (de
 }
 
 // documents are what is emitted of a row.
-func documents(run *workflow.Run, w world, row ledger.Row) ([]render.Document, error) {
-	values, err := values(run, w, row)
+func documents(run *workflow.Run, in inputs, row ledger.Record) ([]render.Document, error) {
+	values, err := values(run, in, row)
 	if err != nil {
 		return nil, err
 	}
-	documents, err := w.templates.Render(values)
+	documents, err := in.templates.Render(values)
 	if err != nil {
 		return nil, workflow.Fail(reason.RenderFailed, err)
 	}
@@ -67,10 +67,10 @@ func documents(run *workflow.Run, w world, row ledger.Row) ([]render.Document, e
 }
 
 // values are what the templates get; the keys are those of their schema.
-func values(run *workflow.Run, w world, row ledger.Row) (map[string]any, error) {
+func values(run *workflow.Run, in inputs, row ledger.Record) (map[string]any, error) {
 	d := row.Basis.Delivery
 	labels := run.Identity.Labels()
-	secretLabels, onSecret := w.user.Spec.Secret.Metadata()
+	secretLabels, onSecret := in.user.Spec.Secret.Metadata()
 	if v1alpha1.Retain(d.Retain) == v1alpha1.Nothing { // from the first on: together with the empty one it would wipe the data
 		onSecret[patchAnnotation] = "true"
 	}
@@ -96,7 +96,7 @@ func values(run *workflow.Run, w world, row ledger.Row) (map[string]any, error) 
 
 // record is a row as the annotation has it: what does not change while it is
 // delivered.
-func record(row ledger.Row) (string, error) {
+func record(row ledger.Record) (string, error) {
 	row.Ciphertext, row.State, row.Version = nil, "", ""
 	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	data, err := json.Marshal(row)

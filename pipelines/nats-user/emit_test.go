@@ -28,19 +28,19 @@ func TestEmitsWhatItHolds(t *testing.T) {
 	secret := claim.Secret("eu-1", "team-a", "orders-nats")
 	for _, test := range []struct {
 		name     string
-		rows     []ledger.Row
-		verdicts map[claim.Thing]claim.Verdict
+		rows     []ledger.Record
+		verdicts map[claim.Resource]claim.Verdict
 		files    int
 	}{
-		{"it holds the Secret", []ledger.Row{row}, map[claim.Thing]claim.Verdict{secret: {Held: true}}, 1},
-		{"another request holds it", []ledger.Row{row}, map[claim.Thing]claim.Verdict{secret: {Holder: claim.Owner{Namespace: "team-a", Name: "shop"}}}, 0},
-		{"it holds another Secret", []ledger.Row{row}, map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "other"): {Held: true}}, 0},
-		{"there is nothing to deliver", nil, map[claim.Thing]claim.Verdict{secret: {Held: true}}, 0},
+		{"it holds the Secret", []ledger.Record{row}, map[claim.Resource]claim.Verdict{secret: {Held: true}}, 1},
+		{"another request holds it", []ledger.Record{row}, map[claim.Resource]claim.Verdict{secret: {Holder: claim.Owner{Namespace: "team-a", Name: "shop"}}}, 0},
+		{"it holds another Secret", []ledger.Record{row}, map[claim.Resource]claim.Verdict{claim.Secret("eu-1", "team-a", "other"): {Held: true}}, 0},
+		{"there is nothing to deliver", nil, map[claim.Resource]claim.Verdict{secret: {Held: true}}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := &ledger.Ledger{Request: orders, Rows: test.rows}
-			w := world{user: &v1alpha1.NatsUser{}, templates: templates}
-			output, err := emit(newRun(t), w, l, []*cluster{{want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
+			l := &ledger.Ledger{Request: orders, Records: test.rows}
+			in := inputs{user: &v1alpha1.NatsUser{}, templates: templates}
+			output, err := emit(newRun(t), in, l, []*cluster{{want: credential.Want{Destination: "eu-1"}, verdicts: test.verdicts}})
 			if err != nil || len(output["eu-1"]) != test.files {
 				t.Errorf("%d files are emitted, want %d: %v", len(output["eu-1"]), test.files, err)
 			}
@@ -50,8 +50,8 @@ func TestEmitsWhatItHolds(t *testing.T) {
 
 // All that a template gets, by what the request asks for.
 func TestValues(t *testing.T) {
-	run, w := newRun(t), delivering()
-	w.user.Spec.Secret.Labels, w.user.Spec.Secret.Annotations = map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader": "yes"}
+	run, in := newRun(t), delivering()
+	in.user.Spec.Secret.Labels, in.user.Spec.Secret.Annotations = map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader": "yes"}
 	own := run.Identity.Labels()
 	onSecret := maps.Clone(own)
 	onSecret["team"] = "a"
@@ -79,7 +79,7 @@ func TestValues(t *testing.T) {
 				"destination": "eu-1", "encryptedData": test.want, "labels": own, "annotations": annotations,
 				"secret": map[string]any{"name": "orders-nats", "namespace": "team-a", "labels": onSecret, "annotations": test.annotations},
 			}
-			got, err := values(run, w, row)
+			got, err := values(run, in, row)
 			if diff := cmp.Diff(want, got); diff != "" || err != nil {
 				t.Error(err, diff)
 			}
@@ -109,10 +109,10 @@ func TestEmitWithOverlays(t *testing.T) {
 				t.Fatal(err)
 			}
 			row := issued(1, "U1", "commerce")
-			c := &cluster{want: credential.Want{Destination: "eu-1"}, verdicts: map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): {Held: true}}}
-			w := delivering()
-			w.templates = made
-			output, err := emit(newRun(t), w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, []*cluster{c})
+			c := &cluster{want: credential.Want{Destination: "eu-1"}, verdicts: map[claim.Resource]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): {Held: true}}}
+			in := delivering()
+			in.templates = made
+			output, err := emit(newRun(t), in, &ledger.Ledger{Request: orders, Records: []ledger.Record{row}}, []*cluster{c})
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
 				t.Errorf("it says %v, want %s", err, test.reason)

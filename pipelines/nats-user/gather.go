@@ -32,47 +32,47 @@ import (
 
 // gather reads all that a run depends on, but for the ledger and the claims, which
 // others change meanwhile.
-func (p pipeline) gather(ctx context.Context, run *workflow.Run) (world, error) {
-	w := world{seen: map[string]any{termsKey: ""}}
+func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error) {
+	in := inputs{seen: map[string]any{termsKey: ""}}
 	var err error
-	if w.user, err = v1alpha1.Read(run.Request); err != nil {
-		return w, workflow.Fail(reason.InvalidSpec, err)
+	if in.user, err = v1alpha1.Read(run.Request); err != nil {
+		return in, workflow.Fail(reason.InvalidSpec, err)
 	}
-	if w.namespace, err = run.Config.WorkloadNamespace(w.user.Namespace, w.user.Spec.WorkloadNamespace); err != nil {
-		return w, workflow.Fail(reason.NamespaceNotMapped, err)
+	if in.namespace, err = run.Config.WorkloadNamespace(in.user.Namespace, in.user.Spec.WorkloadNamespace); err != nil {
+		return in, workflow.Fail(reason.NamespaceNotMapped, err)
 	}
-	if w.account, err = p.readAccount(ctx, run, w.user.Spec.AccountRef.Name); err != nil {
-		return w, err
+	if in.account, err = p.readAccount(ctx, run, in.user.Spec.AccountRef.Name); err != nil {
+		return in, err
 	}
-	if err := verified(ctx, run, w.account); err != nil {
-		return w, err
+	if err := verified(ctx, run, in.account); err != nil {
+		return in, err
 	}
-	w.seen[termsKey] = w.account.Terms()
-	if err := w.account.Admit(w.user); err != nil {
-		return w, workflow.Fail(reason.NotAdmitted, err)
+	in.seen[termsKey] = in.account.Terms()
+	if err := in.account.Admit(in.user); err != nil {
+		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
-	all, err := destination.List(ctx, run.Platform, w.user.Spec.Placement.Labels())
+	all, err := destination.List(ctx, run.Platform, in.user.Spec.Placement.Labels())
 	if err != nil {
-		return w, fmt.Errorf("the Destinations cannot be listed: %w", err)
+		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
-	allows := func(labels map[string]string) bool { return account.Allows(w.account.NatsAccount, labels) }
-	if w.placement, w.refused = all.Restrict(allows); len(w.user.Spec.Placement.MatchLabels) == 0 {
-		w.refused = nil // nobody asked for those
+	allows := func(labels map[string]string) bool { return account.Allows(in.account.NatsAccount, labels) }
+	if in.placement, in.refused = all.Restrict(allows); len(in.user.Spec.Placement.MatchLabels) == 0 {
+		in.refused = nil // nobody asked for those
 	}
-	kept, _ := run.Kept(w.placement)
-	w.kept = slices.Collect(maps.Keys(kept))
-	if w.bundles, err = config.Data(ctx, run.Platform, seal.BundlesName); err != nil {
-		return w, err
+	kept, _ := run.Kept(in.placement)
+	in.kept = slices.Collect(maps.Keys(kept))
+	if in.bundles, err = config.Data(ctx, run.Platform, seal.BundlesName); err != nil {
+		return in, err
 	}
-	w.templates, err = run.Templates(ctx, promises.Templates(promise))
-	return w, err
+	in.templates, err = run.Templates(ctx, promises.Templates(promise))
+	return in, err
 }
 
 // readAccount opens the account.
 func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
 	object, spec, err := account.Get(ctx, run.Platform, name)
 	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
-		if err := askAccounts(ctx, run, name); err != nil {
+		if err := notifyAccounts(ctx, run, name); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +101,7 @@ func verified(ctx context.Context, run *workflow.Run, a *account.Account) error 
 	switch {
 	case a.Unseen:
 		// The key may be one of another account: what it signs would not connect.
-		if err := askAccounts(ctx, run, a.Name); err != nil {
+		if err := notifyAccounts(ctx, run, a.Name); err != nil {
 			return err
 		}
 		return workflow.Fail(reason.AccountUnverified, fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", a.Name))
@@ -114,7 +114,7 @@ func verified(ctx context.Context, run *workflow.Run, a *account.Account) error 
 // load reads the ledger and makes it whole: with what is delivered and not in it,
 // and for the incarnation of the request that this run is for.
 func load(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
-	l, err := ledgers(run).Get(ctx, run.Identity)
+	l, err := ledgerStore(run).Get(ctx, run.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,8 @@ func load(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
 		if err := stays(ctx, run); err != nil {
 			return nil, err
 		}
-		for i := range l.Rows { // what belongs to the former one
-			if r := &l.Rows[i]; r.State == ledger.Active || r.State == ledger.Intended {
+		for i := range l.Records { // what belongs to the former one
+			if r := &l.Records[i]; r.State == ledger.Active || r.State == ledger.Intended {
 				r.State = ledger.Retiring
 			}
 		}
@@ -168,8 +168,8 @@ func checkClock(now, server time.Time, fresh bool) error {
 
 // delivered are the rows of what was emitted last. What is not a SealedSecret of
 // this pipeline's says nothing.
-func delivered(last destination.Output) []ledger.Row {
-	var rows []ledger.Row
+func delivered(last destination.Output) []ledger.Record {
+	var rows []ledger.Record
 	for _, name := range last.Destinations() {
 		for _, file := range slices.Sorted(maps.Keys(last[name])) {
 			var object struct {
@@ -177,7 +177,7 @@ func delivered(last destination.Output) []ledger.Row {
 				Metadata struct{ Annotations map[string]string }
 				Spec     struct{ EncryptedData map[string]string }
 			}
-			var row ledger.Row
+			var row ledger.Record
 			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
 				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
 				continue
@@ -191,12 +191,12 @@ func delivered(last destination.Output) []ledger.Row {
 	return rows
 }
 
-// see writes down which generations have arrived in the state store: those that
+// observe writes down which generations have arrived in the state store: those that
 // the last output has, on a cluster whose WorkPlacement was written since.
-func see(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
-	pending := map[string]*ledger.Row{}
+func observe(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
+	pending := map[string]*ledger.Record{}
 	for _, row := range delivered(run.Last) {
-		if r := l.Row(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
+		if r := l.Record(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
 			pending[row.Destination] = r
 		}
 	}
@@ -223,7 +223,7 @@ type placement struct {
 
 // has reports whether a generation has arrived there. WriteSucceeded alone may be
 // about what was there before it, so the state store must have another version.
-func (p placement) has(r ledger.Row) bool {
+func (p placement) has(r ledger.Record) bool {
 	return p.written && (p.version == "" || p.version != r.Version)
 }
 

@@ -101,7 +101,7 @@ func TestGather(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t, test.spec)
 			test.change(t, run)
-			w, err := pipeline{}.gather(t.Context(), run)
+			in, err := pipeline{}.gather(t.Context(), run)
 			var failure *workflow.Failure
 			if errors.As(err, &failure); failure != nil && string(failure.Reason) != test.reason || failure == nil && test.reason != "" {
 				t.Errorf("the reason is %v, want %s", failure, test.reason)
@@ -109,15 +109,15 @@ func TestGather(t *testing.T) {
 			if !strings.Contains(words(err), test.says) || (err == nil) != (test.says == "") {
 				t.Errorf("it says %v, want %q", err, test.says)
 			}
-			if seen, _ := w.seen[termsKey].(string); (seen != "") != test.terms || seen != "" && seen != w.account.Terms() {
+			if seen, _ := in.seen[termsKey].(string); (seen != "") != test.terms || seen != "" && seen != in.account.Terms() {
 				t.Errorf("the status has the terms %q, want some: %t", seen, test.terms)
 			}
-			if got := workflowtest.Asked(t, run.Platform, platform.NatsAccount) != ""; got != test.asks {
+			if got := workflowtest.Notified(t, run.Platform, platform.NatsAccount) != ""; got != test.asks {
 				t.Errorf("it asks the account: %t, want %t", got, test.asks)
 			}
 			for what, pair := range map[string][2]string{
-				"is placed on": {strings.Join(w.placement.Placed, ", "), test.placed}, "is refused": {strings.Join(w.refused, ", "), test.refused},
-				"leaves": {strings.Join(w.kept, ", "), test.kept},
+				"is placed on": {strings.Join(in.placement.Placed, ", "), test.placed}, "is refused": {strings.Join(in.refused, ", "), test.refused},
+				"leaves": {strings.Join(in.kept, ", "), test.kept},
 			} {
 				if pair[0] != pair[1] {
 					t.Errorf("it %s %q, want %q", what, pair[0], pair[1])
@@ -192,11 +192,11 @@ func TestLoadAfterADeletion(t *testing.T) {
 	run := newRun(t)
 	edit(t, run.Platform, func(l *ledger.Ledger) {
 		l.UID, l.Tombstone = "former", &ledger.Tombstone{UID: "former", At: now}
-		l.Rows = []ledger.Row{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", intended), issued(3, "U3", "commerce", retired)}
+		l.Records = []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", intended), issued(3, "U3", "commerce", retired)}
 	})
 	l, err := load(t.Context(), run)
-	if err != nil || fates(l.Rows) != "U1 Retiring sealed, U2 Retiring, U3 Retired sealed" {
-		t.Errorf("the ledger has %s: %v", fates(l.Rows), err)
+	if err != nil || fates(l.Records) != "U1 Retiring sealed, U2 Retiring, U3 Retired sealed" {
+		t.Errorf("the ledger has %s: %v", fates(l.Records), err)
 	}
 	erase(t, run.Platform)
 	run.DryRun = true
@@ -233,15 +233,15 @@ func TestLoadMeetsATombstone(t *testing.T) {
 			run := newRun(t)
 			edit(t, run.Platform, func(l *ledger.Ledger) {
 				l.UID, l.Tombstone, l.MissingSince = "former", &ledger.Tombstone{UID: "former", At: now}, now
-				l.Rows = []ledger.Row{active(1, "U1", "FirstIssue")}
+				l.Records = []ledger.Record{active(1, "U1", "FirstIssue")}
 			})
 			test.changed(t, run.Platform)
 			l, err := load(t.Context(), run)
 			if stopped := err != nil && strings.Contains(err.Error(), "is being deleted: nothing is issued for it any more"); stopped != test.stops {
 				t.Fatalf("it says %v, want it to stop: %t", err, test.stops)
 			}
-			if !test.stops && (l.Tombstone != nil || !l.MissingSince.IsZero() || l.UID != string(run.Request.GetUID()) || l.Rows[0].State != ledger.Retiring) {
-				t.Errorf("the ledger has the tombstone %v, misses its request since %s, and has %+v", l.Tombstone, l.MissingSince, l.Rows)
+			if !test.stops && (l.Tombstone != nil || !l.MissingSince.IsZero() || l.UID != string(run.Request.GetUID()) || l.Records[0].State != ledger.Retiring) {
+				t.Errorf("the ledger has the tombstone %v, misses its request since %s, and has %+v", l.Tombstone, l.MissingSince, l.Records)
 			}
 		})
 	}
@@ -267,9 +267,9 @@ func TestSee(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := newRun(t)
-			l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{active(1, "U1", "FirstIssue"), active(2, "U2", string(credential.RotationRequested))}}
-			l.Rows[1].Version = "before"
-			emitted := l.Rows[1]
+			l := &ledger.Ledger{Request: orders, Records: []ledger.Record{active(1, "U1", "FirstIssue"), active(2, "U2", string(credential.RotationRequested))}}
+			l.Records[1].Version = "before"
+			emitted := l.Records[1]
 			emitted.User = test.emitted
 			run.Last = destination.Output{"eu-1": {"secret.yaml": document(t, emitted)}}
 			run.Works = []string{"orders-work"}
@@ -279,13 +279,13 @@ func TestSee(t *testing.T) {
 					map[string]any{"type": "Ready", "status": "True"}, map[string]any{"type": "WriteSucceeded", "status": test.status},
 				}},
 			})
-			if err := see(t.Context(), run, l); err != nil {
+			if err := observe(t.Context(), run, l); err != nil {
 				t.Fatal(err)
 			}
-			if got := !l.Row("eu-1", 2).Written.IsZero(); got != test.seen {
+			if got := !l.Record("eu-1", 2).Written.IsZero(); got != test.seen {
 				t.Errorf("it is taken for delivered: %t, want %t", got, test.seen)
 			}
-			if !l.Row("eu-1", 1).Written.IsZero() {
+			if !l.Record("eu-1", 1).Written.IsZero() {
 				t.Error("its predecessor is said to have arrived")
 			}
 		})
@@ -295,24 +295,24 @@ func TestSee(t *testing.T) {
 // Nobody looks for what nothing waits for: that costs a request for each Work.
 func TestSeeAsksForWhatIsAwaited(t *testing.T) {
 	former := issued(1, "U1", "commerce")
-	rotated := issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason = "RotationRequested" })
+	rotated := issued(2, "U2", "commerce", func(r *ledger.Record) { r.Reason = "RotationRequested" })
 	for _, test := range []struct {
 		name    string
-		rows    []ledger.Row
-		emitted ledger.Row
+		rows    []ledger.Record
+		emitted ledger.Record
 		calls   int
 	}{
-		{"a former one is to go", []ledger.Row{former, rotated}, rotated, 1},
-		{"nothing is to go", []ledger.Row{rotated}, rotated, 0},
-		{"it was seen", []ledger.Row{former, issued(2, "U2", "commerce", func(r *ledger.Row) { r.Reason, r.Written = "RotationRequested", now })}, rotated, 0},
-		{"another is emitted", []ledger.Row{former, rotated}, issued(3, "U3", "commerce"), 0},
+		{"a former one is to go", []ledger.Record{former, rotated}, rotated, 1},
+		{"nothing is to go", []ledger.Record{rotated}, rotated, 0},
+		{"it was seen", []ledger.Record{former, issued(2, "U2", "commerce", func(r *ledger.Record) { r.Reason, r.Written = "RotationRequested", now })}, rotated, 0},
+		{"another is emitted", []ledger.Record{former, rotated}, issued(3, "U3", "commerce"), 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := newRun(t)
 			counted := platformtest.At(run.Platform, 0, platformtest.Refused)
 			run.Platform, run.Works = counted, []string{"work"}
 			run.Last = destination.Output{"eu-1": {"a.yaml": document(t, test.emitted)}}
-			if err := see(t.Context(), run, &ledger.Ledger{Request: orders, Rows: test.rows}); err != nil || counted.Calls != test.calls {
+			if err := observe(t.Context(), run, &ledger.Ledger{Request: orders, Records: test.rows}); err != nil || counted.Calls != test.calls {
 				t.Errorf("it asks %d times, want %d: %v", counted.Calls, test.calls, err)
 			}
 		})
@@ -323,14 +323,14 @@ func TestSeeAsksForWhatIsAwaited(t *testing.T) {
 // while it is delivered. What is not a SealedSecret of this pipeline's, for this
 // cluster, says nothing.
 func TestDeliveredIsReadAgain(t *testing.T) {
-	row := issued(7, "U7", "commerce", func(r *ledger.Row) {
-		r.Basis.KeptIn, r.ID, r.Settings, r.Earlier = "cloud", "id", "made", []ledger.Earlier{{Generation: 6, User: "U6", Account: "commerce", AccountID: "ACCOUNT", Expires: now}}
+	row := issued(7, "U7", "commerce", func(r *ledger.Record) {
+		r.Basis.ProviderAccount, r.ID, r.Settings, r.Earlier = "cloud", "id", "made", []ledger.Earlier{{Generation: 6, User: "U6", Account: "commerce", AccountID: "ACCOUNT", Expires: now}}
 		r.Version, r.Renews, r.Written, r.Revoked, r.Lost, r.Drifted = "version", now, now, now, now, now
 	})
 	want := row
 	want.State, want.Version = "", ""
 	want.Renews, want.Written, want.Revoked, want.Lost, want.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	if diff := cmp.Diff([]ledger.Row{want}, delivered(destination.Output{"eu-1": {"a.yaml": document(t, row)}})); diff != "" {
+	if diff := cmp.Diff([]ledger.Record{want}, delivered(destination.Output{"eu-1": {"a.yaml": document(t, row)}})); diff != "" {
 		t.Error(diff)
 	}
 	text := string(document(t, row))
@@ -412,7 +412,7 @@ func TestHasArrived(t *testing.T) {
 		version, before string
 		arrived         bool
 	}{{true, "b", "a", true}, {true, "a", "a", false}, {true, "", "a", true}, {true, "", "", true}, {true, "a", "", true}, {false, "b", "a", false}} {
-		if got := (placement{test.written, test.version}).has(ledger.Row{Version: test.before}); got != test.arrived {
+		if got := (placement{test.written, test.version}).has(ledger.Record{Version: test.before}); got != test.arrived {
 			t.Errorf("written: %t, %q after %q: it has arrived: %t", test.written, test.version, test.before, got)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 // issuance makes a generation for each cluster that has a reason.
 type issuance struct {
 	run      *workflow.Run
-	w        world
+	in       inputs
 	l        *ledger.Ledger
 	clusters []*cluster
 }
@@ -32,7 +32,7 @@ type attempt struct {
 	*cluster
 
 	identity provider.Identity
-	row      ledger.Row
+	row      ledger.Record
 }
 
 // fulfil issues what there is a reason for, lets go of what is superseded, and commits
@@ -42,11 +42,11 @@ func (i issuance) fulfil(ctx context.Context) error {
 	if err := i.issue(ctx); err != nil {
 		return err
 	}
-	i.tend()
-	if err := abandonGone(ctx, i.run, i.w, i.l); err != nil {
+	i.advance()
+	if err := abandonGone(ctx, i.run, i.in, i.l); err != nil {
 		return err
 	}
-	return ledgers(i.run).Save(ctx, i.l)
+	return ledgerStore(i.run).Save(ctx, i.l)
 }
 
 // renew writes down when each cluster's next generation is due: the spec may have
@@ -71,8 +71,8 @@ func (i issuance) issue(ctx context.Context) error {
 	if err := i.fits(due); err != nil {
 		return err
 	}
-	i.tend()
-	for batch := range slices.Chunk(due, i.w.account.Issuer.AtOnce()) {
+	i.advance()
+	for batch := range slices.Chunk(due, i.in.account.Issuer.AtOnce()) {
 		err := i.issueAtOnce(ctx, batch)
 		var failure *workflow.Failure
 		if errors.As(err, &failure) && failure.Reason == reason.IssueFailed {
@@ -93,8 +93,8 @@ func postpone(clusters []*cluster, why error) {
 	}
 }
 
-// tend lets go of what is superseded.
-func (i issuance) tend() { credential.Tend(i.l, terms(i.w), i.run.Now) }
+// advance lets go of what is superseded.
+func (i issuance) advance() { credential.Advance(i.l, terms(i.in), i.run.Now) }
 
 // fits makes sure that what is to be issued can be issued, emitted and kept, before
 // anything is written, and before anything is revoked for its sake.
@@ -118,7 +118,7 @@ func (i issuance) fits(due []*cluster) error {
 // of it. It returns how many bytes its ciphertext has.
 func (i issuance) try(want credential.Want) (size int, err error) {
 	name := want.Destination
-	made, err := i.w.account.Issuer.Sample(i.w.account.UserName(i.run.Identity, name, 1<<31), i.w.account.Grant(i.w.user, name))
+	made, err := i.in.account.Issuer.Sample(i.in.account.UserName(i.run.Identity, name, 1<<31), i.in.account.Grant(i.in.user, name))
 	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
 		return 0, workflow.Fail(reason.GrantTooLarge, err)
 	}
@@ -126,12 +126,12 @@ func (i issuance) try(want credential.Want) (size int, err error) {
 		return 0, workflow.Fail(reason.GrantRefused, err)
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
-	sample := ledger.Row{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
+	sample := ledger.Record{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
 	for key, value := range contents(want.Basis.Delivery, made) {
 		sample.Ciphertext[key] = "sealed"
 		size += (len(value) + sealing) * 4 / 3
 	}
-	_, err = documents(i.run, i.w, sample)
+	_, err = documents(i.run, i.in, sample)
 	return size, err
 }
 
@@ -179,11 +179,11 @@ func (i issuance) propose(ctx context.Context, clusters []*cluster) ([]*attempt,
 	for _, c := range clusters {
 		name := c.want.Destination
 		generation := i.l.Next(name)
-		identity, err := i.w.account.Issuer.Propose(i.w.account.UserName(i.run.Identity, name, generation))
+		identity, err := i.in.account.Issuer.Propose(i.in.account.UserName(i.run.Identity, name, generation))
 		if err != nil {
 			return nil, err
 		}
-		attempts = append(attempts, &attempt{c, identity, ledger.Row{
+		attempts = append(attempts, &attempt{c, identity, ledger.Record{
 			Destination: name, Generation: generation, State: ledger.Intended, User: identity.User, Reason: string(c.reason),
 			Issued: i.run.Now.Truncate(time.Second), Expires: i.expires(), Basis: c.want.Basis, Earlier: credential.EarlierOf(i.l, name),
 			Version: versionOf(placements[name]),
@@ -198,7 +198,7 @@ func (i issuance) expires() time.Time {
 	if i.run.DryRun {
 		return i.run.Now
 	}
-	return i.run.Now.Add(i.w.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
+	return i.run.Now.Add(i.in.user.Spec.Credentials.TTL.Value()).Truncate(time.Second)
 }
 
 // intend writes down which identities are about to be made.
@@ -206,7 +206,7 @@ func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
 	for _, a := range attempts {
 		i.l.Add(a.row)
 	}
-	if err := ledgers(i.run).Save(ctx, i.l); err != nil {
+	if err := ledgerStore(i.run).Save(ctx, i.l); err != nil {
 		return err
 	}
 	return checkClock(i.run.Now, i.l.ServerTime(), true)
@@ -226,11 +226,11 @@ func (i issuance) makeAll(ctx context.Context, attempts []*attempt) error {
 
 // make makes the identity of an attempt, and in a dry run one that connects nowhere.
 func (i issuance) make(ctx context.Context, a *attempt) (provider.Credential, error) {
-	grant := i.w.account.Grant(i.w.user, a.row.Destination)
+	grant := i.in.account.Grant(i.in.user, a.row.Destination)
 	if !i.run.DryRun {
-		return i.w.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
+		return i.in.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
 	}
-	made, err := i.w.account.Issuer.Sample(a.identity.Name, grant)
+	made, err := i.in.account.Issuer.Sample(a.identity.Name, grant)
 	made.Expires = a.row.Expires
 	return made, err
 }
@@ -249,8 +249,8 @@ func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
 		a.row.Renews = credential.RenewAt(i.run.Identity, a.row, a.want.RenewBefore)
 		i.l.Add(a.row)
 	}
-	i.tend()
-	return ledgers(i.run).Save(ctx, i.l)
+	i.advance()
+	return ledgerStore(i.run).Save(ctx, i.l)
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error

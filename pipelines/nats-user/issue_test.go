@@ -51,34 +51,34 @@ func (w watched) Issue(context.Context, provider.Identity, provider.Grant, time.
 // has by then: a run that is killed in between leaves nobody with a key that no ledger
 // knows, and what was written before is not taken for it.
 func TestIntentComesFirst(t *testing.T) {
-	run, w := newRun(t), delivering()
+	run, in := newRun(t), delivering()
 	run.Works = []string{"orders-work"}
 	create(t, run.Platform, platform.WorkPlacement, "orders-eu-1", map[string]string{kratix.LabelWork: "orders-work"}, map[string]any{
 		"spec": map[string]any{"targetDestinationName": "eu-1"}, "status": map[string]any{"versionID": "before"},
 	})
 	looked := false
-	w.account.Issuer = watched{look: func() {
+	in.account.Issuer = watched{look: func() {
 		looked = true
 		l := edit(t, run.Platform, func(*ledger.Ledger) {})
-		if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Intended || r.User != "U1" || r.Version != "before" {
-			t.Errorf("the ledger has %+v", l.Rows)
+		if r := l.Record("eu-1", 1); r == nil || r.State != ledger.Intended || r.User != "U1" || r.Version != "before" {
+			t.Errorf("the ledger has %+v", l.Records)
 		}
 	}}
-	clusters := []*cluster{{want: want(w, "eu-1"), reason: "FirstIssue"}}
-	err := issuance{run, w, &ledger.Ledger{Request: orders}, clusters}.issueAtOnce(t.Context(), clusters)
+	clusters := []*cluster{{want: want(in, "eu-1"), reason: "FirstIssue"}}
+	err := issuance{run, in, &ledger.Ledger{Request: orders}, clusters}.issueAtOnce(t.Context(), clusters)
 	if !looked || err == nil || err.Error() != "refused" {
 		t.Errorf("it was asked to issue: %t, and says %v", looked, err)
 	}
 }
 
 // issueOn issues on some clusters for a reason.
-func issueOn(t *testing.T, run *workflow.Run, w world, l *ledger.Ledger, names ...string) ([]*cluster, error) {
+func issueOn(t *testing.T, run *workflow.Run, in inputs, l *ledger.Ledger, names ...string) ([]*cluster, error) {
 	t.Helper()
-	held := map[claim.Thing]claim.Verdict{}
-	for _, name := range w.placement.Placed {
+	held := map[claim.Resource]claim.Verdict{}
+	for _, name := range in.placement.Placed {
 		held[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
 	}
-	i := issuance{run, w, l, plan(w, l, held, run.Now)}
+	i := issuance{run, in, l, plan(in, l, held, run.Now)}
 	for _, c := range i.clusters {
 		if c.reason = "FirstIssue"; !slices.Contains(names, c.want.Destination) {
 			c.reason = ""
@@ -120,9 +120,9 @@ func TestIssue(t *testing.T) {
 			map[string]string{"eu-1": postponed + "eu-1: no; a later run tries again", "us-1": postponed + "us-1: no; a later run tries again"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), serving(test.issuer)
+			run, in := newRun(t), serving(test.issuer)
 			l := &ledger.Ledger{Request: orders}
-			clusters, err := issueOn(t, run, w, l, test.on...)
+			clusters, err := issueOn(t, run, in, l, test.on...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,11 +138,11 @@ func TestIssue(t *testing.T) {
 			if !maps.Equal(problems, test.problems) {
 				t.Errorf("it is put off on %v, want %v", problems, test.problems)
 			}
-			if got := fates(l.Rows); got != test.fates {
+			if got := fates(l.Records); got != test.fates {
 				t.Errorf("the ledger has %s, want %s", got, test.fates)
 			}
-			if is := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(is.Rows) != test.fates {
-				t.Errorf("it is committed with %s", fates(is.Rows))
+			if is := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(is.Records) != test.fates {
+				t.Errorf("it is committed with %s", fates(is.Records))
 			}
 		})
 	}
@@ -150,26 +150,26 @@ func TestIssue(t *testing.T) {
 
 // All that a generation was issued upon, and what the issuer said, stands in its row.
 func TestIssuedRow(t *testing.T) {
-	run, w := newRun(t), serving(&stub{atOnce: 10})
+	run, in := newRun(t), serving(&stub{atOnce: 10})
 	run.Now = now.Add(time.Millisecond) // a JWT counts in seconds
-	w.user.Spec.Credentials.TTL = "30d"
-	w.placement.Placed = []string{"eu-1"}
-	former := issued(4, "U4", "commerce", func(r *ledger.Row) { r.Expires, r.Basis.KeptIn = now.Add(time.Hour), "cloud" })
+	in.user.Spec.Credentials.TTL = "30d"
+	in.placement.Placed = []string{"eu-1"}
+	former := issued(4, "U4", "commerce", func(r *ledger.Record) { r.Expires, r.Basis.ProviderAccount = now.Add(time.Hour), "cloud" })
 	gone := issued(3, "U3", "commerce", expired) // is nobody's predecessor any more
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{gone, former}}
-	clusters, err := issueOn(t, run, w, l, "eu-1")
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{gone, former}}
+	clusters, err := issueOn(t, run, in, l, "eu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := *l.Row("eu-1", 5)
+	got := *l.Record("eu-1", 5)
 	if len(got.Ciphertext["nats.creds"]) < 300 {
 		t.Errorf("it is sealed as %v", got.Ciphertext)
 	}
 	got.Ciphertext = nil
-	want := ledger.Row{
+	want := ledger.Record{
 		Destination: "eu-1", Generation: 5, State: ledger.Active, User: "U.team-a.orders.eu-1.g5", ID: "id.team-a.orders.eu-1.g5", Settings: "made", Reason: "FirstIssue",
 		Issued: now, Expires: now.AddDate(0, 0, 30), Basis: planned(clusters, "eu-1").want.Basis,
-		Earlier: []ledger.Earlier{{Generation: 4, User: "U4", Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Expires: now.Add(time.Hour)}},
+		Earlier: []ledger.Earlier{{Generation: 4, User: "U4", Account: "commerce", AccountID: "ACCOUNT", ProviderAccount: "cloud", Expires: now.Add(time.Hour)}},
 	}
 	want.Renews = credential.RenewAt(orders, want, 240*time.Hour)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -180,29 +180,29 @@ func TestIssuedRow(t *testing.T) {
 // A successor is committed without the ciphertext of its predecessor: a ledger has room
 // for one of each cluster.
 func TestOneCiphertextIsCommitted(t *testing.T) {
-	run, w := newRun(t), serving(&stub{atOnce: 10})
-	w.placement.Placed = []string{"eu-1"}
+	run, in := newRun(t), serving(&stub{atOnce: 10})
+	in.placement.Placed = []string{"eu-1"}
 	certificate, err := seal.Newest(bundle(), now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	clusters := []*cluster{{want: want(w, "eu-1"), reason: "GrantChanged", certificate: certificate}}
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}}
-	if err := (issuance{run, w, l, clusters}).issueAtOnce(t.Context(), clusters); err != nil {
+	clusters := []*cluster{{want: want(in, "eu-1"), reason: "GrantChanged", certificate: certificate}}
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{issued(1, "U1", "commerce")}}
+	if err := (issuance{run, in, l, clusters}).issueAtOnce(t.Context(), clusters); err != nil {
 		t.Fatal(err)
 	}
-	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Rows) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {
-		t.Errorf("it is committed with %s", fates(l.Rows))
+	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Records) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {
+		t.Errorf("it is committed with %s", fates(l.Records))
 	}
 }
 
 // When the next one is due follows the spec, without another credential for that.
 func TestRenewalMoves(t *testing.T) {
 	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) { r.Renews = now })}}
-	w.user.Spec.Credentials.RenewBefore = "5d"
-	if _, err := issueOn(t, run, w, l); err != nil {
+	run, in := newRun(t), serving(s)
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{issued(1, "U1", "commerce", func(r *ledger.Record) { r.Renews = now })}}
+	in.user.Spec.Credentials.RenewBefore = "5d"
+	if _, err := issueOn(t, run, in, l); err != nil {
 		t.Fatal(err)
 	}
 	if r := l.Current("eu-1"); !r.Renews.Equal(credential.RenewAt(orders, *r, 5*24*time.Hour)) || len(s.issued) > 0 {
@@ -228,9 +228,9 @@ func (d dated) Create(ctx context.Context, kind platform.Kind, o *unstructured.U
 // and says so.
 func TestClockIsOffOnceTheIntentIsWritten(t *testing.T) {
 	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
+	run, in := newRun(t), serving(s)
 	run.Platform = dated{run.Platform, now.Add(-time.Hour)}
-	_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders}, "eu-1")
+	_, err := issueOn(t, run, in, &ledger.Ledger{Request: orders}, "eu-1")
 	var failure *workflow.Failure
 	if !errors.As(err, &failure) || failure.Reason != "ClockOff" || len(s.issued) > 0 {
 		t.Errorf("it says %v after issuing %v", err, s.issued)
@@ -240,13 +240,13 @@ func TestClockIsOffOnceTheIntentIsWritten(t *testing.T) {
 // A dry run shows what would be issued, and issues nothing.
 func TestDryRunIssuesNothing(t *testing.T) {
 	s := &stub{atOnce: 10}
-	run, w := newRun(t), serving(s)
+	run, in := newRun(t), serving(s)
 	run.DryRun, run.Platform = true, platform.ReadOnly(run.Platform)
 	l := &ledger.Ledger{Request: orders}
-	if _, err := issueOn(t, run, w, l, "eu-1"); err != nil || len(s.issued) > 0 {
+	if _, err := issueOn(t, run, in, l, "eu-1"); err != nil || len(s.issued) > 0 {
 		t.Errorf("it issues %v: %v", s.issued, err)
 	}
-	if r := l.Row("eu-1", 1); r == nil || r.State != ledger.Active || !r.Expires.Equal(now) || r.User != "U.sample" {
+	if r := l.Record("eu-1", 1); r == nil || r.State != ledger.Active || !r.Expires.Equal(now) || r.User != "U.sample" {
 		t.Errorf("it shows %+v", r)
 	}
 }
@@ -260,35 +260,35 @@ func TestTryFirst(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name         string
-		change       func(*stub, *world)
-		rows         []ledger.Row
+		change       func(*stub, *inputs)
+		rows         []ledger.Record
 		reason, says string
 	}{
-		{"the JWT would be too large", func(s *stub, _ *world) {
+		{"the JWT would be too large", func(s *stub, _ *inputs) {
 			s.sample = fmt.Errorf("a: %w", &provider.TooLargeError{Bytes: 5000, Max: 3500})
 		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
-		{"NATS would refuse it", func(s *stub, _ *world) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
-		{"overlays do not apply", func(_ *stub, w *world) { w.templates = failing }, nil, "RenderFailed", "do not apply"},
-		{"the ledger is full", func(*stub, *world) {}, []ledger.Row{issued(1, "U1", "commerce", func(r *ledger.Row) {
+		{"NATS would refuse it", func(s *stub, _ *inputs) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
+		{"overlays do not apply", func(_ *stub, in *inputs) { in.templates = failing }, nil, "RenderFailed", "do not apply"},
+		{"the ledger is full", func(*stub, *inputs) {}, []ledger.Record{issued(1, "U1", "commerce", func(r *ledger.Record) {
 			r.Reason, r.Ciphertext = "FirstIssue", map[string]string{"a": strings.Repeat("a", ledger.MaxBytes-2000)}
 		})}, "LedgerFull", "identities"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &stub{atOnce: 10}
-			run, w := newRun(t), serving(s)
-			test.change(s, &w)
-			_, err := issueOn(t, run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, "eu-1", "us-1")
+			run, in := newRun(t), serving(s)
+			test.change(s, &in)
+			_, err := issueOn(t, run, in, &ledger.Ledger{Request: orders, Records: test.rows}, "eu-1", "us-1")
 			var failure *workflow.Failure
 			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) || len(s.issued) > 0 {
 				t.Errorf("it says %v after issuing %v, want %s: %s", err, s.issued, test.reason, test.says)
 			}
-			if l, err := (ledger.Book{Client: run.Platform}).Get(t.Context(), orders); err != nil || l.Exists() {
+			if l, err := (ledger.Store{Client: run.Platform}).Get(t.Context(), orders); err != nil || l.Exists() {
 				t.Errorf("the ledger is written: %v", err)
 			}
 		})
 	}
-	run, w := newRun(t), serving(&stub{})
-	if w.templates, err = render.New(promises.Templates(promise), map[string]string{"a.yaml": `#@ load("@ytt:overlay", "overlay")
+	run, in := newRun(t), serving(&stub{})
+	if in.templates, err = render.New(promises.Templates(promise), map[string]string{"a.yaml": `#@ load("@ytt:overlay", "overlay")
 #@overlay/match by=overlay.subset({"kind": "SealedSecret"})
 ---
 spec:
@@ -297,7 +297,7 @@ spec:
 `}); err != nil {
 		t.Fatal(err)
 	}
-	size, err := issuance{run: run, w: w}.try(want(w, "eu-1"))
+	size, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
 	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
 		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
 	}
@@ -305,7 +305,7 @@ spec:
 
 // A ciphertext takes the place of the former one where there is one.
 func TestRoomFor(t *testing.T) {
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{issued(1, "U1", "commerce")}} // of eu-1
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{issued(1, "U1", "commerce")}} // of eu-1
 	var clusters []*cluster
 	for _, name := range []string{"eu-1", "us-1", "ap-1"} {
 		clusters = append(clusters, &cluster{want: credential.Want{Destination: name}})
@@ -360,22 +360,24 @@ func TestContents(t *testing.T) {
 
 // renewing is a request for two clusters, of which one has a credential that was
 // superseded long ago and one that is due, and the other none.
-func renewing(t *testing.T, s *stub) (*workflow.Run, world) {
+func renewing(t *testing.T, s *stub) (*workflow.Run, inputs) {
 	t.Helper()
-	run, w := newRun(t), serving(s)
-	w.user.Spec.Credentials.Rotate = "2"
+	run, in := newRun(t), serving(s)
+	in.user.Spec.Credentials.Rotate = "2"
 	for name, kind := range map[string]string{"commerce": "operated"} {
 		declare(t, run.Platform, name, kind)
 	}
-	basis := want(w, "eu-1").Basis
+	basis := want(in, "eu-1").Basis
 	basis.Rotate.Spec = "1"
 	run.Works = []string{"orders-work"}
-	rotated := issued(2, "U2", "commerce", func(r *ledger.Row) { r.Basis, r.Reason, r.Written = basis, "RotationRequested", now.AddDate(0, 0, -2) })
+	rotated := issued(2, "U2", "commerce", func(r *ledger.Record) {
+		r.Basis, r.Reason, r.Written = basis, "RotationRequested", now.AddDate(0, 0, -2)
+	})
 	run.Last = map[string]map[string][]byte{"eu-1": {"secret.yaml": document(t, rotated)}}
 	edit(t, run.Platform, func(l *ledger.Ledger) {
-		l.UID, l.Rows = string(run.Request.GetUID()), []ledger.Row{issued(1, "U1", "commerce"), rotated, issued(3, "U3", "gone", kept, retiring, expired)}
+		l.UID, l.Records = string(run.Request.GetUID()), []ledger.Record{issued(1, "U1", "commerce"), rotated, issued(3, "U3", "gone", kept, retiring, expired)}
 	})
-	return run, w
+	return run, in
 }
 
 // A run that is interrupted at any call, or finds that somebody else was faster, loses
@@ -386,31 +388,31 @@ func TestInterruptedIssue(t *testing.T) {
 	count := func(how platformtest.Fault, at int) (calls int, hit bool) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &stub{atOnce: 1, proposes: true}
-			run, w := renewing(t, s)
+			run, in := renewing(t, s)
 			memory := run.Platform
 			faulty := platformtest.At(memory, at, how)
 			run.Platform = faulty
-			_, _, err := carryOut(t.Context(), run, w)
+			_, _, err := carryOut(t.Context(), run, in)
 			calls, hit = faulty.Calls, faulty.Hit
 			if err != nil && (!platform.IsTransient(err) || how == platformtest.Overtaken) || err == nil && how == platformtest.Refused && hit {
 				t.Errorf("%s at call %d: it says %v", how, at, err)
 			}
 			run.Platform = memory
-			l, clusters, err := carryOut(t.Context(), run, w)
+			l, clusters, err := carryOut(t.Context(), run, in)
 			if err != nil {
 				t.Fatalf("%s at call %d: run again it says %v", how, at, err)
 			}
 			for _, user := range s.issued {
-				if i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool { return r.User == user }); i < 0 {
+				if i := slices.IndexFunc(l.Records, func(r ledger.Record) bool { return r.User == user }); i < 0 {
 					t.Errorf("%s at call %d: no ledger has %s", how, at, user)
-				} else if r := l.Rows[i]; r.State != ledger.Retiring && l.Current(r.Destination).User != user {
+				} else if r := l.Records[i]; r.State != ledger.Retiring && l.Current(r.Destination).User != user {
 					t.Errorf("%s at call %d: %s is %s, and delivered is %s", how, at, user, r.State, l.Current(r.Destination).User)
 				}
 			}
-			if r := l.Row("eu-1", 1); r.State != ledger.Retiring {
+			if r := l.Record("eu-1", 1); r.State != ledger.Retiring {
 				t.Errorf("%s at call %d: U1 is %s", how, at, r.State)
 			}
-			if r := l.Row("eu-1", 3); r.State != ledger.Retired || !r.Removed {
+			if r := l.Record("eu-1", 3); r.State != ledger.Retired || !r.Removed {
 				t.Errorf("%s at call %d: U3 is %s, and removed: %t", how, at, r.State, r.Removed)
 			}
 			for name, reasons := range map[string][]string{"eu-1": {"RotationRequested"}, "us-1": {"DestinationAdded", "PreviousAttemptLost"}} {
@@ -418,11 +420,11 @@ func TestInterruptedIssue(t *testing.T) {
 					t.Errorf("%s at call %d: %s has %+v: %s", how, at, name, c, planned(clusters, name).problem.message)
 				}
 			}
-			if got := workflowtest.Asked(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {
+			if got := workflowtest.Notified(t, memory, platform.NatsAccount); got != "baleen-system/commerce" {
 				t.Errorf("%s at call %d: it asks %q", how, at, got)
 			}
 			before, issued := platformtest.Contents(t, memory, platform.ConfigMap), len(s.issued)
-			if _, _, err := carryOut(t.Context(), run, w); err != nil || len(s.issued) != issued {
+			if _, _, err := carryOut(t.Context(), run, in); err != nil || len(s.issued) != issued {
 				t.Errorf("%s at call %d: a third run issues %d: %v", how, at, len(s.issued)-issued, err)
 			}
 			if diff := cmp.Diff(before, platformtest.Contents(t, memory, platform.ConfigMap)); diff != "" {

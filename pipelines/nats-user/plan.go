@@ -24,7 +24,7 @@ type cluster struct {
 	// problem is why it does not have what was asked for.
 	problem problem
 	// verdicts tell which Secrets are this request's.
-	verdicts map[claim.Thing]claim.Verdict
+	verdicts map[claim.Resource]claim.Verdict
 }
 
 // problem is what keeps a request from what it asked for.
@@ -38,14 +38,14 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 }
 
 // plan decides about each cluster by itself.
-func plan(w world, l *ledger.Ledger, verdicts map[claim.Thing]claim.Verdict, now time.Time) []*cluster {
+func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, now time.Time) []*cluster {
 	var clusters []*cluster
-	for _, name := range w.placement.Placed {
-		c := &cluster{want: want(w, name), verdicts: verdicts}
+	for _, name := range in.placement.Placed {
+		c := &cluster{want: want(in, name), verdicts: verdicts}
 		if current := l.Current(name); current != nil {
 			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
 		}
-		c.sealFor(w.bundles[name], now)
+		c.sealFor(in.bundles[name], now)
 		judge(c, l, now)
 		clusters = append(clusters, c)
 	}
@@ -53,35 +53,35 @@ func plan(w world, l *ledger.Ledger, verdicts map[claim.Thing]claim.Verdict, now
 }
 
 // want is what a cluster should have.
-func want(w world, name string) credential.Want {
-	spec := w.user.Spec
+func want(in inputs, name string) credential.Want {
+	spec := in.user.Spec
 	return credential.Want{
 		Destination:  name,
 		RenewBefore:  spec.Credentials.RenewalWindow(),
-		CorrectDrift: w.account.Spec.CorrectsDrift(),
+		CorrectDrift: in.account.Spec.CorrectsDrift(),
 		Basis: ledger.Basis{
-			Account:    w.account.Name,
-			AccountID:  w.account.ID,
-			KeptIn:     w.account.KeptIn,
-			Grant:      w.account.Grant(w.user, name).Digest(),
-			SigningKey: w.account.SigningKey,
-			Delivery:   deliveryOf(w),
+			Account:         in.account.Name,
+			AccountID:       in.account.ID,
+			ProviderAccount: in.account.ProviderAccount,
+			Grant:           in.account.Grant(in.user, name).Digest(),
+			SigningKey:      in.account.SigningKey,
+			Delivery:        deliveryOf(in),
 			Rotate: ledger.Rotate{
-				Spec: spec.Credentials.Rotate, All: w.user.Annotations[v1alpha1.RotateAnnotation],
-				Destination: w.user.Annotations[v1alpha1.RotateAnnotationPrefix+name],
+				Spec: spec.Credentials.Rotate, All: in.user.Annotations[v1alpha1.RotateAnnotation],
+				Destination: in.user.Annotations[v1alpha1.RotateAnnotationPrefix+name],
 			},
 		},
 	}
 }
 
 // deliveryOf is the Secret that the request asks for, on each cluster.
-func deliveryOf(w world) ledger.Delivery {
-	secret := w.user.Spec.Secret
+func deliveryOf(in inputs) ledger.Delivery {
+	secret := in.user.Spec.Secret
 	d := ledger.Delivery{
-		Namespace: w.namespace, Name: secret.Name, Format: string(secret.Format), Key: secret.Key, Retain: string(w.user.Spec.Retain),
+		Namespace: in.namespace, Name: secret.Name, Format: string(secret.Format), Key: secret.Key, Retain: string(in.user.Spec.Retain),
 	}
 	if secret.Format == v1alpha1.Env {
-		d.Servers = strings.Join(w.account.Spec.Servers(), ",")
+		d.Servers = strings.Join(in.account.Spec.Servers(), ",")
 	}
 	return d
 }
@@ -155,7 +155,7 @@ func bounded(c *cluster, l *ledger.Ledger, now time.Time) bool {
 	return false
 }
 
-// due tells whether a cluster would get a new generation also without anybody's wish.
+// due reports whether a cluster would get a new generation also without anybody's wish.
 func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
 	if current := l.Current(want.Destination); current != nil {
 		want.Basis.Grant, want.Basis.Delivery, want.Basis.Rotate = current.Basis.Grant, current.Basis.Delivery, current.Basis.Rotate
@@ -166,7 +166,7 @@ func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
 
 func alive(l *ledger.Ledger, destination string, now time.Time) int {
 	n := 0
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.Destination == destination && r.User != "" && now.Before(r.Expires) {
 			n++
 		}
@@ -188,14 +188,14 @@ func sealable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 }
 
 // terms are how former generations are let go of.
-func terms(w world) credential.Terms {
-	t := overlapOf(w.user)
+func terms(in inputs) credential.Terms {
+	t := overlapOf(in.user)
 	t.Served = func(name string) bool {
-		return slices.Contains(w.placement.Placed, name) || slices.Contains(w.placement.Unregistered, name) || slices.Contains(w.kept, name)
+		return slices.Contains(in.placement.Placed, name) || slices.Contains(in.placement.Unregistered, name) || slices.Contains(in.kept, name)
 	}
 	// Whether another account can, which the request drew from before, its own
 	// pipeline knows.
-	t.Revocable = func(name string) bool { return name != w.account.Name || w.account.Spec.Revocable() }
+	t.Revocable = func(name string) bool { return name != in.account.Name || in.account.Spec.Revocable() }
 	return t
 }
 

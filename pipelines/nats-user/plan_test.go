@@ -64,18 +64,18 @@ func holder(namespace, name string) claim.Verdict {
 // whether there is a certificate to seal with.
 func TestPlan(t *testing.T) {
 	const missing = "cannot be sealed: the key eu-1 of the ConfigMap baleen-system/sealing-certificates: it holds no certificate: add that of the controller with `baleen clusters trust`"
-	wanted := func(r *ledger.Row) { // what it has is what is wanted
-		w := serving(&stub{})
-		r.Basis = want(w, "eu-1").Basis
+	wanted := func(r *ledger.Record) { // what it has is what is wanted
+		in := serving(&stub{})
+		r.Basis = want(in, "eu-1").Basis
 		certificate, _ := seal.Newest(bundle(), now)
 		r.Basis.Certificate = certificate.Fingerprint
 	}
-	with := func(change func(*ledger.Row)) ledger.Row { return issued(1, "U1", "commerce", wanted, change) }
-	same := func(*ledger.Row) {}
-	granted := func(r *ledger.Row) { r.Basis.Grant = "other" }
-	named := func(r *ledger.Row) { r.Basis.Delivery.Name = "former-name" }
-	many := func(n int, of ledger.Row) []ledger.Row {
-		var all []ledger.Row
+	with := func(change func(*ledger.Record)) ledger.Record { return issued(1, "U1", "commerce", wanted, change) }
+	same := func(*ledger.Record) {}
+	granted := func(r *ledger.Record) { r.Basis.Grant = "other" }
+	named := func(r *ledger.Record) { r.Basis.Delivery.Name = "former-name" }
+	many := func(n int, of ledger.Record) []ledger.Record {
+		var all []ledger.Record
 		for g := range int64(n) {
 			of.Generation, of.User = g+1, fmt.Sprintf("U%d", g+1)
 			all = append(all, of)
@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name        string
-		rows        []ledger.Row
+		rows        []ledger.Record
 		holds       []string // names of Secrets
 		certificate string
 		rotate      string
@@ -93,42 +93,42 @@ func TestPlan(t *testing.T) {
 		delivers                       string
 	}{
 		{name: "it has nothing", holds: []string{"orders-nats"}, certificate: bundle(), reason: "FirstIssue", delivers: "orders-nats"},
-		{name: "it has what is wanted", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), delivers: "orders-nats"},
-		{name: "it has something else", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
-		{name: "it has what is wanted, and no certificate", rows: []ledger.Row{with(same)}, holds: []string{"orders-nats"}, certificate: "cut off", delivers: "orders-nats"},
-		{name: "its key is gone", rows: []ledger.Row{with(func(r *ledger.Row) { r.Basis.Certificate = "SHA256:gone" })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "SealingCertificateGone", delivers: "orders-nats"},
+		{name: "it has what is wanted", rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), delivers: "orders-nats"},
+		{name: "it has something else", rows: []ledger.Record{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
+		{name: "it has what is wanted, and no certificate", rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: "cut off", delivers: "orders-nats"},
+		{name: "its key is gone", rows: []ledger.Record{with(func(r *ledger.Record) { r.Basis.Certificate = "SHA256:gone" })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "SealingCertificateGone", delivers: "orders-nats"},
 		{name: "it has nothing, and no certificate", holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
 			problem: "a first credential for eu-1 " + missing},
-		{name: "it has something else, and no certificate", rows: []ledger.Row{with(granted)}, holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
+		{name: "it has something else, and no certificate", rows: []ledger.Record{with(granted)}, holds: []string{"orders-nats"}, delivers: "orders-nats", problemReason: "CertificateUnusable",
 			problem: "another credential (GrantChanged) for eu-1 " + missing},
 		{name: "another has the Secret", certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
 			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "another has the Secret, and this one its former", rows: []ledger.Row{with(named)}, holds: []string{"former-name"}, certificate: bundle(), delivers: "former-name", problemReason: "SecretConflict",
+		{name: "another has the Secret, and this one its former", rows: []ledger.Record{with(named)}, holds: []string{"former-name"}, certificate: bundle(), delivers: "former-name", problemReason: "SecretConflict",
 			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "that is renewed", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, holds: []string{"former-name"}, certificate: bundle(), reason: "Expired", delivers: "former-name", problemReason: "SecretConflict",
+		{name: "that is renewed", rows: []ledger.Record{with(func(r *ledger.Record) { named(r); r.Expires = now })}, holds: []string{"former-name"}, certificate: bundle(), reason: "Expired", delivers: "former-name", problemReason: "SecretConflict",
 			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{name: "another has both", rows: []ledger.Row{with(func(r *ledger.Row) { named(r); r.Expires = now })}, certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
+		{name: "another has both", rows: []ledger.Record{with(func(r *ledger.Record) { named(r); r.Expires = now })}, certificate: bundle(), delivers: "orders-nats", problemReason: "SecretConflict",
 			problem: "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
 		{name: "it rotates too often", rows: many(24, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
 		{name: "it rotates almost too often", rows: many(23, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
-		{name: "it rotates too often, and a renewal is due", rows: many(24, with(func(r *ledger.Row) { r.Expires = now.Add(time.Second) })), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
-		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Row) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
+		{name: "it rotates too often, and a renewal is due", rows: many(24, with(func(r *ledger.Record) { r.Expires = now.Add(time.Second) })), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Record) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
 		{name: "it changes its Secret too often", rows: many(24, with(named)), holds: []string{"orders-nats", "former-name"}, certificate: bundle(), delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason DeliveryChanged: wait until some have, or make ttl shorter"},
 		{name: "there were as many attempts", rows: append(many(23, with(retiring)), issued(24, "U24", "commerce", wanted)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := serving(&stub{})
-			w.placement.Placed = []string{"eu-1"}
-			w.bundles = map[string]string{"eu-1": test.certificate}
-			w.user.Spec.Credentials.Rotate = test.rotate
-			verdicts := map[claim.Thing]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
+			in := serving(&stub{})
+			in.placement.Placed = []string{"eu-1"}
+			in.bundles = map[string]string{"eu-1": test.certificate}
+			in.user.Spec.Credentials.Rotate = test.rotate
+			verdicts := map[claim.Resource]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
 			for _, name := range test.holds {
 				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
 			}
-			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: test.rows}, verdicts, now), "eu-1")
+			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: test.rows}, verdicts, now), "eu-1")
 			if string(c.reason) != test.reason || c.problem != (problem{reason.Reason(test.problemReason), test.problem}) {
 				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problem.reason, c.problem.message, test.problemReason, test.problem)
 			}
@@ -147,7 +147,7 @@ func TestPlan(t *testing.T) {
 func TestAlive(t *testing.T) {
 	elsewhere := issued(1, "U5", "commerce")
 	elsewhere.Destination = "us-1"
-	l := &ledger.Ledger{Request: orders, Rows: []ledger.Row{
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{
 		issued(1, "U1", "commerce", retired), issued(2, "U2", "commerce", expired), issued(3, "", "commerce", intended), issued(4, "U4", "commerce", retiring), elsewhere,
 	}}
 	if n := alive(l, "eu-1", now); n != 2 {
@@ -157,31 +157,31 @@ func TestAlive(t *testing.T) {
 
 // Everything that a generation is issued upon comes from the request, or its account.
 func TestWant(t *testing.T) {
-	w := delivering()
-	w.account.ID, w.account.KeptIn, w.account.SigningKey = "ACCOUNT", "cloud", "SIGNING"
-	w.account.Spec.JWT, w.account.Spec.Synadia = nil, &accountv1alpha1.Synadia{DriftPolicy: accountv1alpha1.DriftCorrect, Servers: []string{"tls://a", "tls://b"}}
-	w.namespace = "workload"
-	w.user.Annotations = map[string]string{v1alpha1.RotateAnnotation: "all", v1alpha1.RotateAnnotationPrefix + "eu-1": "here", v1alpha1.RotateAnnotationPrefix + "us-1": "there"}
-	w.user.Spec.Credentials.Rotate = "spec"
-	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Creds, "file.creds"
-	w.user.Spec.Default()
+	in := delivering()
+	in.account.ID, in.account.ProviderAccount, in.account.SigningKey = "ACCOUNT", "cloud", "SIGNING"
+	in.account.Spec.JWT, in.account.Spec.Synadia = nil, &accountv1alpha1.Synadia{DriftPolicy: accountv1alpha1.DriftCorrect, Servers: []string{"tls://a", "tls://b"}}
+	in.namespace = "workload"
+	in.user.Annotations = map[string]string{v1alpha1.RotateAnnotation: "all", v1alpha1.RotateAnnotationPrefix + "eu-1": "here", v1alpha1.RotateAnnotationPrefix + "us-1": "there"}
+	in.user.Spec.Credentials.Rotate = "spec"
+	in.user.Spec.Secret.Format, in.user.Spec.Secret.Key = v1alpha1.Creds, "file.creds"
+	in.user.Spec.Default()
 	basis := func(d ledger.Delivery) credential.Want {
 		return credential.Want{
 			Destination: "eu-1", RenewBefore: 240 * time.Hour, CorrectDrift: true,
 			Basis: ledger.Basis{
-				Account: "commerce", AccountID: "ACCOUNT", KeptIn: "cloud", Grant: w.account.Grant(w.user, "eu-1").Digest(), SigningKey: "SIGNING", Delivery: d,
+				Account: "commerce", AccountID: "ACCOUNT", ProviderAccount: "cloud", Grant: in.account.Grant(in.user, "eu-1").Digest(), SigningKey: "SIGNING", Delivery: d,
 				Rotate: ledger.Rotate{Spec: "spec", All: "all", Destination: "here"},
 			},
 		}
 	}
 	compare := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".renews" }, cmp.Ignore())
 	file := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Creds", Key: "file.creds", Retain: "Ciphertext"})
-	if diff := cmp.Diff(file, want(w, "eu-1"), compare); diff != "" {
+	if diff := cmp.Diff(file, want(in, "eu-1"), compare); diff != "" {
 		t.Error(diff)
 	}
-	w.user.Spec.Secret.Format, w.user.Spec.Secret.Key = v1alpha1.Env, ""
+	in.user.Spec.Secret.Format, in.user.Spec.Secret.Key = v1alpha1.Env, ""
 	env := basis(ledger.Delivery{Namespace: "workload", Name: "orders-nats", Format: "Env", Servers: "tls://a,tls://b", Retain: "Ciphertext"})
-	if diff := cmp.Diff(env, want(w, "eu-1"), compare); diff != "" {
+	if diff := cmp.Diff(env, want(in, "eu-1"), compare); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -204,25 +204,25 @@ func TestOverlap(t *testing.T) {
 func TestPlanKeeps(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*ledger.Row)
+		change func(*ledger.Record)
 		asked  string // to rotate
 		wants  bool
 	}{
-		{"nothing has changed", func(*ledger.Row) {}, "", false},
-		{"a rotation was carried out", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "1", false},
-		{"a rotation is taken back", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "", false},
-		{"another rotation", func(r *ledger.Row) { r.Basis.Rotate.Spec = "1" }, "2", true},
-		{"something else is granted", func(r *ledger.Row) { r.Basis.Grant = "other" }, "", true},
+		{"nothing has changed", func(*ledger.Record) {}, "", false},
+		{"a rotation was carried out", func(r *ledger.Record) { r.Basis.Rotate.Spec = "1" }, "1", false},
+		{"a rotation is taken back", func(r *ledger.Record) { r.Basis.Rotate.Spec = "1" }, "", false},
+		{"another rotation", func(r *ledger.Record) { r.Basis.Rotate.Spec = "1" }, "2", true},
+		{"something else is granted", func(r *ledger.Record) { r.Basis.Grant = "other" }, "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := delivering()
+			in := delivering()
 			row := active(1, "U1", "FirstIssue")
-			row.Basis = want(w, "eu-1").Basis
+			row.Basis = want(in, "eu-1").Basis
 			test.change(&row)
-			w.user.Spec.Credentials.Rotate = test.asked
-			w.bundles = map[string]string{"eu-1": "unreadable"}
-			held := map[claim.Thing]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
-			c := planned(plan(w, &ledger.Ledger{Request: orders, Rows: []ledger.Row{row}}, held, now), "eu-1")
+			in.user.Spec.Credentials.Rotate = test.asked
+			in.bundles = map[string]string{"eu-1": "unreadable"}
+			held := map[claim.Resource]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
+			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: []ledger.Record{row}}, held, now), "eu-1")
 			if wants := c.problem.reason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
 				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem.message)
 			}
@@ -233,11 +233,11 @@ func TestPlanKeeps(t *testing.T) {
 // A credential is let go of where its cluster is not addressed any more: not in the
 // grace of a cluster that stops matching, nor because a registration is lost.
 func TestTermsServe(t *testing.T) {
-	w := delivering()
-	w.placement.Unregistered = []string{"ap-1"}
+	in := delivering()
+	in.placement.Unregistered = []string{"ap-1"}
 	for name, served := range map[string]bool{"eu-1": true, "us-1": true, "ap-1": true, "gone": false} {
 		t.Run(name, func(t *testing.T) {
-			if got := terms(w).Served(name); got != served {
+			if got := terms(in).Served(name); got != served {
 				t.Errorf("it is served: %t, want %t", got, served)
 			}
 		})
@@ -257,11 +257,11 @@ func TestTermsRevoke(t *testing.T) {
 		{"another account", "payments", false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := delivering()
+			in := delivering()
 			if !test.operator {
-				w.account.Spec.JWT.Operator = nil
+				in.account.Spec.JWT.Operator = nil
 			}
-			if can := terms(w).Revocable(test.account); can != test.can {
+			if can := terms(in).Revocable(test.account); can != test.can {
 				t.Errorf("it can revoke: %t, want %t", can, test.can)
 			}
 		})

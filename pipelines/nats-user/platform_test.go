@@ -123,14 +123,14 @@ func (s *stub) AtOnce() int { return s.atOnce }
 var _ provider.Issuer = (*stub)(nil)
 
 // serving is a world with what it takes to issue, on eu-1 and us-1.
-func serving(s *stub) world {
-	w := delivering()
-	w.placement.Placed, w.kept = []string{"eu-1", "us-1"}, nil
-	w.bundles = map[string]string{"eu-1": bundle(), "us-1": bundle()}
-	w.templates = templates()
-	w.user.Spec.Default()
-	w.account.Issuer = s
-	return w
+func serving(s *stub) inputs {
+	in := delivering()
+	in.placement.Placed, in.kept = []string{"eu-1", "us-1"}, nil
+	in.bundles = map[string]string{"eu-1": bundle(), "us-1": bundle()}
+	in.templates = templates()
+	in.user.Spec.Default()
+	in.account.Issuer = s
+	return in
 }
 
 func words(err error) string {

@@ -19,25 +19,25 @@ import (
 const termsKey = "accountTerms"
 
 // report says in the status what each cluster has.
-func report(run *workflow.Run, w world, l *ledger.Ledger, clusters []*cluster, output destination.Output) workflow.Result {
-	secret := w.namespace + "/" + w.user.Spec.Secret.Name
+func report(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster, output destination.Output) workflow.Result {
+	secret := in.namespace + "/" + in.user.Spec.Secret.Name
 	result := workflow.Result{
-		Placement: w.placement,
+		Placement: in.placement,
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Delivered,
 		Message:   fmt.Sprintf("the Secret %s has a credential on %s", secret, field.Count(len(output.Destinations()), "cluster")),
 		Status: map[string]any{
-			"account":     w.account.ID,
+			"account":     in.account.ID,
 			"secret":      secret,
 			"credentials": rows(l, clusters, run.Now),
-			termsKey:      w.account.Terms(),
+			termsKey:      in.account.Terms(),
 		},
 	}
 	if first := expiry(l, clusters); !first.IsZero() {
 		result.Status["expires"] = stamp(first)
 	}
-	for _, p := range problems(w, clusters) {
+	for _, p := range problems(in, clusters) {
 		result.Lacks(p.reason, p.message)
 	}
 	for _, note := range notes(l, run.Now) {
@@ -62,9 +62,9 @@ func rows(l *ledger.Ledger, clusters []*cluster, now time.Time) []v1alpha1.Crede
 }
 
 // earlier are the generations before the current one that can still connect.
-func earlier(l *ledger.Ledger, current ledger.Row, now time.Time) []v1alpha1.EarlierStatus {
+func earlier(l *ledger.Ledger, current ledger.Record, now time.Time) []v1alpha1.EarlierStatus {
 	var all []v1alpha1.EarlierStatus
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.Destination != current.Destination || r.Generation >= current.Generation || r.State == ledger.Retired && !r.Unrevoked(now) {
 			continue
 		}
@@ -89,12 +89,12 @@ func expiry(l *ledger.Ledger, clusters []*cluster) time.Time {
 }
 
 // problems are why a request is not ready. The last of them is its reason.
-func problems(w world, clusters []*cluster) []problem {
+func problems(in inputs, clusters []*cluster) []problem {
 	var all []problem
-	if len(w.refused) > 0 {
-		all = append(all, problem{reason.DestinationNotAllowed, fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(w.refused, ", "))})
+	if len(in.refused) > 0 {
+		all = append(all, problem{reason.DestinationNotAllowed, fmt.Sprintf("the account does not allow %s: change spec.placement, or ask the platform team", strings.Join(in.refused, ", "))})
 	}
-	if why, message := w.placement.Problem("spec.placement"); why != "" && (why != reason.NoDestination || len(w.refused) == 0) {
+	if why, message := in.placement.Problem("spec.placement"); why != "" && (why != reason.NoDestination || len(in.refused) == 0) {
 		all = append(all, problem{why, message})
 	}
 	var theirs []problem
@@ -127,7 +127,7 @@ func notes(l *ledger.Ledger, now time.Time) []string {
 // unrevoked counts the identities that were let go of and can still connect, and
 // returns when the last of them expires.
 func unrevoked(l *ledger.Ledger, now time.Time) (n int, until time.Time) {
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.Unrevoked(now) {
 			n++
 			if r.Expires.After(until) {
@@ -140,13 +140,13 @@ func unrevoked(l *ledger.Ledger, now time.Time) (n int, until time.Time) {
 
 // drifted are the clusters whose user was changed by somebody else.
 func drifted(l *ledger.Ledger) []string {
-	return clustersOf(l, func(current *ledger.Row) bool { return !current.Drifted.IsZero() })
+	return clustersOf(l, func(current *ledger.Record) bool { return !current.Drifted.IsZero() })
 }
 
 // leaving counts the credentials that are to be revoked: what was never made is none.
 func leaving(l *ledger.Ledger) int {
 	n := 0
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.State == ledger.Retiring && r.User != "" {
 			n++
 		}
@@ -158,7 +158,7 @@ func leaving(l *ledger.Ledger) int {
 // somebody has revoked: what the request asks for now is not to be had, so nothing
 // takes its place.
 func sayCutOff(l *ledger.Ledger, refused error) error {
-	names := clustersOf(l, func(current *ledger.Row) bool { return !current.Revoked.IsZero() })
+	names := clustersOf(l, func(current *ledger.Record) bool { return !current.Revoked.IsZero() })
 	var failure *workflow.Failure
 	if len(names) == 0 || !errors.As(refused, &failure) {
 		return refused
@@ -167,10 +167,10 @@ func sayCutOff(l *ledger.Ledger, refused error) error {
 }
 
 // clustersOf returns the clusters that have some credentials now.
-func clustersOf(l *ledger.Ledger, some func(current *ledger.Row) bool) []string {
+func clustersOf(l *ledger.Ledger, some func(current *ledger.Record) bool) []string {
 	var names []string
-	for i := range l.Rows {
-		if r := &l.Rows[i]; r == l.Current(r.Destination) && some(r) {
+	for i := range l.Records {
+		if r := &l.Records[i]; r == l.Current(r.Destination) && some(r) {
 			names = append(names, r.Destination)
 		}
 	}

@@ -19,9 +19,9 @@ import (
 // for.
 func TestReport(t *testing.T) {
 	const delivered = "the Secret team-a/orders-nats has a credential on "
-	on := func(cluster string, r ledger.Row) ledger.Row { r.Destination = cluster; return r }
-	days := func(n int) func(*ledger.Row) { return func(r *ledger.Row) { r.Expires = now.AddDate(0, 0, n) } }
-	drifts := func(r *ledger.Row) { r.Drifted = now }
+	on := func(cluster string, r ledger.Record) ledger.Record { r.Destination = cluster; return r }
+	days := func(n int) func(*ledger.Record) { return func(r *ledger.Record) { r.Expires = now.AddDate(0, 0, n) } }
+	drifts := func(r *ledger.Record) { r.Drifted = now }
 	row := func(cluster string, generation int64, user, expires string, change ...func(*v1alpha1.CredentialStatus)) v1alpha1.CredentialStatus {
 		c := v1alpha1.CredentialStatus{
 			Destination: cluster, Generation: generation, User: user, Issued: "2026-01-01T12:00:00Z", Expires: expires, Renews: "0001-01-01T00:00:00Z", Reason: "FirstIssue",
@@ -34,7 +34,7 @@ func TestReport(t *testing.T) {
 	eu, us := issued(1, "U1", "commerce"), on("us-1", issued(1, "U2", "commerce", days(20)))
 	for _, test := range []struct {
 		name         string
-		rows         []ledger.Row
+		rows         []ledger.Record
 		placed       []string
 		unregistered []string
 		refused      []string
@@ -47,12 +47,12 @@ func TestReport(t *testing.T) {
 		credentials     []v1alpha1.CredentialStatus
 	}{
 		{
-			name: "two clusters have one", rows: []ledger.Row{eu, us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
+			name: "two clusters have one", rows: []ledger.Record{eu, us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
 			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-21T12:00:00Z",
 			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), row("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
 		},
 		{
-			name: "the first expires first", rows: []ledger.Row{issued(1, "U1", "commerce", days(10)), us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
+			name: "the first expires first", rows: []ledger.Record{issued(1, "U1", "commerce", days(10)), us}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
 			ready: true, reason: "Delivered", message: delivered + "2 clusters", expires: "2026-01-11T12:00:00Z",
 			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-11T12:00:00Z"), row("us-1", 1, "U2", "2026-01-21T12:00:00Z")},
 		},
@@ -61,7 +61,7 @@ func TestReport(t *testing.T) {
 			ready: true, reason: "Delivered", message: delivered + "0 clusters", credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
 		},
 		{
-			name: "one has a problem", rows: []ledger.Row{eu}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1"}, problems: map[string]string{"us-1": "the key is missing"},
+			name: "one has a problem", rows: []ledger.Record{eu}, placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1"}, problems: map[string]string{"us-1": "the key is missing"},
 			reason: "CertificateUnusable", message: delivered + "1 cluster; the key is missing", expires: "2026-01-31T12:00:00Z",
 			credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z"), {Destination: "us-1", Problem: "the key is missing"}},
 		},
@@ -71,7 +71,7 @@ func TestReport(t *testing.T) {
 			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1", Problem: "the key is cut off"}, {Destination: "us-1", Problem: "the key is missing"}},
 		},
 		{
-			name: "some are not allowed", rows: []ledger.Row{eu}, placed: []string{"eu-1"}, emitted: []string{"eu-1"}, refused: []string{"dev-1", "dev-2"},
+			name: "some are not allowed", rows: []ledger.Record{eu}, placed: []string{"eu-1"}, emitted: []string{"eu-1"}, refused: []string{"dev-1", "dev-2"},
 			reason: "DestinationNotAllowed", message: delivered + "1 cluster; the account does not allow dev-1, dev-2: change spec.placement, or ask the platform team",
 			expires: "2026-01-31T12:00:00Z", credentials: []v1alpha1.CredentialStatus{row("eu-1", 1, "U1", "2026-01-31T12:00:00Z")},
 		},
@@ -89,9 +89,9 @@ func TestReport(t *testing.T) {
 		},
 		{
 			name: "former ones can connect", placed: []string{"eu-1"}, emitted: []string{"eu-1"},
-			rows: []ledger.Row{
+			rows: []ledger.Record{
 				issued(1, "U1", "commerce", retired), issued(2, "U2", "commerce", retired, expired), issued(3, "U3", "commerce", days(40), retired),
-				issued(4, "U4", "commerce", retired, func(r *ledger.Row) { r.Revoked = now }), issued(5, "U5", "commerce", retiring), issued(6, "U6", "commerce"), issued(7, "U7", "commerce"),
+				issued(4, "U4", "commerce", retired, func(r *ledger.Record) { r.Revoked = now }), issued(5, "U5", "commerce", retiring), issued(6, "U6", "commerce"), issued(7, "U7", "commerce"),
 				issued(8, "U8", "commerce", intended), on("us-1", issued(1, "U9", "commerce", days(35), retired)),
 			},
 			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
@@ -105,17 +105,17 @@ func TestReport(t *testing.T) {
 		},
 		{
 			name: "accounts are to revoke", placed: []string{"eu-1"},
-			rows:  []ledger.Row{issued(1, "U1", "payments", retiring), issued(2, "U2", "commerce", retiring), issued(3, "", "gone", retiring)},
+			rows:  []ledger.Record{issued(1, "U1", "payments", retiring), issued(2, "U2", "commerce", retiring), issued(3, "", "gone", retiring)},
 			ready: true, reason: "Delivered", message: delivered + "0 clusters; waiting for NatsAccount commerce, gone, payments to revoke 2 former credentials",
 			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
 		},
 		{
-			name: "what was never made is waited for by nobody", placed: []string{"eu-1"}, rows: []ledger.Row{issued(1, "", "commerce", retiring)},
+			name: "what was never made is waited for by nobody", placed: []string{"eu-1"}, rows: []ledger.Record{issued(1, "", "commerce", retiring)},
 			ready: true, reason: "Delivered", message: delivered + "0 clusters", credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
 		},
 		{
 			name: "users were changed", placed: []string{"eu-1", "us-1"}, emitted: []string{"eu-1", "us-1"},
-			rows:  []ledger.Row{issued(1, "U1", "commerce", drifts), issued(2, "U3", "commerce"), on("us-1", issued(1, "U2", "commerce", drifts))},
+			rows:  []ledger.Record{issued(1, "U1", "commerce", drifts), issued(2, "U3", "commerce"), on("us-1", issued(1, "U2", "commerce", drifts))},
 			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
 			message: delivered + "2 clusters; the user was changed at the provider, which what is delivered does not show: us-1",
 			credentials: []v1alpha1.CredentialStatus{
@@ -126,9 +126,9 @@ func TestReport(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run, w := newRun(t), delivering()
-			w.account.ID, w.refused = "ACCOUNT", test.refused
-			w.placement = destination.Placement{Placed: test.placed, Unregistered: test.unregistered}
+			run, in := newRun(t), delivering()
+			in.account.ID, in.refused = "ACCOUNT", test.refused
+			in.placement = destination.Placement{Placed: test.placed, Unregistered: test.unregistered}
 			clusters, output := []*cluster{}, destination.Output{}
 			for _, name := range test.placed {
 				c := &cluster{want: credential.Want{Destination: name}}
@@ -141,15 +141,15 @@ func TestReport(t *testing.T) {
 				output[name] = map[string][]byte{"secret.yaml": nil}
 			}
 			want := workflow.Result{
-				Placement: w.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
+				Placement: in.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
-					"account": "ACCOUNT", "secret": "team-a/orders-nats", "expires": test.expires, "credentials": test.credentials, "accountTerms": w.account.Terms(),
+					"account": "ACCOUNT", "secret": "team-a/orders-nats", "expires": test.expires, "credentials": test.credentials, "accountTerms": in.account.Terms(),
 				},
 			}
 			if test.expires == "" {
 				delete(want.Status, "expires")
 			}
-			got := report(run, w, &ledger.Ledger{Request: orders, Rows: test.rows}, clusters, output)
+			got := report(run, in, &ledger.Ledger{Request: orders, Records: test.rows}, clusters, output)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
 				t.Error(diff)
 			}
@@ -159,23 +159,23 @@ func TestReport(t *testing.T) {
 
 // Which clusters are cut off is said where there is a reason that somebody can mend.
 func TestSayCutOff(t *testing.T) {
-	cut := func(r *ledger.Row) { r.Revoked = now }
+	cut := func(r *ledger.Record) { r.Revoked = now }
 	elsewhere := issued(1, "U2", "commerce", cut)
 	elsewhere.Destination = "us-1"
 	failure, plain := workflow.Fail("NotAdmitted", errors.New("no")), errors.New("no")
 	for _, test := range []struct {
 		name    string
-		rows    []ledger.Row
+		rows    []ledger.Record
 		refused error
 		says    string
 	}{
-		{"nothing was revoked", []ledger.Row{issued(1, "U1", "commerce")}, failure, "no"},
-		{"two were", []ledger.Row{issued(1, "U1", "commerce", cut), elsewhere}, failure, "no; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1, us-1"},
-		{"it was followed", []ledger.Row{issued(1, "U1", "commerce", cut), issued(2, "U3", "commerce")}, failure, "no"},
-		{"there is no reason", []ledger.Row{issued(1, "U1", "commerce", cut)}, plain, "no"},
+		{"nothing was revoked", []ledger.Record{issued(1, "U1", "commerce")}, failure, "no"},
+		{"two were", []ledger.Record{issued(1, "U1", "commerce", cut), elsewhere}, failure, "no; until that is mended nothing takes the place of the credentials that somebody has revoked, on eu-1, us-1"},
+		{"it was followed", []ledger.Record{issued(1, "U1", "commerce", cut), issued(2, "U3", "commerce")}, failure, "no"},
+		{"there is no reason", []ledger.Record{issued(1, "U1", "commerce", cut)}, plain, "no"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := sayCutOff(&ledger.Ledger{Request: orders, Rows: test.rows}, test.refused)
+			err := sayCutOff(&ledger.Ledger{Request: orders, Records: test.rows}, test.refused)
 			var is *workflow.Failure
 			if words(err) != test.says || errors.As(err, &is) != errors.Is(test.refused, failure) || is != nil && is.Reason != "NotAdmitted" {
 				t.Errorf("it says %v, want %s", err, test.says)

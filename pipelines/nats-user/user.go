@@ -28,8 +28,8 @@ func Main() int { return workflow.Main(New(nil)) }
 
 type pipeline struct{ transport http.RoundTripper }
 
-// world is all that a run depends on.
-type world struct {
+// inputs are all that a run depends on.
+type inputs struct {
 	user      *v1alpha1.NatsUser
 	account   *account.Account
 	namespace string // on the workload clusters
@@ -44,17 +44,17 @@ type world struct {
 }
 
 func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
-	w, err := p.gather(ctx, run)
+	in, err := p.gather(ctx, run)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, remember(ctx, run, w, err)
+		return workflow.Result{Status: in.seen}, maintain(ctx, run, in, err)
 	}
-	l, clusters, err := carryOut(ctx, run, w)
+	l, clusters, err := carryOut(ctx, run, in)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, err
+		return workflow.Result{Status: in.seen}, err
 	}
-	output, err := emit(run, w, l, clusters)
+	output, err := emit(run, in, l, clusters)
 	if err != nil {
-		return workflow.Result{Status: w.seen}, err
+		return workflow.Result{Status: in.seen}, err
 	}
-	return report(run, w, l, clusters, output), nil
+	return report(run, in, l, clusters, output), nil
 }

@@ -66,8 +66,8 @@ func create(t *testing.T, client platform.Client, kind platform.Kind, name strin
 }
 
 // active is a credential that eu-1 has.
-func active(generation int64, user, reason string) ledger.Row {
-	return ledger.Row{
+func active(generation int64, user, reason string) ledger.Record {
+	return ledger.Record{
 		Destination: "eu-1", Generation: generation, State: ledger.Active, User: user, Reason: reason, Issued: now, Expires: now.AddDate(0, 0, 30),
 		Basis: ledger.Basis{
 			Account: "commerce", AccountID: "ACCOUNT", Delivery: ledger.Delivery{Namespace: "team-a", Name: "orders-nats", Format: "Creds", Key: "nats.creds"},
@@ -79,7 +79,7 @@ func active(generation int64, user, reason string) ledger.Row {
 // edit changes the request's ledger, as another run does.
 func edit(t *testing.T, client platform.Client, change func(*ledger.Ledger)) *ledger.Ledger {
 	t.Helper()
-	book := ledger.Book{Client: client}
+	book := ledger.Store{Client: client}
 	l, err := book.Get(t.Context(), orders)
 	if err == nil {
 		change(l)
@@ -92,12 +92,12 @@ func edit(t *testing.T, client platform.Client, change func(*ledger.Ledger)) *le
 }
 
 // delivering is a request for eu-1, which us-1 is about to leave.
-func delivering() world {
-	w := world{user: &v1alpha1.NatsUser{}, account: &account.Account{NatsAccount: &accountv1alpha1.NatsAccount{}}, namespace: "team-a", kept: []string{"us-1"}}
-	w.user.Namespace, w.user.Name, w.user.Spec.Secret.Name = "team-a", "orders", "orders-nats"
-	w.account.Name, w.account.Spec.JWT = "commerce", &accountv1alpha1.JWT{Operator: &accountv1alpha1.Operator{}}
-	w.placement.Placed = []string{"eu-1"}
-	return w
+func delivering() inputs {
+	in := inputs{user: &v1alpha1.NatsUser{}, account: &account.Account{NatsAccount: &accountv1alpha1.NatsAccount{}}, namespace: "team-a", kept: []string{"us-1"}}
+	in.user.Namespace, in.user.Name, in.user.Spec.Secret.Name = "team-a", "orders", "orders-nats"
+	in.account.Name, in.account.Spec.JWT = "commerce", &accountv1alpha1.JWT{Operator: &accountv1alpha1.Operator{}}
+	in.placement.Placed = []string{"eu-1"}
+	return in
 }
 
 // planned returns what was decided about one Destination.
@@ -106,7 +106,7 @@ func planned(clusters []*cluster, destination string) *cluster {
 }
 
 // document is what is emitted of a row.
-func document(t *testing.T, row ledger.Row) []byte {
+func document(t *testing.T, row ledger.Record) []byte {
 	t.Helper()
 	recorded, err := record(row)
 	if err != nil {
@@ -142,7 +142,7 @@ func declare(t *testing.T, client platform.Client, name, kind string) {
 }
 
 // fates are what became of a ledger's rows, in one line.
-func fates(rows []ledger.Row) string {
+func fates(rows []ledger.Record) string {
 	var all []string
 	for _, r := range rows {
 		words := []string{r.User, string(r.State)}
@@ -158,7 +158,7 @@ func fates(rows []ledger.Row) string {
 }
 
 // issued is a credential of a generation and an account.
-func issued(generation int64, user, account string, change ...func(*ledger.Row)) ledger.Row {
+func issued(generation int64, user, account string, change ...func(*ledger.Record)) ledger.Record {
 	r := active(generation, user, "FirstIssue")
 	r.Basis.Account = account
 	for _, c := range change {
@@ -167,15 +167,15 @@ func issued(generation int64, user, account string, change ...func(*ledger.Row))
 	return r
 }
 
-func expired(r *ledger.Row) { r.Expires = now }
+func expired(r *ledger.Record) { r.Expires = now }
 
-func kept(r *ledger.Row) { r.Basis.KeptIn = "cloud" }
+func kept(r *ledger.Record) { r.Basis.ProviderAccount = "cloud" }
 
-func retiring(r *ledger.Row) { r.State = ledger.Retiring }
+func retiring(r *ledger.Record) { r.State = ledger.Retiring }
 
-func retired(r *ledger.Row) { r.State = ledger.Retired }
+func retired(r *ledger.Record) { r.State = ledger.Retired }
 
-func intended(r *ledger.Row) { r.State, r.Ciphertext = ledger.Intended, nil }
+func intended(r *ledger.Record) { r.State, r.Ciphertext = ledger.Intended, nil }
 
 // mark gives the request a finalizer, so that it stays while it is deleted.
 func mark(t *testing.T, client platform.Client) {

@@ -209,7 +209,7 @@ spec:
 func configure(dir string, object *unstructured.Unstructured, client platform.Client, clusters int, stage func(env []string) error) (simulator.Result, error) {
 	promise, _ := promises.Find(object.GroupVersionKind().GroupKind())
 	result, err := simulator.Run(context.Background(), simulator.Options{
-		Version: simulator.H, Action: kratix.Configure, Request: object, Client: client, Dir: dir, Now: time.Now,
+		Version: simulator.KratixLatest, Action: kratix.Configure, Request: object, Client: client, Dir: dir, Now: time.Now,
 		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
 		Stage: func(_ context.Context, env []string) error {
 			return stage(append(env, "BALEEN_KRATIX_DIR="+dir))
@@ -302,7 +302,7 @@ func (b *users) same(result simulator.Result) error {
 		both[i] = &jwt.UserClaims{ClaimsData: jwt.ClaimsData{Name: c.Name, Issuer: c.Issuer}, User: c.User}
 		slices.Sort(both[i].Sub.Allow)
 		slices.Sort(both[i].Tags)
-		both[i].AllowedConnectionTypes = nil // see the script
+		both[i].AllowedConnectionTypes = nil // observe the script
 	}
 	if !reflect.DeepEqual(both[0], both[1]) {
 		return fmt.Errorf("the script does not make what the pipeline makes:\n%s\ninstead of\n%s", both[1], both[0])

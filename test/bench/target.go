@@ -106,7 +106,7 @@ func (b *setup) prepare() error {
 	// The first run stores request and Work, so that the measured ones have
 	// nothing to do but everything to check: what a platform does all day.
 	result, err := simulator.Run(context.Background(), simulator.Options{
-		Version: simulator.H, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
+		Version: simulator.KratixLatest, Action: kratix.Configure, Request: &object, Client: client, Dir: b.out(), Now: time.Now,
 		Promise: simulator.Promise{Name: promise.Name, Kind: promise.Kind, Configure: promise.ConfigurePipeline},
 		Stage: func(_ context.Context, env []string) error {
 			b.env = append(slices.Clip(env), "BALEEN_PLATFORM_DIR="+platformDir, "BALEEN_KRATIX_DIR="+b.out())

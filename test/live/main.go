@@ -354,7 +354,7 @@ func (a *asker) deleted() (string, error) {
 	return fmt.Sprintf("%s; it still connects after %s", said, a.patience), nil
 }
 
-// connect tells whether a user connects to the servers of the account.
+// connect reports whether a user connects to the servers of the account.
 func (a *asker) connect(user *syncp.NatsUserViewResponse, creds []byte) error {
 	servers := a.nats
 	if servers == "" && user.System.ServerUrls != nil {

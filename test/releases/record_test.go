@@ -61,7 +61,7 @@ func TestRecord(t *testing.T) {
 		w.save(dir)
 		must(t, os.WriteFile(savedIn(dir).next, txtar.Format(w.goOn()), 0o644))
 	})
-	synctest.Test(t, func(t *testing.T) { upgrade(t, dir, simulator.H) })
+	synctest.Test(t, func(t *testing.T) { upgrade(t, dir, simulator.KratixLatest) })
 }
 
 // rest runs all requests until that changes nothing.
@@ -91,7 +91,7 @@ func (w *world) apply(request string) {
 func create(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, Scenario: scenario.New(t, t.TempDir())}
-	w.Version = simulator.H
+	w.Version = simulator.KratixLatest
 	var err error
 	w.nats, err = natslocal.New(t.TempDir())
 	must(t, err)

@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	for _, release := range releases {
 		dir := filepath.Dir(release)
-		for _, version := range []simulator.Version{simulator.H, simulator.M} {
+		for _, version := range []simulator.Version{simulator.KratixLatest, simulator.Kratix202508} {
 			t.Run(filepath.Base(dir)+"/"+string(version), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { upgrade(t, dir, version) })
 			})
@@ -117,11 +117,11 @@ type issued struct {
 // credentials are all that the ledgers have.
 func (w *world) credentials() []issued {
 	w.t.Helper()
-	ledgers, err := ledger.Book{Client: w.Client}.All(context.Background())
+	ledgers, err := ledger.Store{Client: w.Client}.All(context.Background())
 	must(w.t, err)
 	var all []issued
 	for _, l := range ledgers {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			all = append(all, issued{
 				fmt.Sprintf("%s on %s, generation %d", l.Request, r.Destination, r.Generation), r.User, r.Reason, r.Basis.Grant,
 				r.Expires.Format(time.RFC3339), r.State, fmt.Sprint(r.Ciphertext),
@@ -216,7 +216,7 @@ func checkRoutes(t *testing.T, dir string, routes change) {
 func TestReleaseIsWhole(t *testing.T) {
 	dir := filepath.Join(releasesDir, "v0.1.0")
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, dir, simulator.H)
+		w := open(t, dir, simulator.KratixLatest)
 		count := map[string]int{}
 		for _, o := range w.requests() {
 			count[o.GetKind()]++

@@ -40,7 +40,7 @@ const (
 	overlap = 96 * time.Hour
 )
 
-// world is a platform folder with what its requests need outside of it. It lives in
+// inputs are a platform folder with what its requests need outside of it. It lives in
 // a bubble of testing/synctest, whose clock begins with the year 2000.
 type world struct {
 	t *testing.T

@@ -47,7 +47,7 @@ func (w *world) changed(c *cluster, name string, s *secret, user string) {
 		w.t.Errorf("the Secret %s on %s has a credential of %s, which is in no ledger of %s", name, c.name, user, s.owner)
 	}
 	for _, l := range w.ledgers() {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			if r.User == user && !slices.Contains(reasons, r.Reason) {
 				w.t.Errorf("the Secret %s on %s changed for the reason %q", name, c.name, r.Reason)
 			}
@@ -245,10 +245,10 @@ func flush(conn *nats.Conn) error {
 
 // checkRetired makes sure that no key can connect that was let go of.
 func (w *world) checkRetired(account *jwt.AccountClaims) {
-	rows := map[string]ledger.Row{}
+	rows := map[string]ledger.Record{}
 	done := map[ref]bool{}
 	for _, l := range w.ledgers() {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			rows[r.User] = r
 		}
 		done[ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}] = l.Tombstone != nil && l.Tombstone.Done
@@ -355,8 +355,8 @@ func (w *world) calm() {
 		}
 	}
 	for _, l := range w.ledgers() {
-		if l.Tombstone == nil || !l.Tombstone.Done || l.Count(ledger.Retired) != len(l.Rows) {
-			w.t.Errorf("the ledger of %s is not done with: %+v, %d rows, %d retired", l.Request, l.Tombstone, len(l.Rows), l.Count(ledger.Retired))
+		if l.Tombstone == nil || !l.Tombstone.Done || l.Count(ledger.Retired) != len(l.Records) {
+			w.t.Errorf("the ledger of %s is not done with: %+v, %d rows, %d retired", l.Request, l.Tombstone, len(l.Records), l.Count(ledger.Retired))
 		}
 	}
 	for _, name := range w.clusterNames() {
@@ -382,7 +382,7 @@ func (w *world) calm() {
 func (w *world) dump(c *cluster) string {
 	var b strings.Builder
 	for _, l := range w.ledgers() {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			if r.Destination == c.name {
 				fmt.Fprintf(&b, "%s g%d %s %s %s issued %s expires %s written %s keys %d retain %s\n", l.Request, r.Generation, r.State, r.User[:8], r.Reason,
 					r.Issued.Format("01-02 15:04"), r.Expires.Format("01-02 15:04"), r.Written.Format("01-02 15:04"), len(r.Ciphertext), r.Basis.Delivery.Retain)

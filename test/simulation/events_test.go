@@ -207,7 +207,7 @@ var events = []event{
 	}},
 	{"somebody revokes a user by hand", 2, func(w *world) bool {
 		for _, l := range w.ledgers() {
-			for _, r := range l.Rows {
+			for _, r := range l.Records {
 				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil || r.User == "" { // of a lost ledger, not found yet
 					continue
 				}
@@ -362,7 +362,7 @@ func (w *world) forget(name string, then any) {
 			continue
 		}
 		known := map[string]bool{}
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			if current := l.Current(r.Destination); current != nil {
 				known[current.User] = true
 				for _, e := range current.Earlier {
@@ -370,7 +370,7 @@ func (w *world) forget(name string, then any) {
 				}
 			}
 		}
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			if !known[r.User] && !strings.Contains(fmt.Sprint(then), r.User) {
 				w.forgotten[r.User] = true
 			}
@@ -394,7 +394,7 @@ func (w *world) newSigningKey() (seed []byte, public string) {
 func (w *world) removeWorks(r ref) {
 	known := map[string]bool{}
 	for _, l := range w.ledgers() {
-		for _, row := range l.Rows {
+		for _, row := range l.Records {
 			known[row.User] = true
 		}
 	}
@@ -585,7 +585,7 @@ func (w *world) runAny(r ref, f fault) {
 	}
 }
 
-// terminating tells whether no Job of a request can run, because its Works have
+// terminating reports whether no Job of a request can run, because its Works have
 // been taken with its namespace.
 func (w *world) terminating(r ref) bool {
 	return slices.ContainsFunc(w.timers, func(t timer) bool { return t.name == "the namespace is gone" }) && w.get(r).GetDeletionTimestamp() != nil

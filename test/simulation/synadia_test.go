@@ -94,7 +94,7 @@ func (w *world) someCloudUser() (fakecloud.User, *ledger.Ledger, bool) {
 	users := w.cloud.Users(w.cloud.Account)
 	for _, i := range w.random.Perm(len(users)) {
 		for _, l := range w.ledgers() {
-			if l.Tombstone == nil && slices.ContainsFunc(l.Rows, func(r ledger.Row) bool { return r.ID == users[i].ID && r.State == ledger.Active }) {
+			if l.Tombstone == nil && slices.ContainsFunc(l.Records, func(r ledger.Record) bool { return r.ID == users[i].ID && r.State == ledger.Active }) {
 				return users[i], l, true
 			}
 		}
@@ -194,7 +194,7 @@ func (w *world) checkCloud() {
 	}
 	known := map[string]bool{}
 	for _, l := range w.ledgers() {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			// One that is known from what is delivered alone, and was deleted meanwhile,
 			// never gets an id.
 			if r.State == ledger.Active && r.Lost.IsZero() && r.ID != "" {
@@ -213,7 +213,7 @@ func (w *world) checkCloud() {
 		if !known[u.ID] {
 			w.t.Errorf("the control plane has the user %s (%s), and no ledger has it", u.Name, u.ID)
 			for _, l := range w.ledgers() {
-				for _, r := range l.Rows {
+				for _, r := range l.Records {
 					w.t.Logf("%s %s g%d %s id %s user %.8s stray %t removed %t revoked %s expires %s %s", l.Request, r.Destination, r.Generation, r.State, r.ID, r.User, r.Stray, r.Removed, r.Revoked, r.Expires, r.Reason)
 				}
 			}

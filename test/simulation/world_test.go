@@ -44,7 +44,7 @@ var pipelines = map[platform.Kind]workflow.Pipeline{
 	platform.NatsAccount: natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: clouds}),
 }
 
-// world is a platform cluster with Kratix on it, a state store, workload clusters
+// inputs are a platform cluster with Kratix on it, a state store, workload clusters
 // and a NATS system.
 type world struct {
 	t       *testing.T
@@ -193,12 +193,12 @@ func (d *dice) Uint64() uint64 {
 
 func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
-		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: simulator.M, memory: platform.NewMemory(time.Now), nats: system,
+		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: simulator.Kratix202508, memory: platform.NewMemory(time.Now), nats: system,
 		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{},
 		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
 	if w.random.IntN(2) == 0 {
-		w.version = simulator.H
+		w.version = simulator.KratixLatest
 	}
 	w.note("Kratix %s", w.version)
 	w.accountID = w.nats.AccountID
@@ -361,7 +361,7 @@ func (w *world) newKey(c *cluster, replace bool) {
 	})
 }
 
-// run runs a workflow for a request, as Kratix would, and tells whether its Job
+// run runs a workflow for a request, as Kratix would, and reports whether its Job
 // succeeded.
 func (w *world) run(r ref, action kratix.Action, f fault) bool {
 	w.t.Helper()
@@ -772,14 +772,14 @@ func (w *world) watch(kind platform.Kind, o *unstructured.Unstructured) {
 	w.ledger.Lock()
 	defer w.ledger.Unlock()
 	for _, l := range w.ledgers() {
-		for _, r := range l.Rows {
+		for _, r := range l.Records {
 			w.seen[r.User] = ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}
 		}
 	}
 }
 
 func (w *world) ledgers() []*ledger.Ledger {
-	all, err := ledger.Book{Client: w.memory}.All(w.ctx)
+	all, err := ledger.Store{Client: w.memory}.All(w.ctx)
 	w.must(err)
 	return all
 }

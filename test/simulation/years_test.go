@@ -150,7 +150,7 @@ func (w *world) tick() {
 	w.ring()
 }
 
-// due tells whether a run of a request would find something to do.
+// due reports whether a run of a request would find something to do.
 func (w *world) due(r ref, ledgers []*ledger.Ledger) bool {
 	if w.dirty[r] {
 		return true
@@ -172,8 +172,8 @@ func (w *world) due(r ref, ledgers []*ledger.Ledger) bool {
 		if l.Request.Namespace != r.namespace || l.Request.Name != r.name {
 			continue
 		}
-		for i := range l.Rows {
-			row := &l.Rows[i]
+		for i := range l.Records {
+			row := &l.Records[i]
 			current := l.Current(row.Destination)
 			switch {
 			case row.State == ledger.Intended, row.State == ledger.Retiring, credential.Awaited(l, row):

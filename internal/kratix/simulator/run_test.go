@@ -29,7 +29,7 @@ var widgets = Promise{
 	Configure: "make", Delete: "unmake",
 }
 
-// world is a platform folder and a request for it.
+// inputs are a platform folder and a request for it.
 type world struct {
 	*testing.T
 	options Options
@@ -210,7 +210,7 @@ func (w *world) wants(result Result, want ...string) {
 }
 
 func both(t *testing.T, test func(t *testing.T, version Version)) {
-	for _, version := range []Version{M, H} {
+	for _, version := range []Version{Kratix202508, KratixLatest} {
 		t.Run(string(version), func(t *testing.T) { test(t, version) })
 	}
 }
@@ -307,7 +307,7 @@ func TestLifeCycle(t *testing.T) {
 }
 
 func TestApply(t *testing.T) {
-	w := newWorld(t, M)
+	w := newWorld(t, Kratix202508)
 	// What the user writes there is not theirs to say.
 	_ = unstructured.SetNestedField(w.options.Request.Object, "x", "status", "message")
 	_ = unstructured.SetNestedField(w.options.Request.Object, "x", "metadata", "uid")
@@ -355,7 +355,7 @@ func TestIdentity(t *testing.T) {
 		},
 	} {
 		t.Run(want, func(t *testing.T) {
-			w := newWorld(t, H)
+			w := newWorld(t, KratixLatest)
 			change(w.options.Request)
 			w.refuses(want)
 			if w.runs > 0 || len(w.snapshot()) > 1 {
@@ -363,7 +363,7 @@ func TestIdentity(t *testing.T) {
 			}
 		})
 	}
-	w := newWorld(t, H)
+	w := newWorld(t, KratixLatest)
 	w.options.Request.SetNamespace("")
 	w.options.Request.SetName(strings.Repeat("a", 63))
 	if got := w.run().Request.GetNamespace(); got != "default" {
@@ -431,11 +431,11 @@ func TestStatusKey(t *testing.T) {
 		w.files = map[string]string{"output/a.yaml": "1", "metadata/status.yaml": "{a: 1}"}
 		w.run()
 		_, owned := w.stored().Object["status"].(map[string]any)["kratix"]
-		if owned != (version == H) {
+		if owned != (version == KratixLatest) {
 			t.Errorf("status %v", w.stored().Object["status"])
 		}
 		w.files = map[string]string{"output/a.yaml": "2", "metadata/status.yaml": "{a: 2, kratix: {}}"}
-		if version == M {
+		if version == Kratix202508 {
 			if got := w.run().Status["a"]; got != int64(2) {
 				t.Errorf("a is %v", got)
 			}
@@ -463,7 +463,7 @@ func TestControl(t *testing.T) {
 				w.run()
 				w.files = map[string]string{"output/a.yaml": "2", "metadata/status.yaml": "{a: 1}", "metadata/workflow-control.yaml": test.file}
 				result := w.run()
-				if version == M { // ignores the file
+				if version == Kratix202508 { // ignores the file
 					w.wants(result, "eu-1 ~a.yaml")
 					if result.Control.Held() || result.Request.GetLabels()[kratix.LabelSuspended] != "" {
 						t.Errorf("%v", result)
@@ -490,7 +490,7 @@ func TestControl(t *testing.T) {
 		t.Run("bad duration", func(t *testing.T) {
 			w := newWorld(t, version, fleet()...)
 			w.files = map[string]string{"output/a.yaml": "1", "metadata/workflow-control.yaml": "retryAfter: soon"}
-			if version == M {
+			if version == Kratix202508 {
 				w.wants(w.run(), "eu-1 +a.yaml")
 				return
 			}
@@ -503,7 +503,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestNoDeletePipeline(t *testing.T) {
-	w := newWorld(t, M, fleet()...)
+	w := newWorld(t, Kratix202508, fleet()...)
 	w.files = map[string]string{"output/a.yaml": "1"}
 	w.run()
 	w.options.Action, w.options.Promise.Delete = kratix.Delete, ""
@@ -518,14 +518,14 @@ func TestNoDeletePipeline(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	w := newWorld(t, "")
 	w.refuses(`no Kratix "" to simulate`)
-	w.options.Version = M
+	w.options.Version = Kratix202508
 	w.options.DryRun = true
 	w.refuses("no dry runs on Kratix M")
 	if w.runs > 0 {
 		t.Error("the pipeline has run")
 	}
 
-	w = newWorld(t, H, fleet()...)
+	w = newWorld(t, KratixLatest, fleet()...)
 	w.options.DryRun = true
 	w.files = map[string]string{"output/a.yaml": "1", "metadata/status.yaml": "{message: fine}"}
 	before := w.snapshot()
@@ -562,7 +562,7 @@ func TestDryRun(t *testing.T) {
 }
 
 func TestScheduling(t *testing.T) {
-	w := newWorld(t, H, fleet()...)
+	w := newWorld(t, KratixLatest, fleet()...)
 	w.options.Promise.Selectors = []map[string]string{{"baleen.dev/destination": "us-1"}}
 	w.files = map[string]string{
 		"output/a.yaml": "1", "output/nowhere/a.yaml": "1",
@@ -598,7 +598,7 @@ func TestScheduling(t *testing.T) {
 // A pipeline that the Promise does not have any more leaves nothing behind, and
 // the Work of another request with a similar name is not touched.
 func TestOtherWorks(t *testing.T) {
-	w := newWorld(t, M, fleet()...)
+	w := newWorld(t, Kratix202508, fleet()...)
 	w.files = map[string]string{"output/a.yaml": "1"}
 	w.run()
 	w.options.Request.SetName("orders-2")

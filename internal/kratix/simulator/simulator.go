@@ -1,8 +1,8 @@
 // Package simulator is a small stand-in for what Kratix does around a pipeline, for
 // runs without a cluster: it stores the request, mounts input, output and
 // metadata, turns the output into a Work, schedules it to Destinations and merges
-// the status. It knows the newest Kratix that is a Go module ([M]) and the newest
-// one ([H]), as far as their difference can be seen by a pipeline.
+// the status. It knows the newest Kratix that is a Go module ([Kratix202508]) and the newest
+// one ([KratixLatest]), as far as their difference can be seen by a pipeline.
 //
 // Left out: Jobs and their retries, Promises with more than one pipeline,
 // cluster-scoped requests, state stores, finalizers, and the conditions that
@@ -34,11 +34,11 @@ import (
 type Version string
 
 const (
-	// M knows no workflow-control.yaml, no dry runs and no status of its own
+	// Kratix202508 knows no workflow-control.yaml, no dry runs and no status of its own
 	// under the key kratix.
-	M Version = "m"
-	// H has all three.
-	H Version = "h"
+	Kratix202508 Version = "m"
+	// KratixLatest has all three.
+	KratixLatest Version = "h"
 )
 
 // Promise is what a run needs to know of a Promise.
@@ -66,7 +66,7 @@ type Options struct {
 	// Stage runs the pipeline's container with the environment that Kratix gives
 	// to it. Any error means that its exit code was not 0.
 	Stage func(ctx context.Context, env []string) error
-	// DryRun (H only) runs the pipeline and writes nothing to the platform; the
+	// DryRun ([KratixLatest] only) runs the pipeline and writes nothing to the platform; the
 	// result tells what a run would do.
 	DryRun bool
 	Now    func() time.Time
@@ -79,7 +79,7 @@ type Result struct {
 	// Status is the request's status; after a dry run the one it would have. A
 	// delete has none.
 	Status map[string]any
-	// Control is what the pipeline asked of H; with M it is empty.
+	// Control is what the pipeline asked of [KratixLatest]; with the other it is empty.
 	Control Control
 	// Destinations are those that have or had files of this request, by name.
 	Destinations []Destination
@@ -105,9 +105,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	o.Request = request
 	switch {
-	case o.Version != M && o.Version != H:
+	case o.Version != Kratix202508 && o.Version != KratixLatest:
 		return Result{}, fmt.Errorf("there is no Kratix %q to simulate: choose m or h", o.Version)
-	case o.DryRun && o.Version != H:
+	case o.DryRun && o.Version != KratixLatest:
 		return Result{}, errors.New("there are no dry runs on Kratix M: simulate H")
 	case o.Promise.Configure == "":
 		return Result{}, fmt.Errorf("the Promise %s has no configure pipeline for requests: nothing to run", o.Promise.Name)
@@ -178,7 +178,7 @@ func (r run) configure(ctx context.Context) (Result, error) {
 	if err := r.stage(ctx, request); err != nil {
 		return result, err
 	}
-	if r.Version == H {
+	if r.Version == KratixLatest {
 		if result.Control, err = readControl(r.mount.Metadata("workflow-control.yaml")); err != nil {
 			return result, err
 		}
@@ -476,7 +476,7 @@ func (r run) report(ctx context.Context, request *unstructured.Unstructured, con
 	if err != nil {
 		return request, nil, err
 	}
-	if _, set := incoming[statusKey]; set && r.Version == H {
+	if _, set := incoming[statusKey]; set && r.Version == KratixLatest {
 		return request, nil, errors.New("status.yaml has the key kratix, which Kratix H keeps for itself: write only the pipeline's own keys, not the status that was read")
 	}
 	if !r.DryRun {
@@ -487,7 +487,7 @@ func (r run) report(ctx context.Context, request *unstructured.Unstructured, con
 	}
 	existing, _ := request.Object["status"].(map[string]any)
 	status := mergeStatus(begin(existing), incoming)
-	if r.Version == H {
+	if r.Version == KratixLatest {
 		recordPipeline(status, r.Promise.Configure, control, r.Now())
 	}
 	if control.Held() {

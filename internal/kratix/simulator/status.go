@@ -30,7 +30,7 @@ type Control struct {
 	Message    string `json:"message,omitempty"`
 }
 
-// Held tells whether the output of the run was held back.
+// Held reports whether the output of the run was held back.
 func (c Control) Held() bool { return c.Suspend || c.RetryAfter != "" }
 
 // readControl reads a workflow-control.yaml; without one nothing was asked.

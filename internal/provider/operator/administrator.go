@@ -61,7 +61,7 @@ const rightKind = "the signing key is of the right kind"
 func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 	f := provider.Facts{Verified: rightKind}
 	if a.operator != nil {
-		a.attend(ctx, &f)
+		a.connect(ctx, &f)
 	}
 	if f.Refusal == nil && len(a.Spec.JWT.Servers) > 0 {
 		a.probe(ctx, &f)
@@ -72,8 +72,8 @@ func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 	return f
 }
 
-// attend connects to the system account, and looks.
-func (a *administrator) attend(ctx context.Context, f *provider.Facts) {
+// connect connects to the system account, and looks.
+func (a *administrator) connect(ctx context.Context, f *provider.Facts) {
 	system, err := a.servers.Open(a.credentials)
 	if refused, ok := errors.AsType[*provider.RefusedError](err); ok {
 		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
@@ -188,7 +188,7 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 		of[d.AccountID][d.User] = d.Expires
 	}
 	var refusal *provider.Refusal
-	fates := map[string]provider.Fate{}
+	fates := map[string]provider.OutcomeState{}
 	for _, id := range slices.Sorted(maps.Keys(of)) {
 		var err error
 		if fates[id], err = a.reviseOne(ctx, id, of[id]); err != nil {
@@ -197,13 +197,13 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	}
 	outcomes := make([]provider.Outcome, len(departures))
 	for i, d := range departures {
-		outcomes[i].Fate = fates[d.AccountID]
+		outcomes[i].State = fates[d.AccountID]
 	}
 	return outcomes, refusal
 }
 
 // reviseOne has the servers revoke users of one account.
-func (a *administrator) reviseOne(ctx context.Context, id string, users map[string]time.Time) (provider.Fate, error) {
+func (a *administrator) reviseOne(ctx context.Context, id string, users map[string]time.Time) (provider.OutcomeState, error) {
 	claims, err := a.system.Lookup(ctx, id)
 	switch {
 	case err != nil:
@@ -234,7 +234,7 @@ func (a *administrator) reviseOne(ctx context.Context, id string, users map[stri
 
 // confirm looks whether the servers show the revocations: somebody may have pushed at
 // the same time, and servers take a moment.
-func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.Fate, error) {
+func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.OutcomeState, error) {
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 2*time.Second, true, func(ctx context.Context) (bool, error) {
 		claims, _ := a.system.Lookup(ctx, id)
 		return claims != nil && revoked(claims, users, a.Now), nil

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
@@ -93,7 +93,7 @@ func TestReviseOne(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		set    func(*servers, *administrator)
-		became provider.Fate
+		became provider.OutcomeState
 		pushes int
 		says   string
 	}{
@@ -328,9 +328,9 @@ func TestRevoke(t *testing.T) {
 		if diff := cmp.Diff(map[string][]string{s.id: {"U1", "U5"}}, pushed); diff != "" {
 			t.Errorf("what is revoked: %s", diff)
 		}
-		for i, want := range []provider.Fate{provider.Revoked, provider.LeftToExpire, provider.Revoked, provider.Revoked} {
-			if outcomes[i].Fate != want {
-				t.Errorf("the %d. became %d, want %d", i+1, outcomes[i].Fate, want)
+		for i, want := range []provider.OutcomeState{provider.Revoked, provider.LeftToExpire, provider.Revoked, provider.Revoked} {
+			if outcomes[i].State != want {
+				t.Errorf("the %d. became %d, want %d", i+1, outcomes[i].State, want)
 			}
 		}
 	})
@@ -410,7 +410,7 @@ func TestReviseEndsWithTheRun(t *testing.T) {
 }
 
 // dialing has connections answer so, and returns how many were tried.
-func dialing(errs ...error) (natsys.Dial, *int) {
+func dialing(errs ...error) (sysaccount.Dial, *int) {
 	n := 0
 	return func(string, ...nats.Option) (*nats.Conn, error) {
 		err := errs[min(n, len(errs)-1)]
@@ -465,7 +465,7 @@ func TestProbe(t *testing.T) {
 				test.issuer.grant, test.issuer.lives = &grant, &lives
 				a := newSystem(t).administrator()
 				dial, _ := dialing(test.connects)
-				a.servers = natsys.Servers{Dial: dial}
+				a.servers = sysaccount.Servers{Dial: dial}
 				a.opened = provider.Opened{Issuer: test.issuer, Account: provider.Account{Scoped: test.scoped, SigningKey: "SIGNING"}}
 				a.Spec.JWT.SigningKey.RequiredTags = []string{"stage"}
 				f := provider.Facts{Verified: verified}
@@ -512,7 +512,7 @@ func TestInspect(t *testing.T) {
 			if !test.operator {
 				a.operator = nil
 			}
-			a.servers, a.Spec.JWT.Servers = natsys.Servers{Dial: dial}, test.servers
+			a.servers, a.Spec.JWT.Servers = sysaccount.Servers{Dial: dial}, test.servers
 			f := a.Inspect(t.Context())
 			says(t, f.Refusal, test.reason, test.says)
 			if *n != test.dials || f.Verified != test.verified || a.CannotRevoke() != test.cannot || f.Revocable || (f.Account == nil) != (test.reason != "") {

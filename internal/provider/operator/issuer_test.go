@@ -13,7 +13,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
-	"github.com/baleen-platform/baleen/internal/natsys"
+	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/providertest"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
@@ -78,7 +78,7 @@ func account(t *testing.T) providertest.Account {
 		return provider.Setting{
 			NatsAccount: a, Now: providertest.Now(),
 			Network: provider.Network{Servers: func(urls []string, authorities string) provider.Servers {
-				return natsys.Servers{URLs: urls, CA: authorities}
+				return sysaccount.Servers{URLs: urls, CA: authorities}
 			}},
 			Secret: func(_ context.Context, ref v1alpha1.SecretRef) ([]byte, error) { return values[ref.Name], nil },
 		}

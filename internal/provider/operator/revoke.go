@@ -11,7 +11,7 @@ import (
 // revise brings the revocations of an account in line with what Baleen has
 // revoked, given by public key with the time of expiry: it puts in what is
 // missing, also where somebody undid it, and takes out what has expired. Others'
-// revocations stay. It tells whether anything changed.
+// revocations stay. It reports whether anything changed.
 //
 // A key belongs to one generation and is never used again, so it is revoked up to
 // its expiry and not up to now: no difference of clocks lets a JWT slip through.
@@ -32,7 +32,7 @@ func revise(account *jwt.AccountClaims, users map[string]time.Time, now time.Tim
 	return changed
 }
 
-// revoked tells whether an account has all revocations of those that have not
+// revoked reports whether an account has all revocations of those that have not
 // expired yet.
 func revoked(account *jwt.AccountClaims, users map[string]time.Time, now time.Time) bool {
 	for user, expires := range users {

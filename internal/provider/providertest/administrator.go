@@ -76,7 +76,7 @@ func (s *accountSuite) inspect() (provider.Facts, provider.Administrator) {
 		s.Fatalf("%s: %v", facts.Refusal.Reason, facts.Refusal.Err)
 	}
 	seen := s.Setting
-	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, ProviderID: facts.Account.KeptIn, Scoped: facts.Account.Scoped, Source: seen.Source}
+	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, ProviderID: facts.Account.ProviderAccount, Scoped: facts.Account.Scoped, Source: seen.Source}
 	opened, err := s.OpenIssuer(s.Context(), seen)
 	s.must(err)
 	if opened.Unseen || opened.Account != *facts.Account {
@@ -88,7 +88,7 @@ func (s *accountSuite) inspect() (provider.Facts, provider.Administrator) {
 
 // departure is what is known of a credential that is to go.
 func departure(facts provider.Facts, c provider.Credential) provider.Departure {
-	return provider.Departure{Identity: c.Identity, AccountID: facts.ID, KeptIn: facts.Account.KeptIn, Issued: Now(), Expires: c.Expires}
+	return provider.Departure{Identity: c.Identity, AccountID: facts.ID, ProviderAccount: facts.Account.ProviderAccount, Issued: Now(), Expires: c.Expires}
 }
 
 // revoke has identities revoked, which must succeed, and returns what became of them.
@@ -104,7 +104,7 @@ func (s *accountSuite) revoke(admin provider.Administrator, departures ...provid
 	return outcomes
 }
 
-// connects tells whether a credential does.
+// connects reports whether a credential does.
 func (s *accountSuite) connects(c provider.Credential) bool {
 	_, err := s.connect(c)
 	return err == nil
@@ -151,8 +151,8 @@ func (s *accountSuite) revocation() {
 	one, two, neighbour := s.issue(provider.Grant{}), s.issue(provider.Grant{}), s.issue(provider.Grant{})
 	for range 2 { // again is fine
 		for i, o := range s.revoke(admin, departure(facts, one), departure(facts, two)) {
-			if o.Fate != provider.Revoked {
-				s.Errorf("the %d. became %d", i+1, o.Fate)
+			if o.State != provider.Revoked {
+				s.Errorf("the %d. became %d", i+1, o.State)
 			}
 		}
 	}
@@ -174,8 +174,8 @@ func (s *accountSuite) dryRun() {
 	before := s.Outside()
 	s.Setting.DryRun = true
 	_, admin := s.inspect()
-	if o := s.revoke(admin, departure(facts, c)); o[0].Fate != provider.Pending || !s.connects(c) {
-		s.Errorf("it became %d, and connects: %t", o[0].Fate, s.connects(c))
+	if o := s.revoke(admin, departure(facts, c)); o[0].State != provider.Pending || !s.connects(c) {
+		s.Errorf("it became %d, and connects: %t", o[0].State, s.connects(c))
 	}
 	if after := s.Outside(); after != before {
 		s.Errorf("a dry run changes something: %s, and was %s", after, before)
@@ -206,7 +206,7 @@ func (s *accountSuite) expired() {
 	s.revoke(admin, departure(facts, c))
 	past := departure(facts, c)
 	past.Expires = s.Setting.Now
-	if o := s.revoke(admin, past); o[0].Fate == provider.Pending {
+	if o := s.revoke(admin, past); o[0].State == provider.Pending {
 		s.Error("it is to be tried again")
 	}
 	if after, _ := s.inspect(); after.Refuses(after.ID, c.User, Now().AddDate(-1, 0, 0)) {
@@ -230,8 +230,8 @@ func (s *accountSuite) kept() {
 	c := s.issue(provider.Grant{})
 	keeper := admin.Keeper()
 	if keeper == nil {
-		if facts.Account.KeptIn != "" || c.ID != "" {
-			s.Errorf("it is kept in %q as %q, and nobody keeps it", facts.Account.KeptIn, c.ID)
+		if facts.Account.ProviderAccount != "" || c.ID != "" {
+			s.Errorf("it is kept in %q as %q, and nobody keeps it", facts.Account.ProviderAccount, c.ID)
 		}
 		return
 	}

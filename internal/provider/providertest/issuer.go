@@ -111,7 +111,7 @@ func (s *suite) as(grant provider.Grant) client {
 	return c
 }
 
-// refused tells whether the server says no to something.
+// refused reports whether the server says no to something.
 func (c client) refused(do func(*nats.Conn) error) bool {
 	if do(c.Conn) != nil || c.FlushTimeout(10*time.Second) != nil {
 		return true

@@ -73,7 +73,7 @@ func (a *administrator) inspect(ctx context.Context) provider.Facts {
 		}
 	}
 	f.Verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %q", found.GroupName)
-	f.Account = &provider.Account{ID: found.PublicKey, SigningKey: found.GroupID, Scoped: found.Scope != nil, KeptIn: found.ID}
+	f.Account = &provider.Account{ID: found.PublicKey, SigningKey: found.GroupID, Scoped: found.Scope != nil, ProviderAccount: found.ID}
 	a.found(*f.Account)
 	return f
 }
@@ -97,10 +97,10 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	outcomes := make([]provider.Outcome, len(departures))
 	for i, d := range departures {
 		switch {
-		case d.KeptIn == "": // of another provider that was there before
-			outcomes[i].Fate = provider.LeftToExpire
+		case d.ProviderAccount == "": // of another provider that was there before
+			outcomes[i].State = provider.LeftToExpire
 		case a.isRefused(d):
-			outcomes[i].Fate = provider.Revoked
+			outcomes[i].State = provider.Revoked
 		}
 	}
 	if a.DryRun {
@@ -108,7 +108,7 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	}
 	var refusal *provider.Refusal
 	for i, d := range departures {
-		if outcomes[i].Fate != provider.Pending {
+		if outcomes[i].State != provider.Pending {
 			continue
 		}
 		var err error
@@ -122,7 +122,7 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	return outcomes, refusal
 }
 
-// isRefused tells whether one that was revoked before needs nothing: it is refused, or
+// isRefused reports whether one that was revoked before needs nothing: it is refused, or
 // has expired, or is of an account that this one was before.
 func (a *administrator) isRefused(d provider.Departure) bool {
 	return d.Again && (!a.Setting.Now.Before(d.Expires) || d.AccountID != a.facts.ID || a.facts.Refuses(d.AccountID, d.User, d.Issued))
@@ -131,13 +131,13 @@ func (a *administrator) isRefused(d provider.Departure) bool {
 // end revokes one identity, and removes its user.
 func (a *administrator) end(ctx context.Context, d provider.Departure) (provider.Outcome, error) {
 	there := *a.Issuer
-	there.ProviderID = d.KeptIn
+	there.ProviderID = d.ProviderAccount
 	users, err := there.Retire(ctx, d.Identity, d.Issued, d.Expires)
 	switch {
 	case err == nil:
-		return provider.Outcome{Fate: provider.Revoked, Users: users}, nil
-	case d.KeptIn != a.providerID && IsStatus(err, http.StatusForbidden, http.StatusNotFound):
-		return provider.Outcome{Fate: provider.LeftToExpire, Out: err}, nil
+		return provider.Outcome{State: provider.Revoked, Users: users}, nil
+	case d.ProviderAccount != a.providerID && IsStatus(err, http.StatusForbidden, http.StatusNotFound):
+		return provider.Outcome{State: provider.LeftToExpire, Out: err}, nil
 	}
 	return provider.Outcome{}, err
 }

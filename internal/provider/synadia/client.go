@@ -90,7 +90,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.What + ": " + e.why }
 
-// IsStatus tells whether an error is an answer with one of some statuses.
+// IsStatus reports whether an error is an answer with one of some statuses.
 func IsStatus(err error, statuses ...int) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -165,7 +165,7 @@ func (c *Cloud) once(ctx context.Context, what string, try int, request func(con
 	return nil, after, e
 }
 
-// again tells whether another try may have another answer.
+// again reports whether another try may have another answer.
 func (e *Error) again() bool { return e.Lost || e.Status == http.StatusTooManyRequests }
 
 // wait waits before another try. It returns false, without waiting, where that
@@ -182,7 +182,7 @@ func (c *Cloud) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Spent tells whether the budget is spent, so that nothing should be begun.
+// Spent reports whether the budget is spent, so that nothing should be begun.
 func (c *Cloud) Spent() bool { return !time.Now().Before(c.end()) }
 
 // end is by when all requests must have ended.

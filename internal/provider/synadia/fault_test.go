@@ -84,7 +84,7 @@ var (
 	unrevoke = call{"take back a revocation", "DELETE", "/accounts/*/nats-user-revocations/*"}
 )
 
-// harmless tells whether the call succeeds all the same.
+// harmless reports whether the call succeeds all the same.
 func (y way) harmless(c call) bool {
 	switch {
 	case c == download && y.ContentType != "" && y.Status == 0, y.Twice:
@@ -95,7 +95,7 @@ func (y way) harmless(c call) bool {
 	return false
 }
 
-// hadEffect tells whether the call has its effect by the time of the answer.
+// hadEffect reports whether the call has its effect by the time of the answer.
 func (y way) hadEffect() bool {
 	return y.Late || y.Half || y.Twice || y.Status == 0 && y.ContentType != ""
 }

@@ -36,7 +36,7 @@ var _ provider.Issuer = (*Issuer)(nil)
 
 // found has users made in an account.
 func (i *Issuer) found(a provider.Account) {
-	i.AccountID, i.ProviderID, i.Group = a.ID, a.KeptIn, a.SigningKey
+	i.AccountID, i.ProviderID, i.Group = a.ID, a.ProviderAccount, a.SigningKey
 }
 
 // Propose implements [provider.Issuer]: the key is made by the control plane.
@@ -82,7 +82,7 @@ func (i *Issuer) Issue(ctx context.Context, identity provider.Identity, grant pr
 	return c, nil
 }
 
-// complete tells whether a .creds file is there to its end.
+// complete reports whether a .creds file is there to its end.
 func complete(file string) bool {
 	_, err := nkeys.ParseDecoratedUserNKey([]byte(file))
 	return err == nil && strings.Contains(file, "------END USER NKEY SEED------")
@@ -147,13 +147,13 @@ func (i *Issuer) create(ctx context.Context, name string, grant provider.Grant, 
 	}
 }
 
-// madeFor tells whether a user was made for an identity of that name, of which that
+// madeFor reports whether a user was made for an identity of that name, of which that
 // was written down at some time. One that is older is that of another platform.
 func madeFor(u syncp.NatsUserViewResponse, name string, at time.Time) bool {
 	return u.Name == name && !u.Created.Before(at.Add(-tolerance))
 }
 
-// whole tells whether an answer about a user is there to its end.
+// whole reports whether an answer about a user is there to its end.
 func whole(u syncp.NatsUserViewResponse) bool {
 	return u.Id != "" && u.Name != "" && nkeys.IsValidPublicUserKey(u.UserPublicKey)
 }
@@ -249,7 +249,7 @@ func sameSubjects(a, b natsjwt.Permission) bool {
 	return same(a.Allow, b.Allow) && same(a.Deny, b.Deny)
 }
 
-// same tells whether two lists have the same in them, in any order.
+// same reports whether two lists have the same in them, in any order.
 func same[T comparable](a, b []T) bool {
 	return len(a) == len(b) && all(a, func(one T) bool { return slices.Contains(b, one) }) && all(b, func(one T) bool { return slices.Contains(a, one) })
 }

@@ -50,7 +50,7 @@ var (
 	count   atomic.Int64
 )
 
-// world is a control plane, judged by Synadia's document, and an issuer of it.
+// inputs are a control plane, judged by Synadia's document, and an issuer of it.
 type world struct {
 	*testing.T
 	*fakecloud.Cloud

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fate is what became of a mutant.
+// stateOf is what became of a mutant.
 type fate string
 
 const (

@@ -19,8 +19,8 @@ import (
 // kinds are those of what a pipeline changes.
 var kinds = append(promises.Kinds(), platform.ConfigMap, platform.Job)
 
-// Asked are the requests of a kind that are asked to reconcile, in one line.
-func Asked(t testing.TB, client platform.Client, kind platform.Kind) string {
+// Notified are the requests of a kind that are asked to reconcile, in one line.
+func Notified(t testing.TB, client platform.Client, kind platform.Kind) string {
 	t.Helper()
 	objects, err := client.List(t.Context(), kind, "", map[string]string{kratix.LabelManualReconciliation: "true"})
 	if err != nil {

@@ -44,7 +44,7 @@ const (
 	maxOverrides   = 256
 )
 
-// Attached tells whether the aggregator attaches to a Gateway that exists.
+// Attached reports whether the aggregator attaches to a Gateway that exists.
 func (s *ApiAggregatorSpec) Attached() bool { return s.Gateway.Name != "" }
 
 // Validate checks a spec with its defaults filled in.

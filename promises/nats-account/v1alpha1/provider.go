@@ -47,13 +47,13 @@ func (s *NatsAccountSpec) Servers() []string { return s.own().servers() }
 // RequiredTags are the names of the tags that a scope needs.
 func (s *NatsAccountSpec) RequiredTags() []string { return s.own().requiredTags() }
 
-// Revocable tells whether users can be revoked before they expire.
+// Revocable reports whether users can be revoked before they expire.
 func (s *NatsAccountSpec) Revocable() bool { return s.own().revocable() }
 
-// CorrectsDrift tells whether a user that was changed at the provider is replaced.
+// CorrectsDrift reports whether a user that was changed at the provider is replaced.
 func (s *NatsAccountSpec) CorrectsDrift() bool { return s.own().correctsDrift() }
 
-// KeepsUsers tells whether the provider keeps a user for each identity.
+// KeepsUsers reports whether the provider keeps a user for each identity.
 func (s *NatsAccountSpec) KeepsUsers() bool { return s.own().keepsUsers() }
 
 // Platform is what this platform is called among all that draw from the account, whose

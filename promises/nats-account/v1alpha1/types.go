@@ -507,7 +507,7 @@ type AccountStatus struct {
 	// with Synadia the id of its group.
 	ID         string `json:"id"`
 	SigningKey string `json:"signingKey"`
-	// ProviderID is Synadia's id of the account, Scoped tells whether its group has
+	// ProviderID is Synadia's id of the account, Scoped reports whether its group has
 	// a scope, and Read is when its users were read last.
 	ProviderID string `json:"providerID,omitempty"`
 	Scoped     bool   `json:"scoped,omitempty"`

@@ -197,7 +197,7 @@ func servers(p *field.Problems, name string, urls []string) {
 	}
 }
 
-// isAddress tells whether a URL has a host and a port that there can be.
+// isAddress reports whether a URL has a host and a port that there can be.
 func isAddress(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -212,7 +212,7 @@ func isAddress(s string) bool {
 	return net.ParseIP(host) != nil || len(validation.IsDNS1123Subdomain(strings.ToLower(host))) == 0
 }
 
-// isLoopback tells whether a URL without TLS is of this machine, where nobody else
+// isLoopback reports whether a URL without TLS is of this machine, where nobody else
 // reads along.
 func isLoopback(s string) bool {
 	u, err := url.Parse(s)

@@ -187,7 +187,7 @@ func podsKilled(s *story) {
 }
 
 // killPod waits until a request's pipeline runs and kills its pod at some moment of
-// the seconds that it takes. It tells whether it came in time.
+// the seconds that it takes. It reports whether it came in time.
 func killPod(t testing.TB, promise, namespace, name string) bool {
 	t.Helper()
 	now := int64(0)
@@ -242,7 +242,7 @@ func kratixKilled(s *story) {
 	s.holds("Kratix is killed during 3 issues and 3 rotations, of which it forgets %d until they are asked for again: all arrive, and nothing is left after deletion", forgotten)
 }
 
-// forgotten tells whether Kratix has taken off the label by which a run was asked for
+// forgotten reports whether Kratix has taken off the label by which a run was asked for
 // and died before it made the Job: then nothing happens any more until somebody asks
 // again, as the account does after an hour (TestForgottenRuns).
 func (c *credential) forgotten(t testing.TB) bool {

@@ -33,7 +33,7 @@ import (
 	"github.com/baleen-platform/baleen/test/e2e/platform"
 )
 
-// world is the platform that the stories happen on.
+// inputs are the platform that the stories happen on.
 var world platform.Environment
 
 type gvr = schema.GroupVersionResource

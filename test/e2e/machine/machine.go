@@ -89,7 +89,7 @@ func (m Machine) running() (process, error) {
 	return p, nil
 }
 
-// Running tells whether the machine runs, and if not, why.
+// Running reports whether the machine runs, and if not, why.
 func (m Machine) Running() error {
 	_, err := m.running()
 	return err

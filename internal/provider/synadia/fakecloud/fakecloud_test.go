@@ -21,7 +21,7 @@ import (
 
 const token = "uat_test"
 
-// world is a cloud, its NATS server, and the SDK's client, whose traffic is
+// inputs are a cloud, its NATS server, and the SDK's client, whose traffic is
 // judged by the document.
 type world struct {
 	*fakecloud.Cloud

@@ -252,7 +252,7 @@ func (c *Cloud) download(u *user) (Issuance, error) {
 	return one, nil
 }
 
-// revoke revokes what was issued for a key at a time or before, and tells whether
+// revoke revokes what was issued for a key at a time or before, and reports whether
 // the key had no revocation.
 func (c *Cloud) revoke(a *account, key string, before int64) (added bool, err error) {
 	if before == 0 {

@@ -12,14 +12,14 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
 
-// settle writes down what became of the identities that were to be revoked.
-func settle(ctx context.Context, run *workflow.Run, w *world, found finding) error {
-	w.news = map[identity.Request]bool{}
+// record writes down what became of the identities that were to be revoked.
+func record(ctx context.Context, run *workflow.Run, in *inputs, found finding) error {
+	in.news = map[identity.Request]bool{}
 	if found.reading != nil {
 		// Users may have been made since the ledgers were read, and before they were.
 		var ledgers []*ledger.Ledger
-		for _, l := range w.ledgers {
-			now, err := w.book.Get(ctx, l.Request)
+		for _, l := range in.ledgers {
+			now, err := in.store.Get(ctx, l.Request)
 			if err != nil {
 				return err
 			}
@@ -27,53 +27,53 @@ func settle(ctx context.Context, run *workflow.Run, w *world, found finding) err
 				ledgers = append(ledgers, now)
 			}
 		}
-		w.ledgers = slices.Concat(ledgers, found.reading.orphans(w))
+		in.ledgers = slices.Concat(ledgers, found.reading.orphans(in))
 	}
-	for i, l := range w.ledgers {
+	for i, l := range in.ledgers {
 		var err error
-		if w.ledgers[i], err = settleOne(ctx, w, found, l, run.Now.UTC().Truncate(time.Second)); err != nil {
+		if in.ledgers[i], err = recordOne(ctx, in, found, l, run.Now.UTC().Truncate(time.Second)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settleOne does so in one ledger, which others write at the same time: what was revoked
+// recordOne does so in one ledger, which others write at the same time: what was revoked
 // is, so it is written down in what they have made of it. It returns that.
-func settleOne(ctx context.Context, w *world, found finding, l *ledger.Ledger, now time.Time) (*ledger.Ledger, error) {
+func recordOne(ctx context.Context, in *inputs, found finding, l *ledger.Ledger, now time.Time) (*ledger.Ledger, error) {
 	overtaken := false
 	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
 		if overtaken {
 			var err error
-			if l, err = w.book.Get(ctx, l.Request); err != nil || !l.Exists() { // forgotten by the run of another account
+			if l, err = in.store.Get(ctx, l.Request); err != nil || !l.Exists() { // forgotten by the run of another account
 				return err
 			}
 		}
 		overtaken = true
 		if found.reading != nil {
-			w.news[l.Request] = found.reading.compare(l, now) || w.news[l.Request]
+			in.news[l.Request] = found.reading.compare(l, now) || in.news[l.Request]
 		}
-		update(l, *w, found, now)
-		return w.book.Save(ctx, l)
+		apply(l, *in, found, now)
+		return in.store.Save(ctx, l)
 	})
 	if ledger.IsConflict(err) { // the next run does it
 		return l, nil
 	}
-	return l, w.tolerate(err)
+	return l, in.tolerate(err)
 }
 
-// update writes down in a ledger what was found and done.
-func update(l *ledger.Ledger, w world, found finding, now time.Time) {
-	var others []ledger.Row
-	for i := range l.Rows {
-		r := &l.Rows[i]
+// apply writes down in a ledger what was found and done.
+func apply(l *ledger.Ledger, in inputs, found finding, now time.Time) {
+	var others []ledger.Record
+	for i := range l.Records {
+		r := &l.Records[i]
 		switch {
-		case r.Basis.Account != w.account.Name:
+		case r.Basis.Account != in.account.Name:
 		case r.State == ledger.Active && r.Revoked.IsZero() && found.refused(*r):
 			r.Revoked = now
 		case r.State == ledger.Retiring:
 			o, _ := found.of(l, *r)
-			others = append(others, settleRow(r, found.fate(w, l, *r, now), o.Users, now)...)
+			others = append(others, recordOutcome(r, found.outcomeOf(in, l, *r, now), o.Users, now)...)
 		}
 	}
 	for _, other := range others {
@@ -82,32 +82,32 @@ func update(l *ledger.Ledger, w world, found finding, now time.Time) {
 	}
 }
 
-// fate is what became of an identity that is to be revoked. Pure.
-func (f *finding) fate(w world, l *ledger.Ledger, r ledger.Row, now time.Time) provider.Fate {
+// outcomeOf is what became of an identity that is to be revoked. Pure.
+func (f *finding) outcomeOf(in inputs, l *ledger.Ledger, r ledger.Record, now time.Time) provider.OutcomeState {
 	switch o, was := f.of(l, r); {
-	case w.admin.CannotRevoke() != "":
+	case in.admin.CannotRevoke() != "":
 		return provider.LeftToExpire
 	case was:
-		return o.Fate
+		return o.State
 	case f.Gone && !now.Before(r.Expires): // of an account that is not there nothing is left
 		return provider.LeftToExpire
 	}
 	return provider.Pending // queued after the ledgers were read, or nothing could be done
 }
 
-// settleRow writes down what became of an identity. Where the provider keeps users,
+// recordOutcome writes down what became of an identity. Where the provider keeps users,
 // one that was never committed may turn out to be none, or several: it returns rows
 // for the others. Pure.
-func settleRow(r *ledger.Row, became provider.Fate, users []provider.Identity, now time.Time) (others []ledger.Row) {
+func recordOutcome(r *ledger.Record, became provider.OutcomeState, users []provider.Identity, now time.Time) (others []ledger.Record) {
 	if became == provider.Pending {
 		return nil
 	}
 	r.State = ledger.Retired
 	expired := !now.Before(r.Expires)
 	switch {
-	case r.Basis.KeptIn == "" && became == provider.Revoked:
+	case r.Basis.ProviderAccount == "" && became == provider.Revoked:
 		r.Revoked = now
-	case r.Basis.KeptIn == "":
+	case r.Basis.ProviderAccount == "":
 	case became == provider.LeftToExpire:
 		r.Removed = expired
 	case r.User == "" && len(users) == 0: // there never was one

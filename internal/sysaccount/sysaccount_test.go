@@ -1,4 +1,4 @@
-package natsys
+package sysaccount
 
 import (
 	"encoding/json"

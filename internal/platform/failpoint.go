@@ -1,4 +1,4 @@
-//go:build fatal
+//go:build failpoint
 
 package platform
 
@@ -8,7 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/baleen-platform/baleen/internal/fatal"
+	"github.com/baleen-platform/baleen/internal/failpoint"
 )
 
 // Fatal makes points of every request at which the process may end. One that
@@ -19,12 +19,12 @@ func Fatal(client Client) Client { return fatalClient{client} }
 type fatalClient struct{ client Client }
 
 func (f fatalClient) Get(ctx context.Context, kind Kind, namespace, name string) (*unstructured.Unstructured, error) {
-	fatal.Point("get " + objectFile(kind.GroupKind(), namespace, name))
+	failpoint.Point("get " + objectFile(kind.GroupKind(), namespace, name))
 	return f.client.Get(ctx, kind, namespace, name)
 }
 
 func (f fatalClient) List(ctx context.Context, kind Kind, namespace string, labels map[string]string) ([]unstructured.Unstructured, error) {
-	fatal.Point("list " + path.Join(namespace, kindDir(kind.GroupKind())))
+	failpoint.Point("list " + path.Join(namespace, kindDir(kind.GroupKind())))
 	return f.client.List(ctx, kind, namespace, labels)
 }
 
@@ -57,9 +57,9 @@ func (f fatalClient) Delete(ctx context.Context, kind Kind, namespace, name stri
 // that dies before it renames its file: the folder and part of a temporary file.
 func (f fatalClient) around(verb string, kind Kind, namespace, name string) (after func()) {
 	what := verb + " " + objectFile(kind.GroupKind(), namespace, name)
-	fatal.Point("before " + what)
+	failpoint.Point("before " + what)
 	if folder, ok := f.client.(*Folder); ok && verb != "delete" {
-		fatal.Point("amid "+what, func() {
+		failpoint.Point("amid "+what, func() {
 			dir := path.Join(spaceDir(namespace), kindDir(kind.GroupKind()))
 			if err := folder.root.MkdirAll(dir, 0o755); err != nil {
 				panic(err)
@@ -69,5 +69,5 @@ func (f fatalClient) around(verb string, kind Kind, namespace, name string) (aft
 			}
 		})
 	}
-	return func() { fatal.Point("after " + what) }
+	return func() { failpoint.Point("after " + what) }
 }

@@ -1,4 +1,4 @@
-//go:build fatal
+//go:build failpoint
 
 package synadia
 
@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/baleen-platform/baleen/internal/fatal"
+	"github.com/baleen-platform/baleen/internal/failpoint"
 )
 
 func init() { network = mortal{network} }
@@ -24,7 +24,7 @@ func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
 			name += " " + part
 		}
 	}
-	fatal.Point("before asking for " + name)
+	failpoint.Point("before asking for " + name)
 	response, err := m.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -34,6 +34,6 @@ func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = closing
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
-	fatal.Point("after asking for " + name)
+	failpoint.Point("after asking for " + name)
 	return response, err
 }

@@ -1,9 +1,9 @@
-//go:build fatal
+//go:build failpoint
 
-// Package fatal ends the process at a point of its choice, so that a test can try
-// them all. No binary that is released has it: the build tag fatal brings it in,
+// Package failpoint ends the process at a point of its choice, so that a test can try
+// them all. No binary that is released has it: the build tag failpoint brings it in,
 // with files of the packages that have such points.
-package fatal
+package failpoint
 
 import (
 	"crypto/rand"
@@ -77,7 +77,7 @@ func caller() string {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for {
 		frame, more := frames.Next()
-		if strings.Contains(frame.Function, "/baleen/") && !strings.Contains(frame.Function, "/fatal.") {
+		if strings.Contains(frame.Function, "/baleen/") && !strings.Contains(frame.Function, "/failpoint.") {
 			return path.Base(frame.Function)
 		}
 		if !more {

@@ -1,4 +1,4 @@
-//go:build fatal
+//go:build failpoint
 
 package workflow
 
@@ -9,7 +9,7 @@ import (
 
 	sdk "github.com/syntasso/kratix-go"
 
-	"github.com/baleen-platform/baleen/internal/fatal"
+	"github.com/baleen-platform/baleen/internal/failpoint"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -37,8 +37,8 @@ func (m mount) WriteStatus(status sdk.Status) error {
 // fatally makes points before, amid and after the writing of a file, which is not
 // written at once.
 func (m mount) fatally(name string, write func() error) error {
-	fatal.Point("before writing " + name)
-	fatal.Point("amid writing "+name, func() {
+	failpoint.Point("before writing " + name)
+	failpoint.Point("amid writing "+name, func() {
 		if err := write(); err != nil {
 			panic(err)
 		}
@@ -51,6 +51,6 @@ func (m mount) fatally(name string, write func() error) error {
 			panic(err)
 		}
 	})
-	defer fatal.Point("after writing " + name)
+	defer failpoint.Point("after writing " + name)
 	return write()
 }

@@ -1,6 +1,6 @@
-//go:build fatal
+//go:build failpoint
 
-package natsys
+package sysaccount
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/baleen-platform/baleen/internal/fatal"
+	"github.com/baleen-platform/baleen/internal/failpoint"
 )
 
 func init() {
@@ -24,8 +24,8 @@ func init() {
 type dialer struct{}
 
 func (dialer) Dial(network, address string) (net.Conn, error) {
-	fatal.Point("before connecting")
-	defer fatal.Point("after connecting")
+	failpoint.Point("before connecting")
+	defer failpoint.Point("after connecting")
 	c, err := net.Dial(network, address)
 	return &conn{Conn: c}, err
 }
@@ -39,7 +39,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if _, rest, ok := bytes.Cut(p, []byte("PUB $SYS.")); ok {
 		subject, _, _ := strings.Cut(string(rest), " ")
 		subject = subject[strings.LastIndex(subject, ".")+1:]
-		fatal.Point("before asking for " + subject)
+		failpoint.Point("before asking for " + subject)
 		c.asked.Store(&subject)
 	}
 	return c.Conn.Write(p)
@@ -49,7 +49,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if bytes.Contains(p[:n], []byte("MSG _INBOX")) {
 		if subject := c.asked.Swap(nil); subject != nil {
-			fatal.Point("after asking for " + *subject)
+			failpoint.Point("after asking for " + *subject)
 		}
 	}
 	return n, err

@@ -13,18 +13,18 @@ type Terms struct {
 	// store; with Immediately not at all.
 	Overlap     time.Duration
 	Immediately bool
-	// Served tells whether a cluster is still addressed, also in its grace.
+	// Served reports whether a cluster is still addressed, also in its grace.
 	Served func(destination string) bool
-	// Revocable tells whether a NatsAccount can revoke. Otherwise what is let go of
+	// Revocable reports whether a NatsAccount can revoke. Otherwise what is let go of
 	// lives until it expires, and there is nothing to wait for.
 	Revocable func(account string) bool
 }
 
-// Tend brings the states of all rows up to date with the time and what has been
+// Advance brings the states of all rows up to date with the time and what has been
 // seen. It makes no identity and needs none: to tend twice changes nothing.
-func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
-	for i := range l.Rows {
-		r := &l.Rows[i]
+func Advance(l *ledger.Ledger, terms Terms, now time.Time) {
+	for i := range l.Records {
+		r := &l.Records[i]
 		switch r.State {
 		case ledger.Intended: // by a run that is gone
 			r.State = ledger.Retiring
@@ -35,36 +35,36 @@ func Tend(l *ledger.Ledger, terms Terms, now time.Time) {
 			switch current := l.Current(r.Destination); {
 			case !r.Revoked.IsZero() && current != nil && current.Generation > r.Generation: // by somebody else
 				r.State = ledger.Retired
-				if r.Basis.KeptIn != "" { // its user is still there
+				if r.Basis.ProviderAccount != "" { // its user is still there
 					r.State = ledger.Retiring
 				}
-			case !terms.Served(r.Destination) || letGo(l, r, terms, now):
+			case !terms.Served(r.Destination) || superseded(l, r, terms, now):
 				r.State = ledger.Retiring
 			}
 		}
-		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) { // age goes on with one whose user is to be removed
+		if r.State == ledger.Retiring && !terms.Revocable(r.Basis.Account) { // expire goes on with one whose user is to be removed
 			r.State = ledger.Retired
 		}
 	}
-	age(l, terms, now)
+	expire(l, terms, now)
 }
 
 // RetireAll lets go of every identity of a request that is being deleted: with
 // revoke they are to be revoked, else they live until they expire.
 func RetireAll(l *ledger.Ledger, revoke bool, now time.Time) {
 	never, all := func(string) bool { return false }, func(string) bool { return revoke }
-	Tend(l, Terms{Served: never, Revocable: all}, now)
+	Advance(l, Terms{Served: never, Revocable: all}, now)
 }
 
-// age takes away what time has settled: states, ciphertext and rows.
-func age(l *ledger.Ledger, terms Terms, now time.Time) {
-	for i := range l.Rows {
-		r := &l.Rows[i]
+// expire takes away what time has settled: states, ciphertext and rows.
+func expire(l *ledger.Ledger, terms Terms, now time.Time) {
+	for i := range l.Records {
+		r := &l.Records[i]
 		if r != l.Current(r.Destination) { // nobody gets it any more, and what it was issued upon is of no more use
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
-			r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn}
+			r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount}
 			switch {
-			case mustGo(*r, now):
+			case needsRemoval(*r, now):
 				r.State = ledger.Retiring
 			case !now.Before(r.Expires):
 				r.State = ledger.Retired
@@ -73,13 +73,13 @@ func age(l *ledger.Ledger, terms Terms, now time.Time) {
 			r.ForgetCredential()
 		}
 	}
-	l.Rows = slices.DeleteFunc(l.Rows, func(r ledger.Row) bool { return forgettable(r, now) })
+	l.Records = slices.DeleteFunc(l.Records, func(r ledger.Record) bool { return forgettable(r, now) })
 }
 
-// mustGo tells whether the provider keeps a user, or a revocation, that has no use
+// needsRemoval reports whether the provider keeps a user, or a revocation, that has no use
 // any more.
-func mustGo(r ledger.Row, now time.Time) bool {
-	return r.Basis.KeptIn != "" && !r.Removed && !now.Before(r.Expires)
+func needsRemoval(r ledger.Record, now time.Time) bool {
+	return r.Basis.ProviderAccount != "" && !r.Removed && !now.Before(r.Expires)
 }
 
 // How long a row is remembered after its identity has expired. One that was
@@ -90,9 +90,9 @@ const (
 	memoryRevoked = 7 * 24 * time.Hour
 )
 
-// forgettable tells whether a row is remembered no longer. One whose user the
+// forgettable reports whether a row is remembered no longer. One whose user the
 // provider keeps is not Retired then.
-func forgettable(r ledger.Row, now time.Time) bool {
+func forgettable(r ledger.Record, now time.Time) bool {
 	after := memory
 	if !r.Revoked.IsZero() {
 		after = memoryRevoked
@@ -100,33 +100,33 @@ func forgettable(r ledger.Row, now time.Time) bool {
 	return r.State == ledger.Retired && now.After(r.Expires.Add(after))
 }
 
-// letGo tells whether a generation has been superseded, and for long enough.
-func letGo(l *ledger.Ledger, r *ledger.Row, terms Terms, now time.Time) bool {
+// superseded reports whether a generation has been superseded, and for long enough.
+func superseded(l *ledger.Ledger, r *ledger.Record, terms Terms, now time.Time) bool {
 	if current := l.Current(r.Destination); current == nil || current.Generation <= r.Generation {
 		return false
 	}
-	return slices.ContainsFunc(l.Rows, func(later ledger.Row) bool {
+	return slices.ContainsFunc(l.Records, func(later ledger.Record) bool {
 		return later.Destination == r.Destination && supersededBy(l, r, later.Generation) &&
 			(terms.Immediately || !later.Written.IsZero() && !now.Before(later.Written.Add(terms.Overlap)))
 	})
 }
 
-// Awaited tells whether anything depends on when a row is seen in the state store:
+// Awaited reports whether anything depends on when a row is seen in the state store:
 // a former generation that is to go, or its own ciphertext. Otherwise nobody need
 // write it down.
-func Awaited(l *ledger.Ledger, row *ledger.Row) bool {
+func Awaited(l *ledger.Ledger, row *ledger.Record) bool {
 	if row.State != ledger.Active || !row.Written.IsZero() {
 		return false
 	}
-	awaits := func(r ledger.Row) bool {
+	awaits := func(r ledger.Record) bool {
 		return r.Destination == row.Destination && r.State == ledger.Active && supersededBy(l, &r, row.Generation)
 	}
-	return slices.ContainsFunc(l.Rows, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && row.HoldsCredential()
+	return slices.ContainsFunc(l.Records, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && row.HoldsCredential()
 }
 
-// supersededBy tells whether a generation up to a later one takes the place of a row.
-func supersededBy(l *ledger.Ledger, r *ledger.Row, upTo int64) bool {
-	return slices.ContainsFunc(l.Rows, func(later ledger.Row) bool {
+// supersededBy reports whether a generation up to a later one takes the place of a row.
+func supersededBy(l *ledger.Ledger, r *ledger.Record, upTo int64) bool {
+	return slices.ContainsFunc(l.Records, func(later ledger.Record) bool {
 		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
 			later.State != ledger.Intended && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
 	})
@@ -136,10 +136,10 @@ func supersededBy(l *ledger.Ledger, r *ledger.Row, upTo int64) bool {
 // the row that comes after them.
 func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 	var earlier []ledger.Earlier
-	for _, r := range l.Rows {
+	for _, r := range l.Records {
 		if r.Destination == destination && r.State != ledger.Retired {
 			earlier = append(earlier, ledger.Earlier{
-				Generation: r.Generation, User: r.User, Account: r.Basis.Account, AccountID: r.Basis.AccountID, KeptIn: r.Basis.KeptIn, Expires: r.Expires,
+				Generation: r.Generation, User: r.User, Account: r.Basis.Account, AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Expires: r.Expires,
 			})
 		}
 	}
@@ -149,7 +149,7 @@ func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 // Import adds to a ledger what is delivered and not in it: a row, and those that
 // came before it and have not expired. A ledger that was lost, or is yesterday's, is
 // made whole so.
-func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
+func Import(l *ledger.Ledger, delivered []ledger.Record, now time.Time) {
 	for _, d := range delivered {
 		d.State = ledger.Active
 		switch has := find(l, d.Destination, d.User); {
@@ -158,7 +158,7 @@ func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
 			*has = d
 		case has == nil:
 			// One without a key is the intent of just this.
-			if at := l.Row(d.Destination, d.Generation); at != nil && at.User != "" {
+			if at := l.Record(d.Destination, d.Generation); at != nil && at.User != "" {
 				d.Generation = l.Next(d.Destination)
 			}
 			l.Add(d)
@@ -166,20 +166,20 @@ func Import(l *ledger.Ledger, delivered []ledger.Row, now time.Time) {
 		for _, e := range d.Earlier {
 			if has := find(l, d.Destination, e.User); has != nil {
 				has.Stray = false
-			} else if now.Before(e.Expires) && l.Row(d.Destination, e.Generation) == nil {
-				l.Add(ledger.Row{
+			} else if now.Before(e.Expires) && l.Record(d.Destination, e.Generation) == nil {
+				l.Add(ledger.Record{
 					Destination: d.Destination, Generation: e.Generation, State: ledger.Active, User: e.User, Expires: e.Expires,
-					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID, KeptIn: e.KeptIn},
+					Basis: ledger.Basis{Account: e.Account, AccountID: e.AccountID, ProviderAccount: e.ProviderAccount},
 				})
 			}
 		}
 	}
 }
 
-func find(l *ledger.Ledger, destination, user string) *ledger.Row {
-	i := slices.IndexFunc(l.Rows, func(r ledger.Row) bool { return r.Destination == destination && r.User == user })
+func find(l *ledger.Ledger, destination, user string) *ledger.Record {
+	i := slices.IndexFunc(l.Records, func(r ledger.Record) bool { return r.Destination == destination && r.User == user })
 	if i < 0 {
 		return nil
 	}
-	return &l.Rows[i]
+	return &l.Records[i]
 }

@@ -236,7 +236,7 @@ func TestAsk(t *testing.T) {
 			if test.fails != nil {
 				r.Platform = watched{client, func(string, platform.Kind, string) error { return test.fails }}
 			}
-			err := r.Ask(t.Context(), widgets.Kind, "team-a", test.request)
+			err := r.Notify(t.Context(), widgets.Kind, "team-a", test.request)
 			if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %q", err, test.says)
 			}

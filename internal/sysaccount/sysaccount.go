@@ -1,6 +1,6 @@
-// Package natsys speaks to a NATS system in operator mode: to its system account,
+// Package sysaccount speaks to a NATS system in operator mode: to its system account,
 // which looks up and updates accounts, and as a user, to see that it can connect.
-package natsys
+package sysaccount
 
 import (
 	"context"

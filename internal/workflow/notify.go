@@ -13,11 +13,11 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
-// Ask has Kratix run the pipeline of another request soon. One that is gone need
+// Notify has Kratix run the pipeline of another request soon. One that is gone need
 // not be asked. One that cannot be labelled, because its owner has made it so
 // large or changes it all the time, must not hold up this run: it is asked again
 // by a sweep.
-func (r *Run) Ask(ctx context.Context, kind platform.Kind, namespace, name string) error {
+func (r *Run) Notify(ctx context.Context, kind platform.Kind, namespace, name string) error {
 	patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{kratix.LabelManualReconciliation: "true"}}}
 	_, err := r.Platform.Patch(ctx, kind, namespace, name, patch)
 	switch {
@@ -35,11 +35,11 @@ type Keyed interface {
 	Key() (namespace, name string)
 }
 
-// AskAll asks all of some requests of a kind.
-func AskAll[T Keyed](ctx context.Context, r *Run, kind platform.Kind, requests []T) error {
+// NotifyAll asks all of some requests of a kind.
+func NotifyAll[T Keyed](ctx context.Context, r *Run, kind platform.Kind, requests []T) error {
 	for _, request := range requests {
 		namespace, name := request.Key()
-		if err := r.Ask(ctx, kind, namespace, name); err != nil {
+		if err := r.Notify(ctx, kind, namespace, name); err != nil {
 			return err
 		}
 	}
