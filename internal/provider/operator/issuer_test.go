@@ -13,9 +13,9 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/fingerprint/fingerprinttest"
 	"github.com/baleen-platform/baleen/internal/natslocal/natstest"
-	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/providertest"
+	"github.com/baleen-platform/baleen/internal/sysaccount"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
