@@ -138,53 +138,72 @@ func (b builder) stamp() string {
 	return " -X main.stamped=" + version
 }
 
+// compilation is that of some binaries for one architecture.
+type compilation struct {
+	builder
+	names []string
+	arch  string
+}
+
 // compile builds the binaries into a folder.
 func (b builder) compile(ctx context.Context, names []string, arch, folder string) error {
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=" + b.stamp()}
-	for _, packages := range generated {
-		flags = append(flags, "-gcflags="+packages+"/...=-l")
+	c := compilation{b, names, arch}
+	err := c.run(ctx, folder)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("compiling for linux/%s was interrupted: %w", arch, ctx.Err())
 	}
-	var commands []string
-	for _, name := range names {
-		commands = append(commands, "./cmd/"+name)
-	}
-	golang := func(args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, commands)...)
-		cmd.Dir = b.source
-		// Whatever is set where this runs, the result is the same.
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch,
-			"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOWORK=off", "GOFLAGS=-mod=readonly")
-		cmd.Stderr = b.progress
-		return cmd
-	}
-	failed := func(err error) error {
-		if ctx.Err() != nil {
-			return fmt.Errorf("compiling for linux/%s was interrupted: %w", arch, ctx.Err())
-		}
-		return fmt.Errorf("compiling for linux/%s failed: %w", arch, err)
-	}
+	return fmt.Errorf("compiling for linux/%s failed: %w", arch, err)
+}
 
-	list, err := golang("list", "-deps", "-f", `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}`).Output()
+func (c compilation) run(ctx context.Context, folder string) error {
+	list, err := c.golang(ctx, "list", "-deps", "-f", `{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}`).Output()
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	todo := map[string]bool{} // what the build cache does not have
 	for name := range strings.FieldsSeq(string(list)) {
 		todo[name] = true
 	}
-	all := len(todo)
-	fmt.Fprintf(b.progress, "compiling for linux/%s: %s; %d packages to compile\n", arch, strings.Join(names, ", "), all)
+	fmt.Fprintf(c.progress, "compiling for linux/%s: %s; %d packages to compile\n", c.arch, strings.Join(c.names, ", "), len(todo))
 
-	build := golang("build", "-v", "-o", folder+string(filepath.Separator))
+	build := c.golang(ctx, "build", "-v", "-o", folder+string(filepath.Separator))
 	build.Stderr = nil
 	stderr, err := build.StderrPipe()
 	if err != nil {
 		return err
 	}
-	start := time.Now()
 	if err := build.Start(); err != nil {
 		return err
 	}
+	c.follow(stderr, todo)
+	return build.Wait()
+}
+
+// golang is a go command about the binaries. Whatever is set where this runs, the
+// result is the same.
+func (c compilation) golang(ctx context.Context, args ...string) *exec.Cmd {
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=" + c.stamp()}
+	for _, packages := range generated {
+		flags = append(flags, "-gcflags="+packages+"/...=-l")
+	}
+	for _, name := range c.names {
+		flags = append(flags, "./cmd/"+name)
+	}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags)...)
+	cmd.Dir = c.source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+c.arch,
+		"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOWORK=off", "GOFLAGS=-mod=readonly")
+	cmd.Stderr = c.progress
+	return cmd
+}
+
+// follow tells how far a build is by what it prints, to the end of that: packages as
+// they are begun, and else what is wrong.
+func (c compilation) follow(stderr io.Reader, todo map[string]bool) {
+	start, all := time.Now(), len(todo)
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -200,101 +219,114 @@ func (b builder) compile(ctx context.Context, names []string, arch, folder strin
 	}()
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	for running := true; running; {
+	for {
 		select {
 		case <-tick.C:
 			doing := "linking"
 			if len(todo) > 0 {
 				doing = fmt.Sprintf("%d of %d packages", all-len(todo), all)
 			}
-			fmt.Fprintf(b.progress, "compiling for linux/%s: %s after %s\n", arch, doing, time.Since(start).Round(time.Second))
+			fmt.Fprintf(c.progress, "compiling for linux/%s: %s after %s\n", c.arch, doing, time.Since(start).Round(time.Second))
 		case line, more := <-lines:
-			running = more
 			switch {
+			case !more:
+				return
 			case todo[line]: // it is begun; those before it are done
 				delete(todo, line)
-			case more:
-				fmt.Fprintln(b.progress, line)
+			default:
+				fmt.Fprintln(c.progress, line)
 			}
 		}
 	}
-	if err := build.Wait(); err != nil {
-		return failed(err)
-	}
-	return nil
+}
+
+// packing is one image that is being made.
+type packing struct {
+	builder
+	image
+	earlier map[v1.Hash]v1.Layer // blobs of an earlier build
+	index   v1.ImageIndex
+	sboms   map[string][]byte // by file
 }
 
 // pack makes one image of its binaries, and writes its layout and its SBOMs.
 func (b builder) pack(name, binaries string) (image, error) {
-	made := image{name: name, folder: filepath.Join(b.out, name)}
-	earlier := blobs(made.folder)
-	made.unchanged = true
-	sboms := map[string][]byte{}
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	p := packing{
+		builder: b, image: image{name: name, folder: filepath.Join(b.out, name), unchanged: true},
+		index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), sboms: map[string][]byte{},
+	}
+	p.earlier = blobs(p.folder)
 	for _, arch := range b.archs {
-		file := filepath.Join(binaries, arch, name)
-		binary, err := os.ReadFile(file)
+		binary, err := os.ReadFile(filepath.Join(binaries, arch, name))
 		if err != nil {
 			return image{}, err
 		}
-		files, err := archive(name, binary)
-		if err != nil {
-			return image{}, err
-		}
-		hash, _, err := v1.SHA256(bytes.NewReader(files))
-		if err != nil {
-			return image{}, err
-		}
-		layer, ok := earlier[hash]
-		if !ok {
-			made.unchanged = false
-			if layer, err = newLayer(files); err != nil {
-				return image{}, err
-			}
-		}
-		img, err := b.image(name, arch, layer)
-		if err != nil {
-			return image{}, err
-		}
-		p := platform{arch: arch, unpacked: int64(len(binary))}
-		if p.digest, p.packed, err = weigh(img); err != nil {
-			return image{}, err
-		}
-		made.platforms = append(made.platforms, p)
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        img,
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}},
-		})
-		if sboms[name+"."+arch+".spdx.json"], err = b.sbom(name, p, binary); err != nil {
+		if err := p.add(arch, binary); err != nil {
 			return image{}, err
 		}
 	}
-	index = mutate.Annotations(index, b.labels(name)).(v1.ImageIndex)
-	digest, err := index.Digest()
+	p.index = mutate.Annotations(p.index, b.labels(name)).(v1.ImageIndex)
+	digest, err := p.index.Digest()
 	if err != nil {
 		return image{}, err
 	}
-	made.digest = digest.String()
-	if earlier[digest] == nil {
-		made.unchanged = false
-	}
+	p.digest = digest.String()
+	p.unchanged = p.unchanged && p.earlier[digest] != nil
+	return p.image, p.write()
+}
 
-	if err := removeOld(made.folder); err != nil {
-		return image{}, err
-	}
-	oci, err := layout.Write(made.folder, empty.Index)
+// add makes the image for one platform.
+func (p *packing) add(arch string, binary []byte) error {
+	files, err := archive(p.name, binary)
 	if err != nil {
-		return image{}, err
+		return err
 	}
-	if err := oci.AppendIndex(index); err != nil {
-		return image{}, err
+	hash, _, err := v1.SHA256(bytes.NewReader(files))
+	if err != nil {
+		return err
 	}
-	for file, data := range sboms {
-		if err := os.WriteFile(filepath.Join(made.folder, file), data, 0o644); err != nil {
-			return image{}, err
+	layer, ok := p.earlier[hash]
+	if !ok {
+		p.unchanged = false
+		if layer, err = newLayer(files); err != nil {
+			return err
 		}
 	}
-	return made, readable(made.folder)
+	img, err := p.builder.image(p.name, arch, layer)
+	if err != nil {
+		return err
+	}
+	made := platform{arch: arch, unpacked: int64(len(binary))}
+	if made.digest, made.packed, err = weigh(img); err != nil {
+		return err
+	}
+	p.platforms = append(p.platforms, made)
+	p.index = mutate.AppendManifests(p.index, mutate.IndexAddendum{
+		Add:        img,
+		Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}},
+	})
+	p.sboms[p.name+"."+arch+".spdx.json"], err = p.sbom(p.name, made, binary)
+	return err
+}
+
+// write writes the layout and the SBOMs in place of those of an earlier build.
+func (p *packing) write() error {
+	if err := removeOld(p.folder); err != nil {
+		return err
+	}
+	oci, err := layout.Write(p.folder, empty.Index)
+	if err != nil {
+		return err
+	}
+	if err := oci.AppendIndex(p.index); err != nil {
+		return err
+	}
+	for file, data := range p.sboms {
+		if err := os.WriteFile(filepath.Join(p.folder, file), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return readable(p.folder)
 }
 
 // readable gives every file the mode that a file of data has; the library that

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,65 +54,83 @@ func main() {
 	}
 }
 
-// run is the whole command. What it makes is written to the output folder, a
-// table of it to stdout, and what it is doing to stderr.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	b := builder{progress: stderr}
-	var prefix, tag, archs string
+// order is what the command line asks for.
+type order struct {
+	builder
+	prefix, tag string // where to push, if the prefix is not empty
+}
+
+// readOrder reads the command line.
+func readOrder(args []string, stderr io.Writer) (order, error) {
+	o := order{builder: builder{progress: stderr}}
+	var archs string
 	flags := flag.NewFlagSet("images", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&b.source, "source", "..", "the project's `folder`")
-	flags.StringVar(&b.out, "out", "", "the `folder` to write to (default: dist/images of the project)")
-	flags.StringVar(&b.version, "version", unversioned, "what the labels and the SBOMs give as version")
+	flags.StringVar(&o.source, "source", "..", "the project's `folder`")
+	flags.StringVar(&o.out, "out", "", "the `folder` to write to (default: dist/images of the project)")
+	flags.StringVar(&o.version, "version", unversioned, "what the labels and the SBOMs give as version")
 	flags.StringVar(&archs, "arch", "amd64,arm64", "the `architectures` to build for, of amd64 and arm64")
-	flags.StringVar(&prefix, "push", "", "also push, to `registry/prefix`/<name>")
-	flags.StringVar(&tag, "tag", "", "the tag to push (default: the version)")
+	flags.StringVar(&o.prefix, "push", "", "also push, to `registry/prefix`/<name>")
+	flags.StringVar(&o.tag, "tag", "", "the tag to push (default: the version)")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return o, err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is not understood: there are flags only, see --help", flags.Arg(0))
+		return o, fmt.Errorf("%q is not understood: there are flags only, see --help", flags.Arg(0))
 	}
 	for arch := range strings.SplitSeq(archs, ",") {
 		if arch != "amd64" && arch != "arm64" {
-			return fmt.Errorf("--arch is %q: give amd64, arm64 or both with a comma between", archs)
+			return o, fmt.Errorf("--arch is %q: give amd64, arm64 or both with a comma between", archs)
 		}
-		b.archs = append(b.archs, arch)
+		o.archs = append(o.archs, arch)
 	}
-	if !versionForm.MatchString(b.version) {
-		return fmt.Errorf("--version %q is no version: write it as 1.2.3", b.version)
+	if !versionForm.MatchString(o.version) {
+		return o, fmt.Errorf("--version %q is no version: write it as 1.2.3", o.version)
 	}
-	if b.out == "" {
-		b.out = filepath.Join(b.source, "dist", "images")
-	}
-	if tag == "" {
-		tag = b.version
-	}
+	o.out, o.tag = cmp.Or(o.out, filepath.Join(o.source, "dist", "images")), cmp.Or(o.tag, o.version)
 	var err error
-	if b.created, err = created(); err != nil {
-		return err
+	o.created, err = created()
+	return o, err
+}
+
+// targets are where the images go: none if nothing is pushed.
+func (o order) targets(names []string) (map[string]target, error) {
+	all := map[string]target{}
+	for _, name := range names {
+		if o.prefix == "" {
+			continue
+		}
+		var err error
+		if all[name], err = newTarget(o.prefix, name, o.tag); err != nil {
+			return nil, err
+		}
 	}
-	names, err := names(b.source)
+	return all, nil
+}
+
+// run is the whole command. What it makes is written to the output folder, a
+// table of it to stdout, and what it is doing to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := readOrder(args, stderr)
 	if err != nil {
 		return err
 	}
-	targets := map[string]target{} // checked now, not after minutes of compiling
-	for _, name := range names {
-		if prefix != "" {
-			if targets[name], err = newTarget(prefix, name, tag); err != nil {
-				return err
-			}
-		}
+	names, err := names(o.source)
+	if err != nil {
+		return err
 	}
-
+	targets, err := o.targets(names) // checked now, not after minutes of compiling
+	if err != nil {
+		return err
+	}
 	// The files of digests are there only where all images are.
-	digestsFile, pushedFile := filepath.Join(b.out, "digests.json"), filepath.Join(b.out, "pushed.json")
+	digestsFile, pushedFile := filepath.Join(o.out, "digests.json"), filepath.Join(o.out, "pushed.json")
 	for _, file := range []string{digestsFile, pushedFile} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	images, err := b.build(ctx, names)
+	images, err := o.build(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -121,7 +140,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := tooLarge(images); err != nil {
 		return err
 	}
+	digests := map[string]string{}
 	for _, image := range images {
+		digests[image.name] = image.digest
 		if to, ok := targets[image.name]; ok {
 			fmt.Fprintf(stderr, "pushing %s\n", to)
 			if err := push(ctx, image.folder, to); err != nil {
@@ -129,14 +150,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	}
-	digests := map[string]string{}
-	for _, image := range images {
-		digests[image.name] = image.digest
-	}
-	if err := writeJSON(digestsFile, digests); err != nil || prefix == "" {
+	if err := writeJSON(digestsFile, digests); err != nil || o.prefix == "" {
 		return err
 	}
-	return writeJSON(pushedFile, pushed{Registry: strings.TrimSuffix(prefix, "/"), Tag: tag, Digests: digests})
+	return writeJSON(pushedFile, pushed{Registry: strings.TrimSuffix(o.prefix, "/"), Tag: o.tag, Digests: digests})
 }
 
 // pushed is what was pushed where: a digest is of use only to who pulls from there.

@@ -22,33 +22,11 @@ func (b builder) sbom(name string, p platform, binary []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours := &spdx.Supplier{SupplierType: "Organization", Supplier: "Baleen"}
+	program := b.ours(info.Path, fmt.Sprintf("%x", sha256.Sum256(binary)), module(info.Main.Path, b.version)+"#cmd/"+name)
+	program.PackageSPDXIdentifier, program.PackageFileName, program.PrimaryPackagePurpose = "Binary", "/"+name, "APPLICATION"
 	_, digest, _ := strings.Cut(p.digest, ":")
-	image := &spdx.Package{
-		PackageSPDXIdentifier:     "Image",
-		PackageName:               name,
-		PackageVersion:            b.version,
-		PackageSupplier:           ours,
-		PackageDownloadLocation:   "NOASSERTION",
-		PackageHomePage:           homepage,
-		PackageLicenseDeclared:    license,
-		PackageChecksums:          []spdx.Checksum{{Algorithm: spdx.SHA256, Value: digest}},
-		PackageExternalReferences: purl("pkg:oci/" + name + "@sha256%3A" + digest + "?arch=" + p.arch),
-		PrimaryPackagePurpose:     "CONTAINER",
-	}
-	program := &spdx.Package{
-		PackageSPDXIdentifier:     "Binary",
-		PackageName:               info.Path,
-		PackageVersion:            b.version,
-		PackageFileName:           "/" + name,
-		PackageSupplier:           ours,
-		PackageDownloadLocation:   "NOASSERTION",
-		PackageHomePage:           homepage,
-		PackageLicenseDeclared:    license,
-		PackageChecksums:          []spdx.Checksum{{Algorithm: spdx.SHA256, Value: fmt.Sprintf("%x", sha256.Sum256(binary))}},
-		PackageExternalReferences: purl(module(info.Main.Path, b.version) + "#cmd/" + name),
-		PrimaryPackagePurpose:     "APPLICATION",
-	}
+	image := b.ours(name, digest, "pkg:oci/"+name+"@sha256%3A"+digest+"?arch="+p.arch)
+	image.PackageSPDXIdentifier, image.PrimaryPackagePurpose = "Image", "CONTAINER"
 	doc := &spdx.Document{
 		SPDXVersion:    spdx.Version,
 		DataLicense:    spdx.DataLicense,
@@ -60,48 +38,71 @@ func (b builder) sbom(name string, p platform, binary []byte) ([]byte, error) {
 		},
 		Packages: []*spdx.Package{image, program},
 	}
-	relate := func(a spdx.ElementID, how string, to spdx.ElementID) {
-		doc.Relationships = append(doc.Relationships, &spdx.Relationship{
-			RefA: common.MakeDocElementID("", string(a)), Relationship: how, RefB: common.MakeDocElementID("", string(to)),
-		})
-	}
-	relate("DOCUMENT", spdx.RelationshipDescribes, "Image")
-	relate("Image", spdx.RelationshipContains, "Binary")
-
+	relate(doc, "DOCUMENT", spdx.RelationshipDescribes, "Image")
+	relate(doc, "Image", spdx.RelationshipContains, "Binary")
 	version, _, _ := strings.Cut(strings.TrimPrefix(info.GoVersion, "go"), " ")
 	modules := []*debug.Module{{Path: "stdlib", Version: version}} // the name that scanners know
 	for _, m := range append(modules, info.Deps...) {
-		if m.Replace != nil {
-			m = m.Replace
-		}
-		dependency := &spdx.Package{
-			PackageSPDXIdentifier:     identifier(m.Path),
-			PackageName:               m.Path,
-			PackageVersion:            m.Version,
-			PackageSupplier:           &spdx.Supplier{Supplier: "NOASSERTION"},
-			PackageDownloadLocation:   "NOASSERTION",
-			PackageLicenseDeclared:    "NOASSERTION",
-			PackageExternalReferences: purl(module(m.Path, m.Version)),
-			PrimaryPackagePurpose:     "LIBRARY",
-		}
-		if m.Sum != "" {
-			// Not a checksum of any file that one could download, so not where SPDX
-			// has those: it is the one of go.sum.
-			dependency.PackageExternalReferences = append(dependency.PackageExternalReferences,
-				&spdx.PackageExternalReference{Category: spdx.CategoryOther, RefType: "go-sum", Locator: m.Sum})
-		}
-		doc.Packages = append(doc.Packages, dependency)
-		relate("Binary", spdx.RelationshipDependsOn, dependency.PackageSPDXIdentifier)
+		d := dependency(m)
+		doc.Packages = append(doc.Packages, d)
+		relate(doc, "Binary", spdx.RelationshipDependsOn, d.PackageSPDXIdentifier)
 	}
+	return encode(doc)
+}
 
+// ours is a package of Baleen's own.
+func (b builder) ours(name, digest, url string) *spdx.Package {
+	return &spdx.Package{
+		PackageName:               name,
+		PackageVersion:            b.version,
+		PackageSupplier:           &spdx.Supplier{SupplierType: "Organization", Supplier: "Baleen"},
+		PackageDownloadLocation:   "NOASSERTION",
+		PackageHomePage:           homepage,
+		PackageLicenseDeclared:    license,
+		PackageChecksums:          []spdx.Checksum{{Algorithm: spdx.SHA256, Value: digest}},
+		PackageExternalReferences: purl(url),
+	}
+}
+
+// dependency is a module that a binary was built from.
+func dependency(m *debug.Module) *spdx.Package {
+	if m.Replace != nil {
+		m = m.Replace
+	}
+	d := &spdx.Package{
+		PackageSPDXIdentifier:     identifier(m.Path),
+		PackageName:               m.Path,
+		PackageVersion:            m.Version,
+		PackageSupplier:           &spdx.Supplier{Supplier: "NOASSERTION"},
+		PackageDownloadLocation:   "NOASSERTION",
+		PackageLicenseDeclared:    "NOASSERTION",
+		PackageExternalReferences: purl(module(m.Path, m.Version)),
+		PrimaryPackagePurpose:     "LIBRARY",
+	}
+	if m.Sum != "" {
+		// Not a checksum of any file that one could download, so not where SPDX
+		// has those: it is the one of go.sum.
+		d.PackageExternalReferences = append(d.PackageExternalReferences,
+			&spdx.PackageExternalReference{Category: spdx.CategoryOther, RefType: "go-sum", Locator: m.Sum})
+	}
+	return d
+}
+
+func relate(doc *spdx.Document, a spdx.ElementID, how string, to spdx.ElementID) {
+	doc.Relationships = append(doc.Relationships, &spdx.Relationship{
+		RefA: common.MakeDocElementID("", string(a)), Relationship: how, RefB: common.MakeDocElementID("", string(to)),
+	})
+}
+
+// encode writes a document. Another document has another name.
+func encode(doc *spdx.Document) ([]byte, error) {
 	var out bytes.Buffer
 	if err := spdxjson.Write(doc, &out); err != nil {
 		return nil, err
 	}
-	// Another document has another name.
 	doc.DocumentNamespace = fmt.Sprintf("%s/spdx/%s-%x", homepage, doc.DocumentName, sha256.Sum256(out.Bytes()))
 	out.Reset()
-	err = spdxjson.Write(doc, &out, spdxjson.Indent("  "), spdxjson.EscapeHTML(false))
+	err := spdxjson.Write(doc, &out, spdxjson.Indent("  "), spdxjson.EscapeHTML(false))
 	return out.Bytes(), err
 }
 
