@@ -84,7 +84,7 @@ with --fail-on-refusal also for a request that would not be ready.`,
 
 // diffFailed reports an error with an exit code that does not mean a difference.
 func diffFailed(cmd *cobra.Command, err error) error {
-	if code, said := err.(exitCode); said {
+	if code, said := errors.AsType[exitCode](err); said {
 		return code
 	}
 	complain(cmd.ErrOrStderr(), err)

@@ -74,7 +74,7 @@ func TestDidYouMean(t *testing.T) {
 		{"one of several", []string{"r"}, `did you mean rotate or routes or run?`},
 		{"a command below another", []string{"clusters", "lst"}, `unknown command "lst" for "baleen clusters": did you mean list?`},
 		{"no command", []string{"frobnicate"}, "`baleen --help` lists those there are"},
-		{"a flag", []string{"routes", "--platfrom", "x"}, "unknown flag: --platfrom: did you mean --platform?"},
+		{"a flag", []string{"routes", "--problem", "x"}, "unknown flag: --problem: did you mean --problems?"},
 		{"a flag that is like none", []string{"routes", "--xyz"}, "unknown flag: --xyz"},
 		{"--output", []string{"routes", "-o", "jsno"}, `--output "jsno" is neither table, wide, json, yaml nor name: did you mean json?`},
 		{"--output, by its beginning", []string{"routes", "-o", "y"}, "did you mean yaml?"},

@@ -63,7 +63,7 @@ var Refusals = []Entry{
 	{WrongNamespace, "NatsAccount", "kept: it has none"},
 }
 
-// Record is what the document of a kind says of a reason: its meaning, and where a table
+// Row is what the document of a kind says of a reason: its meaning, and where a table
 // has a third column, that.
 type Row struct {
 	Reason         Reason
