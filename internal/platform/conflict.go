@@ -16,5 +16,10 @@ var conflicts = wait.Backoff{Steps: 10, Duration: 5 * time.Millisecond, Factor: 
 // OnConflict reads, decides and writes again as long as that fails with a conflict; each
 // time somebody else has got something done. After ten times it returns the conflict.
 func OnConflict(ctx context.Context, conflict func(error) bool, do func() error) error {
-	return clientretry.OnError(conflicts, func(err error) bool { return ctx.Err() == nil && conflict(err) }, do)
+	var last error // which the library takes for its own giving up if a context has ended
+	_ = clientretry.OnError(conflicts, func(err error) bool { return ctx.Err() == nil && conflict(err) }, func() error {
+		last = do()
+		return last
+	})
+	return last
 }

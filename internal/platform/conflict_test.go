@@ -3,6 +3,7 @@ package platform_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,8 @@ func TestOnConflict(t *testing.T) {
 		{"it works in the end", []error{conflict, conflict, nil}, 3, nil, false},
 		{"it fails", []error{conflict, other}, 2, other, false},
 		{"it never works", []error{conflict}, 10, conflict, false},
+		{"a context has ended within it", []error{conflict, fmt.Errorf("it cannot be read: %w", context.Canceled)}, 2, context.Canceled, false},
+		{"its time is over", []error{context.DeadlineExceeded}, 1, context.DeadlineExceeded, false},
 		{"its run has ended", []error{conflict}, 1, conflict, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

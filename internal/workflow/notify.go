@@ -59,14 +59,15 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 		return nil
 	}
 	// It looks at the end of its patience, too.
-	err := wait.PollUntilContextTimeout(ctx, interval, patience+interval/2, false, done)
-	switch {
-	case ctx.Err() != nil:
+	var failed error
+	_ = wait.PollUntilContextTimeout(ctx, interval, patience+interval/2, false, func(ctx context.Context) (ok bool, _ error) {
+		ok, failed = done(ctx)
+		return ok, failed
+	})
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case wait.Interrupted(err): // whoever waits looks himself whether it is done
-		return nil
 	}
-	return err
+	return failed // nil too when time is over: whoever waits looks whether it is done
 }
 
 // StopConfigure ends the configure runs of a request that is being deleted, and
