@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +81,7 @@ func standsForPlatform(folder string) error {
 	if err != nil || len(entries) == 0 { // which opening it says
 		return nil //nolint:nilerr // as the comment has it
 	}
-	objects, err := filepath.Glob(filepath.Join(folder, "*", "*.*", "*.yaml"))
+	objects, err := fs.Glob(os.DirFS(folder), "*/*.*/*.yaml")
 	if err == nil && len(objects) == 0 {
 		return fmt.Errorf("the folder %s stands for no platform: it has no file <namespace or _cluster>/<Kind>.<group>/<name>.yaml; see `baleen run --help`", folder)
 	}

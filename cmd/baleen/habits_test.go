@@ -481,6 +481,9 @@ func TestTablesInPipes(t *testing.T) {
 func TestFolderThatIsNoPlatform(t *testing.T) {
 	w, folder := newWorld(t), t.TempDir()
 	w.prints([]string{"routes", "--platform", folder}, "Nobody publishes anything.")
+	odd := filepath.Join(t.TempDir(), "[p]*") // which is a name like others
+	w.write(filepath.Join(odd, "platform", "ApiAggregator.baleen.dev", "api.yaml"), aggregatorYAML)
+	w.prints([]string{"routes", "--platform", odd}, "Nobody publishes anything.")
 	w.write(filepath.Join(folder, "docs", "a.md"), "")
 	for _, command := range [][]string{{"routes"}, {"credentials"}, {"doctor"}, {"clusters", "list"}} {
 		w.fails(append(command, "--platform", folder), "stands for no platform: it has no file <namespace or _cluster>/<Kind>.<group>/<name>.yaml")

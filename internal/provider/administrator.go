@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/baleen-platform/baleen/internal/reason"
+	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 // Administrator looks after an account: it finds out what there is, and ends what
@@ -133,7 +134,7 @@ func (s Setting) ClockOff(theirs time.Time) bool {
 }
 
 // OwnTags are the names of the tags that every user has.
-var OwnTags = []string{"namespace", "name", "destination"}
+var OwnTags = []string{user.TagNamespace, user.TagName, user.TagDestination}
 
 // MissingTag tells of a tag that a scope needs and nobody sets: a field of the spec has
 // those that each request must have. It returns nil if there is none.

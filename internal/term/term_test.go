@@ -62,6 +62,7 @@ func TestTableWithin(t *testing.T) {
 		{"nothing can be read below that", 10, free, "NAME    STATE   ATTENTI…\norders  Active  its ren…\nä       Active\n"},
 		{"text goes on below", 30, flowing, "NAME    ATTENTION\norders  its renewal is\n        overdue: ask for a run\n        of\n        NatsAccount/commerce-…\na       expired\n"},
 		{"text that fits does not", 200, flowing, "NAME    ATTENTION\norders  its renewal is overdue: ask for a run of NatsAccount/commerce-of-the-platform\na       expired\n"},
+		{"a state is never cut", 20, [][]Cell{{{Text: "HOST", Fit: Cut}, {Text: "STATE", Fit: Must}}, {{Text: "api.example.com"}, {Text: "AggregatorNotFound"}}}, "HOST      STATE\napi.exa…  AggregatorNotFound\n"},
 		{"no free text", 40, plain, "Message  " + strings.Repeat("a sentence ", 12) + ".\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

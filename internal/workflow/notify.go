@@ -58,11 +58,13 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 	if r.alone {
 		return nil
 	}
-	// It looks at the end of its patience, too.
+	// By looks, and not by a deadline: the last of them would meet it.
+	looks := int(patience / interval)
 	var failed error
-	_ = wait.PollUntilContextTimeout(ctx, interval, patience+interval/2, false, func(ctx context.Context) (ok bool, _ error) {
+	_ = wait.PollUntilContextCancel(ctx, interval, false, func(ctx context.Context) (ok bool, _ error) {
+		looks--
 		ok, failed = done(ctx)
-		return ok, failed
+		return ok || looks == 0, failed
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -380,7 +380,7 @@ func TestHoldHostWaits(t *testing.T) {
 				if errors.As(err, &failure); (err == nil) != frees || failure != nil && failure.Reason != "HostConflict" {
 					t.Errorf("it says %v", err)
 				}
-				if waited := time.Since(begin); waited != map[bool]time.Duration{true: 10 * time.Second, false: time.Minute + 2500*time.Millisecond}[frees] { // by the clock of the bubble
+				if waited := time.Since(begin); waited != map[bool]time.Duration{true: 10 * time.Second, false: time.Minute}[frees] { // by the clock of the bubble
 					t.Errorf("it waits for %s", waited)
 				}
 			})

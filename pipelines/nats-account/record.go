@@ -42,11 +42,11 @@ func record(ctx context.Context, run *workflow.Run, in *inputs, found finding) e
 // is, so it is written down in what they have made of it. It returns that.
 func recordOne(ctx context.Context, in *inputs, found finding, l *ledger.Ledger, now time.Time) (*ledger.Ledger, error) {
 	overtaken := false
+	var unread error
 	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
 		if overtaken {
-			var err error
-			if l, err = in.store.Get(ctx, l.Request); err != nil || !l.Exists() { // forgotten by the run of another account
-				return err
+			if l, unread = in.store.Get(ctx, l.Request); unread != nil || !l.Exists() { // forgotten by the run of another account
+				return unread
 			}
 		}
 		overtaken = true
@@ -56,7 +56,10 @@ func recordOne(ctx context.Context, in *inputs, found finding, l *ledger.Ledger,
 		apply(l, *in, found, now)
 		return in.store.Save(ctx, l)
 	})
-	if ledger.IsConflict(err) { // the next run does it
+	switch {
+	case unread != nil:
+		return nil, unread
+	case ledger.IsConflict(err): // the next run does it
 		return l, nil
 	}
 	return l, in.tolerate(err)

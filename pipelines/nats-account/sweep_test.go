@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	natsjwt "github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nkeys"
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
@@ -33,18 +32,6 @@ var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 var orders = identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "orders"}
 
 // active is a credential that is delivered.
-func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string) {
-	t.Helper()
-	pair, err := create()
-	if err == nil {
-		public, err = pair.PublicKey()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair, public
-}
-
 func active(user string) ledger.Record {
 	return ledger.Record{
 		Destination: "eu-1", Generation: 1, State: ledger.Active, User: user, Issued: now, Expires: now.AddDate(0, 0, 30),
@@ -414,6 +401,19 @@ func TestForgetIsOvertaken(t *testing.T) {
 	}
 }
 
+// unreadable is a platform on which nothing can be read after so many times.
+type unreadable struct {
+	platform.Client
+	after int
+}
+
+func (u *unreadable) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if u.after--; u.after < 0 {
+		return nil, apierrors.NewForbidden(kind.GVR().GroupResource(), name, errors.New("no"))
+	}
+	return u.Client.Get(ctx, kind, namespace, name)
+}
+
 // What became of identities is written down, whoever else writes at the same time: once
 // more if somebody was faster, and not where the ledger was forgotten meanwhile or
 // cannot be written.
@@ -443,6 +443,25 @@ func TestSettleIsOvertaken(t *testing.T) {
 		}
 		if l, err := in.store.Get(t.Context(), orders); err != nil || l.Exists() || in.ledgers[0].Exists() {
 			t.Errorf("it is made again: %v", err)
+		}
+	})
+	t.Run("it is damaged", func(t *testing.T) {
+		m, run, in := swept(t, queue)
+		m.first = func() {
+			if _, err := m.Client.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+orders.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := record(t.Context(), run, in, retired); err != nil || in.damaged == nil || in.ledgers[0] == nil {
+			t.Errorf("it says %v, notes %v and goes on with %v", err, in.damaged, in.ledgers[0])
+		}
+	})
+	t.Run("it cannot be read again", func(t *testing.T) {
+		m, run, in := swept(t, queue)
+		m.first = meanwhile(t, m, func(l *ledger.Ledger) { l.UID = "2" })
+		in.store.Client = &unreadable{Client: m, after: 1} // by who writes it, that it was overtaken
+		if err := record(t.Context(), run, in, retired); !apierrors.IsForbidden(err) {
+			t.Errorf("it says %v", err)
 		}
 	})
 	t.Run("it cannot be written", func(t *testing.T) {

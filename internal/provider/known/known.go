@@ -9,23 +9,25 @@ import (
 )
 
 // Issuer returns how to open what makes users, by the name of the provider in the spec of
-// a NatsAccount that is valid.
+// a NatsAccount; nil for one that is none.
 func Issuer(name v1alpha1.Provider) provider.OpenIssuer {
 	switch name {
+	case v1alpha1.ProviderJWT:
+		return operator.OpenIssuer
 	case v1alpha1.ProviderSynadia:
 		return synadia.OpenIssuer
-	default:
-		return operator.OpenIssuer
 	}
+	return nil
 }
 
-// Administrator returns how to open what looks after an account. Who does not call it,
+// Administrator does so for what looks after an account. Who does not call it,
 // such as the stage of a NatsUser, does not have it in its program either.
 func Administrator(name v1alpha1.Provider) provider.OpenAdministrator {
 	switch name {
+	case v1alpha1.ProviderJWT:
+		return operator.OpenAdministrator
 	case v1alpha1.ProviderSynadia:
 		return synadia.OpenAdministrator
-	default:
-		return operator.OpenAdministrator
 	}
+	return nil
 }

@@ -235,15 +235,18 @@ func (a *administrator) reviseOne(ctx context.Context, id string, users map[stri
 // confirm looks whether the servers show the revocations: somebody may have pushed at
 // the same time, and servers take a moment.
 func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.OutcomeState, error) {
-	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 2*time.Second, true, func(ctx context.Context) (bool, error) {
+	shown, looks := false, 10
+	err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		looks--
 		claims, _ := a.system.Lookup(ctx, id)
-		return claims != nil && revoked(claims, users, a.Now), nil
+		shown = claims != nil && revoked(claims, users, a.Now)
+		return shown || looks == 0, nil
 	})
 	switch {
-	case err == nil:
-		return provider.Revoked, nil
-	case ctx.Err() != nil:
+	case err != nil:
 		return provider.Pending, context.Cause(ctx)
+	case shown:
+		return provider.Revoked, nil
 	}
 	return provider.Pending, fmt.Errorf("the account %s was updated, and the servers do not show the revocations: somebody else pushed it, or a server is out of reach; the next run tries again", id)
 }

@@ -336,6 +336,42 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
+// What cannot be revoked is left to a later run, and says why; the other account's is
+// revoked all the same.
+func TestRevokeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		other := newSystem(t)
+		other.account.Issuer = s.operatorKey
+		a := s.administrator()
+		a.system = several{T: t, of: map[string]*servers{s.id: &s.servers, other.id: &other.servers}, pushed: map[string][]string{}}
+		s.pushed = func(*natsjwt.AccountClaims) {}
+		going := func(id string) provider.Departure {
+			return provider.Departure{Identity: provider.Identity{User: "U1"}, AccountID: id, Expires: now.AddDate(0, 0, 1)}
+		}
+		outcomes, refusal := a.Revoke(t.Context(), []provider.Departure{going(s.id), going(other.id)})
+		says(t, refusal, "RevocationFailed", "the servers do not show the revocations")
+		if outcomes[0].State != provider.Pending || outcomes[1].State != provider.Revoked {
+			t.Errorf("they became %+v", outcomes)
+		}
+	})
+}
+
+// The servers that are asked are those of the spec, with the certificates that it says.
+func TestServersOfTheSpec(t *testing.T) {
+	s := newSystem(t)
+	with := s.administrator().Setting
+	with.Spec.JWT.Operator, with.Spec.JWT.Servers, with.Spec.JWT.CACertificates = nil, []string{"nats://a", "nats://b"}, "PEM"
+	asked := ""
+	with.Servers = func(urls []string, authorities string) provider.Servers {
+		asked = strings.Join(urls, " ") + " " + authorities
+		return sysaccount.Servers{}
+	}
+	if _, err := OpenAdministrator(t.Context(), with, provider.Opened{}); err != nil || asked != "nats://a nats://b PEM" {
+		t.Errorf("it asks %q: %v", asked, err)
+	}
+}
+
 // several are servers with several accounts.
 type several struct {
 	*testing.T
