@@ -438,12 +438,12 @@ func (c racing) Update(ctx context.Context, kind platform.Kind, object *unstruct
 // meanwhile runs the account, and has something happen before it writes a ledger.
 func (l *live) meanwhile(do func(*ledger.Ledger)) {
 	l.Helper()
-	book := ledger.Store{Client: l.Client}
+	store := ledger.Store{Client: l.Client}
 	change := func() {
-		now, err := book.Get(l.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
+		now, err := store.Get(l.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
 		if err == nil {
 			do(now)
-			err = book.Save(l.Context(), now)
+			err = store.Save(l.Context(), now)
 		}
 		if err != nil {
 			l.Error(err)
@@ -492,7 +492,7 @@ func TestQueuedMeanwhile(t *testing.T) {
 	l.wantBooks()
 }
 
-// A request that a restore brings back while its credentials are being let go of
+// A request that a restore brings back while its credentials are being retired
 // keeps them.
 func TestRestoredMeanwhile(t *testing.T) {
 	l := newLive(t)

@@ -857,6 +857,19 @@ func (r rule) brokenBy(broken []rule) bool {
 	})
 }
 
+// Every kind has its rows here, whoever adds it.
+func TestEveryKindHasBadInput(t *testing.T) {
+	var names []string
+	for _, kind := range kinds {
+		names = append(names, kind.name)
+	}
+	for _, kind := range promises.Kinds() {
+		if !slices.Contains(names, kind.Kind) {
+			t.Errorf("%s has no rows in kinds: what its binary refuses is compared with its CRD by nobody", kind.Kind)
+		}
+	}
+}
+
 // What is no spec at all is refused by both too; a changed host and a name that
 // is too long by the CRD, as long as it is installed.
 func TestAgreementAboutWholeRequests(t *testing.T) {

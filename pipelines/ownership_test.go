@@ -46,7 +46,7 @@ func wantState(t *testing.T, o scenario.Outcome, path, state, says string) {
 }
 
 // A path has one owner: the second who asks is told whose it is, the first goes
-// on serving it, and when it lets go the second takes over.
+// on serving it, and when it releases it the second takes over.
 func TestConflictAndHandOver(t *testing.T) {
 	s := scenario.New(t, platformDir, stages...)
 	first := s.Apply(shop("team-a", "{path: /shop}", "{path: /mine}"))
@@ -67,7 +67,7 @@ func TestConflictAndHandOver(t *testing.T) {
 		t.Errorf("after the drop %q are asked, and the clusters have\n%s", asked(t, s), dropped.Documents())
 	}
 	waiting := s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop")
-	wantState(t, waiting, "/shop", "PathConflict", "team-a/shop is letting go of it")
+	wantState(t, waiting, "/shop", "PathConflict", "team-a/shop is releasing it")
 	if got := asked(t, s); got != "team-a" {
 		t.Errorf("the waiter asks %q", got)
 	}
@@ -135,14 +135,14 @@ func TestSweepFindsAFormerIncarnation(t *testing.T) {
 	s.Apply(shop("team-a", "{path: /shop}"))
 	s.Apply(shop("team-b", "{path: /shop}"))
 	path := claim.Path("api.example.com", "/shop")
-	book := claim.Store{Client: s.Client}
-	c, err := book.Get(context.Background(), path)
+	store := claim.Store{Client: s.Client}
+	c, err := store.Get(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	former := c.Owner
 	former.UID = "former" // a folder gives the same UID again
-	if _, err := book.Release(context.Background(), path, former, true); err != nil {
+	if _, err := store.Release(context.Background(), path, former, true); err != nil {
 		t.Fatal(err)
 	}
 	s.RemoveAll("team-a/Work.platform.kratix.io") // the former one's output went with it
@@ -152,7 +152,7 @@ func TestSweepFindsAFormerIncarnation(t *testing.T) {
 	}
 }
 
-// A target that moves to another host lets go of what it had under the first,
+// A target that moves to another host releases what it had under the first,
 // although it has the same path there.
 func TestMoveToAnotherHost(t *testing.T) {
 	s := scenario.New(t, platformDir, stages...)
@@ -161,7 +161,7 @@ func TestMoveToAnotherHost(t *testing.T) {
 	s.Apply(shop("team-a", "{path: /shop}"))
 	moved := strings.Replace(shop("team-a", "{path: /shop}"), "name: public-api", "name: other-api", 1)
 	wantState(t, s.Apply(moved), "/shop", "Accepted", "")
-	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "PathConflict", "is letting go of it")
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "PathConflict", "is releasing it")
 	s.Apply(moved)
 	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "Accepted", "")
 }
@@ -332,7 +332,7 @@ func TestHostConflict(t *testing.T) {
 	if again := s.Apply(aggregator); again.Documents() != incumbent.Documents() {
 		t.Error("the incumbent's documents changed")
 	}
-	// Once the host is let go of, the other takes it over.
+	// Once the host is released, the other takes it over.
 	s.Delete(aggregator)
 	if o := s.Reconcile(platform.ApiAggregator, "team-x", "thief"); len(o.Files) == 0 {
 		t.Error("the host is free, and the waiter does not get it")

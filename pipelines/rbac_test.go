@@ -184,7 +184,7 @@ func liveAPIs(t *testing.T, s *scenario.Scenario) {
 	s.Apply(thief)                                         // a host that is taken
 	s.Apply(shop("team-a", "{path: /shop}", "{path: /a}")) // takes paths
 	s.Apply(shop("team-b", "{path: /shop}"))               // finds one taken
-	s.Apply(shop("team-a", "{path: /a}"))                  // lets go of one that is waited for
+	s.Apply(shop("team-a", "{path: /a}"))                  // releases one that is waited for
 	s.Reconcile(platform.ApiAggregatorTarget, "team-a", "shop")
 	s.Apply(shop("team-a", "{path: /b}")) // and of one that nobody wants
 	s.Reconcile(platform.ApiAggregatorTarget, "team-a", "shop")
@@ -277,7 +277,7 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 	s.Apply(account("orders.*"))
 	s.Apply(user("team-a", "nats", ""))
 	s.Apply(user("team-b", "nats", "")) // a Secret that is taken
-	s.Apply(user("team-a", "own", ""))  // lets go of it
+	s.Apply(user("team-a", "own", ""))  // releases it
 	s.Reconcile(platform.NatsUser, "team-a", "shop")
 	s.Reconcile(platform.NatsUser, "team-b", "shop")
 	s.Apply(user("team-a", "other", "")) // and of one that nobody wants
@@ -288,7 +288,7 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 	s.Apply(user("team-a", "nats", rotated)) // finds its owner gone
 	s.Apply(user("team-d", "gone", ""))
 	s.RemoveAll("team-d")
-	for range 3 { // the sweep misses it, retires and lets go of what it had, forgets it
+	for range 3 { // the sweep misses it, retires and releases what it had, forgets it
 		s.Now = s.Now.Add(40 * 24 * time.Hour)
 		s.Apply(account("orders.>"))
 	}

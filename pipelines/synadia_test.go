@@ -690,7 +690,7 @@ func TestSynadiaTwoOfOneName(t *testing.T) {
 	c.wantReason("Verified", "")
 	user := onOneCluster(t)
 	c.Fail(fakecloud.Fault{Method: "POST", Path: "/accounts/*/nats-users", Nth: 1, Twice: true, Late: true, Status: 502})
-	if _, reason, message := c.Apply(user).Ready(); reason != "IssueFailed" || !strings.Contains(message, "there are 2 users of that name, which are let go of") {
+	if _, reason, message := c.Apply(user).Ready(); reason != "IssueFailed" || !strings.Contains(message, "there are 2 users of that name, which are retired") {
 		t.Errorf("%s: %s", reason, message)
 	}
 	c.Heal()

@@ -311,7 +311,7 @@ func TestGuard(t *testing.T) {
 		{"a team's own Pod", team, "CREATE", "pods", "", podWith("orders", ""), "", ""},
 		{"the Pod of another's Promise", team, "CREATE", "pods", "", podWith("my-api-aggregator-resource-configure-configure", ""), "", ""},
 		{"a Pod without an account", team, "CREATE", "pods", "", "{spec: {containers: [{name: a, image: a:1}]}}", "", ""},
-		{"the Job controller lets go of a Pod", jobs, "UPDATE", "pods", "", podWith(account, ""), podWith(account, job), ""},
+		{"the Job controller releases a Pod", jobs, "UPDATE", "pods", "", podWith(account, ""), podWith(account, job), ""},
 		{"another image", team, "UPDATE", "pods", "", podWith(account, job, "a:1", "evil"), podWith(account, job), "the Pod team-a/x of a Baleen pipeline keeps its images; change the Promise instead"},
 		{"another image of an init container", admin, "UPDATE", "pods", "", podWith(account, job, "evil", "b:1"), podWith(account, job), "keeps its images"},
 		{"another image of a team's own Pod", team, "UPDATE", "pods", "", podWith("orders", "", "a:2", "b:2"), podWith("orders", ""), ""},

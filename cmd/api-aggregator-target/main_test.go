@@ -295,7 +295,7 @@ var changes = regexp.MustCompile(`^[0-9]+ (amid|after) (create|update|writing)\b
 func TestKilled(t *testing.T) {
 	for _, test := range []struct{ name, request string }{
 		{"a run with nothing to do", ""},
-		{"a run that claims one path and lets go of another", "{path: /new, methods: [GET]}, {path: /orders}"},
+		{"a run that claims one path and releases another", "{path: /new, methods: [GET]}, {path: /orders}"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newContainer(t)

@@ -220,7 +220,7 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		case r.User == "" && r.State != ledger.Intended:
 			row.Attention = fmt.Sprintf("the attempt to issue it failed: NatsAccount %s has not cleared up after it yet", row.Account)
 		case r.Unrevoked(now):
-			row.State, row.Attention = "Unrevoked", "it was let go of, and can connect until it expires: nobody has revoked it"
+			row.State, row.Attention = "Unrevoked", "it was retired, and can connect until it expires: nobody has revoked it"
 		case r.State == ledger.Intended:
 			row.Attention = "its issue is under way, or was given up: then the next run retires it"
 		case r.State == ledger.Retiring:
@@ -265,9 +265,9 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	case a.object == nil && l.Tombstone != nil: // remembered for a while
 		return "", "", ""
 	case a.object == nil && l.MissingSince.IsZero():
-		return "Missing", "", fmt.Sprintf("its request is gone: NatsAccount %s finds that out, and lets go of its credentials a day later", a.accounts())
+		return "Missing", "", fmt.Sprintf("its request is gone: NatsAccount %s finds that out, and retires its credentials a day later", a.accounts())
 	case a.object == nil:
-		return "Missing", "", fmt.Sprintf("its request is gone, as was found out %s: NatsAccount %s lets go of its credentials a day later",
+		return "Missing", "", fmt.Sprintf("its request is gone, as was found out %s: NatsAccount %s retires its credentials a day later",
 			l.MissingSince.UTC().Format(time.RFC3339), a.accounts())
 	}
 	message, _, _ := unstructured.NestedString(a.object.Object, "status", "message")

@@ -54,11 +54,11 @@ func (w *world) folder() *platform.Folder {
 // ledger returns what is remembered of orders, after a change to it.
 func (w *world) ledger(change func(*ledger.Ledger)) *ledger.Ledger {
 	w.Helper()
-	book := ledger.Store{Client: w.folder()}
-	l, err := book.Get(w.Context(), orders)
+	store := ledger.Store{Client: w.folder()}
+	l, err := store.Get(w.Context(), orders)
 	if err == nil && change != nil {
 		change(l)
-		err = book.Save(w.Context(), l)
+		err = store.Save(w.Context(), l)
 	}
 	if err != nil {
 		w.Fatal(err)
@@ -174,9 +174,9 @@ func TestCredentialsAttention(t *testing.T) {
 			do:   []func(*world){change(revoke(0))},
 			want: []string{us},
 		},
-		"let go of, and nobody could revoke it": {
+		"retired, and nobody could revoke it": {
 			do:   []func(*world){change(func(l *ledger.Ledger) { l.Records[0].State = ledger.Retired })},
-			want: []string{"commerce/eu-1/1 Unrevoked: it was let go of, and can connect until it expires: nobody has revoked it", us},
+			want: []string{"commerce/eu-1/1 Unrevoked: it was retired, and can connect until it expires: nobody has revoked it", us},
 		},
 		"retired, and all are shown": {
 			do:   []func(*world){change(revoke(0))},
@@ -212,21 +212,21 @@ func TestCredentialsAttention(t *testing.T) {
 		"no request": {
 			do: []func(*world){gone},
 			want: []string{
-				"commerce//0 Missing: its request is gone: NatsAccount commerce finds that out, and lets go of its credentials a day later",
+				"commerce//0 Missing: its request is gone: NatsAccount commerce finds that out, and retires its credentials a day later",
 				eu + ": its request is gone", us + ": its request is gone",
 			},
 		},
 		"no request, as is known": {
 			do: []func(*world){gone, change(func(l *ledger.Ledger) { l.Records, l.MissingSince = l.Records[:1], l.Records[0].Issued })},
 			want: []string{
-				"commerce//0 Missing: its request is gone, as was found out 2026-08-01T12:00:00Z: NatsAccount commerce lets go of its credentials a day later",
+				"commerce//0 Missing: its request is gone, as was found out 2026-08-01T12:00:00Z: NatsAccount commerce retires its credentials a day later",
 				eu + ": its request is gone",
 			},
 		},
 		"no ledger": {
 			do: []func(*world){func(w *world) {
-				book := ledger.Store{Client: w.folder()}
-				if err := book.Remove(w.Context(), w.ledger(nil)); err != nil {
+				store := ledger.Store{Client: w.folder()}
+				if err := store.Remove(w.Context(), w.ledger(nil)); err != nil {
 					w.Fatal(err)
 				}
 			}},

@@ -99,9 +99,6 @@ var (
 	promiseKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "Promise"}, Plural: "promises", ClusterScoped: true}
 )
 
-// labelVersion is Kratix's label with the version of a Promise.
-const labelVersion = "kratix.io/promise-version"
-
 // examine looks at all parts, those with problems first. A part that cannot be read
 // is a finding too.
 func examine(ctx context.Context, client platform.Client, isFolder bool, now time.Time) ([]checkup, error) {
@@ -185,7 +182,7 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f dist/promises/" + name + ".yaml"})
 			continue
 		}
-		version := cmp.Or(object.GetLabels()[labelVersion], "none")
+		version := cmp.Or(object.GetLabels()[kratix.LabelPromiseVersion], "none")
 		versions[version] = append(versions[version], name)
 		if nestedText(object.Object, "status", "status") == "Unavailable" {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is Unavailable: Kratix does not run its pipelines", name), "kubectl describe promise " + name + ", and see the log of Kratix's controller"})

@@ -143,3 +143,11 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 		})
 	}
 }
+
+// Every struct of a spec has its line in the form, so that a field that is added to it
+// later changes no terms.
+func TestEveryStructHasAForm(t *testing.T) {
+	if missing := fingerprinttest.WithoutForm[v1alpha1.NatsAccountSpec](specForm); len(missing) > 0 {
+		t.Errorf("specForm has no entry for %q: name the keys that it has now", missing)
+	}
+}

@@ -43,7 +43,7 @@ type Resource struct {
 	Kind string `json:"kind"`
 	// Scope is what claims are listed by: for a path its host.
 	Scope string `json:"scope"`
-	// Key tells things of one scope apart; empty where there is one.
+	// Key tells resources of one scope apart; empty where there is one.
 	Key string `json:"key,omitempty"`
 }
 
@@ -58,7 +58,7 @@ func Secret(destination, namespace, name string) Resource {
 	return Resource{Kind: "secret", Scope: destination, Key: "/" + namespace + "/" + name}
 }
 
-// String names the thing in a message.
+// String names the resource in a message.
 func (t Resource) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
 
 func (t Resource) name() string {
@@ -106,7 +106,7 @@ const (
 	Free      State = "Free"
 )
 
-// Claim is a thing with its owner.
+// Claim is a resource with its owner.
 type Claim struct {
 	Resource Resource
 	Owner    Owner
@@ -122,7 +122,7 @@ type Claim struct {
 }
 
 // Bounds of a claim's size: in all, and for one namespace, so that none keeps
-// the others from waiting. Who finds the list full finds the thing free in one of
+// the others from waiting. Who finds the list full finds the resource free in one of
 // its own runs.
 const (
 	maxWaiters            = 32
@@ -147,31 +147,31 @@ type Kind struct {
 const tries = 30
 
 // Get returns a claim, nil if nobody has made one.
-func (b Store) Get(ctx context.Context, thing Resource) (*Claim, error) {
-	object, err := b.Client.Get(ctx, platform.ConfigMap, Namespace, thing.name())
+func (s Store) Get(ctx context.Context, resource Resource) (*Claim, error) {
+	object, err := s.Client.Get(ctx, platform.ConfigMap, Namespace, resource.name())
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the claim of %s cannot be read: %w", thing, err)
+		return nil, fmt.Errorf("the claim of %s cannot be read: %w", resource, err)
 	}
 	return decode(object)
 }
 
 // OwnedBy returns all claims of an owner, of whatever incarnation.
-func (b Store) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
-	claims, err := b.list(ctx, labelOwner, owner.hash())
+func (s Store) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
+	claims, err := s.list(ctx, labelOwner, owner.hash())
 	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) }), err // a free one has no owner
 }
 
 // Within returns all claims of a kind in a scope.
-func (b Store) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
-	claims, err := b.list(ctx, labelScope, identity.Hash(kind, scope))
+func (s Store) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
+	claims, err := s.list(ctx, labelScope, identity.Hash(kind, scope))
 	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Resource.Kind != kind || c.Resource.Scope != scope }), err
 }
 
-func (b Store) list(ctx context.Context, label, value string) ([]Claim, error) {
-	objects, err := b.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
+func (s Store) list(ctx context.Context, label, value string) ([]Claim, error) {
+	objects, err := s.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
 	if err != nil {
 		return nil, fmt.Errorf("the claims cannot be listed: %w", err)
 	}
@@ -186,24 +186,24 @@ func (b Store) list(ctx context.Context, label, value string) ([]Claim, error) {
 	return claims, nil
 }
 
-// Acquire makes the owner hold a thing if nobody else does, and otherwise makes
+// Acquire makes the owner hold a resource if nobody else does, and otherwise makes
 // it wait. It returns the claim as it is then: the caller has it if Owner is the
 // caller. Acquiring what one holds changes at most the facts.
-func (b Store) Acquire(ctx context.Context, thing Resource, owner Owner, facts map[string]string) (Claim, error) {
-	mine := Claim{Resource: thing, Owner: owner, State: Held, Facts: facts}
-	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
+func (s Store) Acquire(ctx context.Context, resource Resource, owner Owner, facts map[string]string) (Claim, error) {
+	mine := Claim{Resource: resource, Owner: owner, State: Held, Facts: facts}
+	return s.change(ctx, resource, func(c *Claim) (*Claim, error) {
 		if c == nil {
 			return &mine, nil
 		}
 		if c.Owner == owner && c.Deleted {
 			// Without an API server a request that is made again has the UID it had.
-			if alive, err := b.alive(ctx, owner); !alive {
+			if alive, err := s.alive(ctx, owner); !alive {
 				return nil, cmp.Or(err, fmt.Errorf("%s %s is being deleted: nothing is claimed for it", owner.Kind, owner))
 			}
 		}
 		free := c.State == Free || c.Owner.Is(owner)
 		if !free {
-			gone, err := b.Gone(ctx, *c)
+			gone, err := s.Gone(ctx, *c)
 			if err != nil {
 				return nil, err
 			}
@@ -235,38 +235,38 @@ func (c Claim) admitsWaiter(namespace string) bool {
 }
 
 // Gone reports whether a claim's owner cannot serve anything any more.
-func (b Store) Gone(ctx context.Context, c Claim) (bool, error) {
-	kind, ok := b.kind(c.Owner)
+func (s Store) Gone(ctx context.Context, c Claim) (bool, error) {
+	kind, ok := s.kind(c.Owner)
 	if !ok {
 		return false, nil
 	}
-	object, err := b.Client.Get(ctx, kind.Kind, c.Owner.Namespace, c.Owner.Name)
+	object, err := s.Client.Get(ctx, kind.Kind, c.Owner.Namespace, c.Owner.Name)
 	switch {
 	case err == nil && (!c.Deleted || string(object.GetUID()) == c.Owner.UID):
 		return false, nil
 	case err == nil:
 		// Another incarnation of the owner: after a deletion the old one is gone,
 		// after a restore it is the owner still.
-		return b.Silent(ctx, c.Owner)
+		return s.Silent(ctx, c.Owner)
 	case !apierrors.IsNotFound(err):
 		return false, fmt.Errorf("%s %s, the owner of %s, cannot be read: %w", c.Owner.Kind, c.Owner, c.Resource, err)
 	}
 	// Not found while the kind is not served says nothing about the object. The
 	// label is on none, so that a namespace full of objects costs no more.
-	if _, err := b.Client.List(ctx, kind.Kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
+	if _, err := s.Client.List(ctx, kind.Kind, c.Owner.Namespace, map[string]string{labelOwner: "none"}); err != nil {
 		return false, fmt.Errorf("the kind %s of the owner of %s is not served: %w", c.Owner.Kind, c.Resource, err)
 	}
-	return b.Silent(ctx, c.Owner)
+	return s.Silent(ctx, c.Owner)
 }
 
 // Silent tells that nothing is left of an owner's output. Kratix removes it
 // before the object goes, but not where somebody has taken its finalizers away.
-func (b Store) Silent(ctx context.Context, o Owner) (bool, error) {
-	kind, ok := b.kind(o)
+func (s Store) Silent(ctx context.Context, o Owner) (bool, error) {
+	kind, ok := s.kind(o)
 	if !ok {
 		return false, nil
 	}
-	works, err := b.Client.List(ctx, platform.Work, o.Namespace, map[string]string{
+	works, err := s.Client.List(ctx, platform.Work, o.Namespace, map[string]string{
 		kratix.LabelPromise: kind.Promise, kratix.LabelResource: o.Name,
 	})
 	if err != nil {
@@ -277,30 +277,30 @@ func (b Store) Silent(ctx context.Context, o Owner) (bool, error) {
 
 // alive reports whether a request is there and not being deleted. A deletion cannot
 // be taken back.
-func (b Store) alive(ctx context.Context, o Owner) (bool, error) {
-	kind, ok := b.kind(o)
+func (s Store) alive(ctx context.Context, o Owner) (bool, error) {
+	kind, ok := s.kind(o)
 	if !ok {
 		return false, nil
 	}
-	object, err := b.Client.Get(ctx, kind.Kind, o.Namespace, o.Name)
+	object, err := s.Client.Get(ctx, kind.Kind, o.Namespace, o.Name)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	return err == nil && object.GetDeletionTimestamp() == nil, err
 }
 
-func (b Store) kind(o Owner) (Kind, bool) {
-	i := slices.IndexFunc(b.Kinds, func(k Kind) bool { return k.Kind.Kind == o.Kind })
+func (s Store) kind(o Owner) (Kind, bool) {
+	i := slices.IndexFunc(s.Kinds, func(k Kind) bool { return k.Kind.Kind == o.Kind })
 	if i < 0 {
 		return Kind{}, false
 	}
-	return b.Kinds[i], true
+	return s.Kinds[i], true
 }
 
 // Release marks a claim as on its way out. With deleted the owner never gets it
 // back. It returns the claim as it is then.
-func (b Store) Release(ctx context.Context, thing Resource, owner Owner, deleted bool) (Claim, error) {
-	return b.change(ctx, thing, func(c *Claim) (*Claim, error) {
+func (s Store) Release(ctx context.Context, resource Resource, owner Owner, deleted bool) (Claim, error) {
+	return s.change(ctx, resource, func(c *Claim) (*Claim, error) {
 		if c == nil || !c.Owner.Is(owner) {
 			return c, nil
 		}
@@ -310,11 +310,11 @@ func (b Store) Release(ctx context.Context, thing Resource, owner Owner, deleted
 	})
 }
 
-// Free lets go of a claim of which nothing is served any more: the caller has
+// Free releases a claim of which nothing is served any more: the caller has
 // seen to it, for the claim as it was read then. It returns the claim, whose
 // waiters must be asked to reconcile.
-func (b Store) Free(ctx context.Context, seen Claim) (Claim, error) {
-	return b.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
+func (s Store) Free(ctx context.Context, seen Claim) (Claim, error) {
+	return s.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
 		if c == nil || c.Owner != seen.Owner || c.State != seen.State || c.Deleted != seen.Deleted {
 			return c, nil // somebody was faster, and has decided anew
 		}
@@ -326,8 +326,8 @@ func (b Store) Free(ctx context.Context, seen Claim) (Claim, error) {
 
 // forget removes a free claim as it was read, once its waiters have been asked:
 // some of them may not want it any more, and the others claim it anew.
-func (b Store) forget(ctx context.Context, seen Claim) error {
-	_, err := b.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
+func (s Store) forget(ctx context.Context, seen Claim) error {
+	_, err := s.change(ctx, seen.Resource, func(c *Claim) (*Claim, error) {
 		if c == nil || c.State != Free || c.version != seen.version {
 			return c, nil
 		}
@@ -341,9 +341,9 @@ func (b Store) forget(ctx context.Context, seen Claim) error {
 // change reads a claim, decides, and writes the decision if nobody has changed
 // the claim in between; else it starts over. The claim that is decided on is nil
 // where there is none. A free claim without waiters is removed.
-func (b Store) change(ctx context.Context, thing Resource, decide func(*Claim) (*Claim, error)) (Claim, error) {
+func (s Store) change(ctx context.Context, resource Resource, decide func(*Claim) (*Claim, error)) (Claim, error) {
 	for range tries {
-		was, err := b.Get(ctx, thing)
+		was, err := s.Get(ctx, resource)
 		if err != nil {
 			return Claim{}, err
 		}
@@ -353,26 +353,26 @@ func (b Store) change(ctx context.Context, thing Resource, decide func(*Claim) (
 		}
 		switch {
 		case next == nil:
-			return Claim{Resource: thing, State: Free}, nil
+			return Claim{Resource: resource, State: Free}, nil
 		case was == nil:
-			_, err = b.Client.Create(ctx, platform.ConfigMap, encode(*next, ""))
+			_, err = s.Client.Create(ctx, platform.ConfigMap, encode(*next, ""))
 			if apierrors.IsNotFound(err) {
-				return Claim{}, fmt.Errorf("the claim of %s cannot be written: the namespace %s is missing: create it", thing, Namespace)
+				return Claim{}, fmt.Errorf("the claim of %s cannot be written: the namespace %s is missing: create it", resource, Namespace)
 			}
 		case next.State == Free && len(next.Waiters) == 0:
-			err = b.Client.Delete(ctx, platform.ConfigMap, Namespace, thing.name(), platform.Preconditions{ResourceVersion: was.version})
+			err = s.Client.Delete(ctx, platform.ConfigMap, Namespace, resource.name(), platform.Preconditions{ResourceVersion: was.version})
 		case equal(*was, *next): // nothing to write
 		default:
-			_, err = b.Client.Update(ctx, platform.ConfigMap, encode(*next, was.version))
+			_, err = s.Client.Update(ctx, platform.ConfigMap, encode(*next, was.version))
 		}
 		if err == nil {
 			return *next, nil
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
-			return Claim{}, fmt.Errorf("the claim of %s cannot be written: %w", thing, err)
+			return Claim{}, fmt.Errorf("the claim of %s cannot be written: %w", resource, err)
 		}
 	}
-	return Claim{}, fmt.Errorf("the claim of %s was changed by others %d times in a row: it is decided in the next run", thing, tries)
+	return Claim{}, fmt.Errorf("the claim of %s was changed by others %d times in a row: it is decided in the next run", resource, tries)
 }
 
 // equal reports whether two claims are stored in the same words.

@@ -49,61 +49,61 @@ func (b Store) mustAcquire(t *testing.T, o Owner) Claim {
 	return c
 }
 
-func (b Store) mustSettle(t *testing.T, o Owner, served bool, things ...Resource) Settlement {
+func (b Store) mustReconcile(t *testing.T, o Owner, served bool, resources ...Resource) Outcome {
 	t.Helper()
 	var wants []Want
-	for _, thing := range things {
-		wants = append(wants, Want{Resource: thing})
+	for _, resource := range resources {
+		wants = append(wants, Want{Resource: resource})
 	}
-	s, err := b.Settle(context.Background(), o, wants, func(Resource) bool { return served })
+	s, err := b.Reconcile(context.Background(), o, wants, func(Resource) bool { return served })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// The life of a claim: taken, contested, let go of in two runs, handed over.
+// The life of a claim: taken, contested, released in two runs, handed over.
 func TestHandOver(t *testing.T) {
 	b := newBook()
 	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
-	if v := b.mustSettle(t, a, false, orders).Verdicts[0]; !v.Held {
+	if v := b.mustReconcile(t, a, false, orders).Verdicts[0]; !v.Held {
 		t.Errorf("the first does not get it: %+v", v)
 	}
-	if v := b.mustSettle(t, z, false, orders).Verdicts[0]; v.Held || v.Holder != a || v.Releasing {
+	if v := b.mustReconcile(t, z, false, orders).Verdicts[0]; v.Held || v.Holder != a || v.Releasing {
 		t.Errorf("the second gets %+v", v)
 	}
 	// a drops it: its output has it still, so nobody else may have it yet.
-	if ask := b.mustSettle(t, a, true).Notify; len(ask) != 1 || !ask[0].Is(z) {
+	if ask := b.mustReconcile(t, a, true).Notify; len(ask) != 1 || !ask[0].Is(z) {
 		t.Errorf("asked are %v", ask)
 	}
-	if v := b.mustSettle(t, z, false, orders).Verdicts[0]; v.Held || !v.Releasing {
-		t.Errorf("while it is let go of the second gets %+v", v)
+	if v := b.mustReconcile(t, z, false, orders).Verdicts[0]; v.Held || !v.Releasing {
+		t.Errorf("while it is released the second gets %+v", v)
 	}
-	if ask := b.mustSettle(t, a, true).Notify; len(ask) != 0 {
+	if ask := b.mustReconcile(t, a, true).Notify; len(ask) != 0 {
 		t.Errorf("a run that still sees it in its output asks %v", ask)
 	}
 	// A later run sees its output without it.
-	if ask := b.mustSettle(t, a, false).Notify; len(ask) != 1 || !ask[0].Is(z) {
+	if ask := b.mustReconcile(t, a, false).Notify; len(ask) != 1 || !ask[0].Is(z) {
 		t.Errorf("asked are %v", ask)
 	}
-	if v := b.mustSettle(t, z, false, orders).Verdicts[0]; !v.Held {
+	if v := b.mustReconcile(t, z, false, orders).Verdicts[0]; !v.Held {
 		t.Errorf("the waiter gets %+v", v)
 	}
 	// Nothing is left of it when the last one goes.
-	b.mustSettle(t, z, true)
-	b.mustSettle(t, z, false)
+	b.mustReconcile(t, z, true)
+	b.mustReconcile(t, z, false)
 	if left, _ := b.Client.List(context.Background(), platform.ConfigMap, Namespace, nil); len(left) != 0 {
 		t.Errorf("%d claims are left", len(left))
 	}
 }
 
-// Who changes its mind while letting go keeps what it had.
+// Who changes its mind while releasing keeps what it had.
 func TestWantedAgain(t *testing.T) {
 	b := newBook()
 	a := create(t, b.Client, "team-a", "orders")
-	b.mustSettle(t, a, false, orders)
-	b.mustSettle(t, a, true)
-	if v := b.mustSettle(t, a, true, orders).Verdicts[0]; !v.Held {
+	b.mustReconcile(t, a, false, orders)
+	b.mustReconcile(t, a, true)
+	if v := b.mustReconcile(t, a, true, orders).Verdicts[0]; !v.Held {
 		t.Errorf("it gets %+v", v)
 	}
 }
@@ -159,7 +159,7 @@ func TestRestoredOwnerKeepsItsClaim(t *testing.T) {
 				t.Errorf("another gets it: %v", got)
 			}
 			if !deleted {
-				if v := b.mustSettle(t, again, true, orders).Verdicts[0]; !v.Held {
+				if v := b.mustReconcile(t, again, true, orders).Verdicts[0]; !v.Held {
 					t.Errorf("the restored owner gets %+v", v)
 				}
 				if c, err := b.Get(context.Background(), orders); err != nil || c.Owner != again {
@@ -227,7 +227,7 @@ func TestWaiters(t *testing.T) {
 	}
 }
 
-// What a former incarnation left in the output is let go of once it is out.
+// What a former incarnation left in the output is released once it is out.
 func TestFormerIncarnationStillServed(t *testing.T) {
 	b := newBook()
 	a, z := create(t, b.Client, "team-a", "orders"), create(t, b.Client, "team-z", "orders")
@@ -237,11 +237,11 @@ func TestFormerIncarnationStillServed(t *testing.T) {
 	}
 	remove(t, b.Client, a) // by force: its output stays
 	a = create(t, b.Client, "team-a", "orders")
-	b.mustSettle(t, a, true)
+	b.mustReconcile(t, a, true)
 	if c, err := b.Get(context.Background(), orders); err != nil || c == nil || c.State != Releasing {
 		t.Errorf("while it is in the output the claim is %+v: %v", c, err)
 	}
-	b.mustSettle(t, a, false)
+	b.mustReconcile(t, a, false)
 	if c := b.mustAcquire(t, z); c.Owner != z {
 		t.Errorf("once it is out the claim is %+v", c)
 	}
@@ -254,7 +254,7 @@ func TestNothingToDo(t *testing.T) {
 		t.Run(fmt.Sprintf("%d others", others), func(t *testing.T) {
 			b := newBook()
 			a := create(t, b.Client, "team-a", "orders")
-			b.mustSettle(t, a, false, orders)
+			b.mustReconcile(t, a, false, orders)
 			for i := range others {
 				other := Owner{Kind: "ApiAggregatorTarget", Namespace: "other", Name: fmt.Sprintf("%d", i), UID: "1"}
 				if _, err := b.Acquire(context.Background(), Path("api.example.com", "/"+other.Name), other, nil); err != nil {
@@ -263,7 +263,7 @@ func TestNothingToDo(t *testing.T) {
 			}
 			var asked []string
 			b.Client = &gated{b.Client, func(what string) error { asked = append(asked, what); return nil }}
-			if b.mustSettle(t, a, true, orders); !slices.Equal(asked, []string{"list ConfigMap"}) {
+			if b.mustReconcile(t, a, true, orders); !slices.Equal(asked, []string{"list ConfigMap"}) {
 				t.Errorf("it asks %v", asked)
 			}
 		})

@@ -108,7 +108,7 @@ func (w *world) note(format string, args ...any) {
 	w.history = append(w.history, fmt.Sprintf(format, args...))
 }
 
-// step lets one thing happen: an API request of a running job mostly.
+// step lets one resource happen: an API request of a running job mostly.
 func (w *world) step() {
 	name := fmt.Sprintf("t%d", w.random.IntN(targets))
 	switch n := w.random.IntN(100); {
@@ -291,12 +291,12 @@ func (w *world) start(name string) {
 			}
 			return nil
 		}}
-		book := Store{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
+		store := Store{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
 		var err error
 		if name == "sweep" {
-			err = w.sweep(book)
+			err = w.sweep(store)
 		} else {
-			err = w.workflow(book, client, name)
+			err = w.workflow(store, client, name)
 		}
 		if err != nil {
 			w.note("%s: %v", name, err)
@@ -318,7 +318,7 @@ func (w *world) advance(name string) {
 }
 
 // workflow is what pipeline and Kratix do for a request, request by request.
-func (w *world) workflow(book Store, client platform.Client, name string) error {
+func (w *world) workflow(store Store, client platform.Client, name string) error {
 	ctx := context.Background()
 	target, err := client.Get(ctx, platform.ApiAggregatorTarget, "team", name)
 	if apierrors.IsNotFound(err) {
@@ -328,7 +328,7 @@ func (w *world) workflow(book Store, client platform.Client, name string) error 
 		return err
 	}
 	if target.GetDeletionTimestamp() != nil {
-		return w.deletion(book, client, target)
+		return w.deletion(store, client, target)
 	}
 	work, err := client.Get(ctx, platform.Work, "team", name)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -339,7 +339,7 @@ func (w *world) workflow(book Store, client platform.Client, name string) error 
 	for _, k := range list(target) {
 		wants = append(wants, Want{Resource: Path(host, k)})
 	}
-	s, err := book.Settle(ctx, OwnerOf(target), wants, func(t Resource) bool { return slices.Contains(served, t.Key) })
+	s, err := store.Reconcile(ctx, OwnerOf(target), wants, func(t Resource) bool { return slices.Contains(served, t.Key) })
 	if err != nil {
 		return err
 	}
@@ -366,9 +366,9 @@ func (w *world) workflow(book Store, client platform.Client, name string) error 
 	return err
 }
 
-func (w *world) deletion(book Store, client platform.Client, target *unstructured.Unstructured) error {
+func (w *world) deletion(store Store, client platform.Client, target *unstructured.Unstructured) error {
 	ctx := context.Background()
-	ask, err := book.ReleaseAll(ctx, OwnerOf(target))
+	ask, err := store.ReleaseAll(ctx, OwnerOf(target))
 	if err == nil {
 		err = w.askAll(client, ask)
 	}
@@ -383,9 +383,9 @@ func (w *world) deletion(book Store, client platform.Client, target *unstructure
 	return err
 }
 
-func (w *world) sweep(book Store) error {
-	_, err := book.Sweep(context.Background(), "path", host, book.Gone, func(_ context.Context, owners []Owner) error {
-		return w.askAll(book.Client, owners)
+func (w *world) sweep(store Store) error {
+	_, err := store.Sweep(context.Background(), "path", host, store.Gone, func(_ context.Context, owners []Owner) error {
+		return w.askAll(store.Client, owners)
 	})
 	return err
 }
@@ -498,9 +498,9 @@ func (w *world) checkEnd() {
 			wanted[key] = append(wanted[key], o.GetName())
 		}
 	}
-	book := Store{Client: w.store}
+	store := Store{Client: w.store}
 	for _, key := range keys {
-		c, err := book.Get(context.Background(), Path(host, key))
+		c, err := store.Get(context.Background(), Path(host, key))
 		if err != nil {
 			w.t.Fatal(err)
 		}

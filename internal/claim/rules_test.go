@@ -22,8 +22,8 @@ var (
 	stranger = Owner{Kind: "Other", Namespace: "team-x", Name: "shop", UID: "7"}
 )
 
-// situation is a book with the requests a and z, on which something may happen
-// before each request of the book.
+// situation is a store with the requests a and z, on which something may happen
+// before each request of the store.
 type situation struct {
 	*testing.T
 	Store
@@ -116,7 +116,7 @@ func (s *situation) output() {
 
 func named(o Owner) Owner { o.UID = ""; return o }
 
-// Who asks for a thing gets it if it is nobody's, its own already, or its owner can
+// Who asks for a resource gets it if it is nobody's, its own already, or its owner can
 // serve nothing any more; otherwise it waits.
 func TestAcquire(t *testing.T) {
 	held := func(s *situation) Claim { return Claim{Owner: s.a, State: Held, Facts: facts} }
@@ -152,7 +152,7 @@ func TestAcquire(t *testing.T) {
 		{name: "nobody has it", want: takes},
 		{name: "its own", was: held, who: own, want: stays(held)},
 		{name: "its own, with other facts", was: func(s *situation) Claim { c := held(s); c.Facts = nil; return c }, who: own, want: stays(held)},
-		{name: "its own, which it was letting go of", was: releasing, who: own, want: stays(held)},
+		{name: "its own, which it was releasing", was: releasing, who: own, want: stays(held)},
 		{name: "its own, and it is being deleted", was: held, and: (*situation).deleting, who: own, want: stays(held)},
 		{name: "free, and it waited", was: func(s *situation) Claim { return Claim{State: Free, Waiters: []Owner{named(s.z), named(s.a)}} },
 			want: func(s *situation) *Claim {
@@ -160,7 +160,7 @@ func TestAcquire(t *testing.T) {
 			}},
 		{name: "another's", was: held, want: waits(held)},
 		{name: "another's, and it waits already", was: func(s *situation) Claim { return *waits(held)(s) }, want: waits(held)},
-		{name: "another's, who is letting go of it", was: releasing, want: waits(releasing)},
+		{name: "another's, who is releasing it", was: releasing, want: waits(releasing)},
 		{name: "the list has room for one", was: crowd(maxWaiters - 1), want: waits(crowd(maxWaiters - 1))},
 		{name: "the list is full", was: crowd(maxWaiters), want: stays(crowd(maxWaiters))},
 		{name: "its owner is of a kind that nobody serves", was: func(s *situation) Claim { return Claim{Owner: stranger, State: Held} },
@@ -269,7 +269,7 @@ func TestFreeAsItWasRead(t *testing.T) {
 		{"nothing has happened, and nobody waits", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} }, nil, func(*situation) *Claim { return nil }},
 		{"its owner holds it again", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} }, func(s *situation) *Claim { return &Claim{Owner: s.a, State: Held, Facts: facts} }, nil},
 		{"its owner was deleted", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} }, func(s *situation) *Claim { return &Claim{Owner: s.a, State: Releasing, Deleted: true} }, nil},
-		{"another is letting go of it", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} }, func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing} }, nil},
+		{"another is releasing it", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} }, func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing} }, nil},
 		{"somebody waits now", func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing} },
 			func(s *situation) *Claim { return &Claim{Owner: s.a, State: Releasing, Waiters: []Owner{named(s.z)}} },
 			func(s *situation) *Claim { return &Claim{State: Free, Waiters: []Owner{named(s.z)}} }},
@@ -435,25 +435,25 @@ func TestHashesThatMeet(t *testing.T) {
 		_, err := s.store.Create(ctx, platform.ConfigMap, o)
 		s.must(err)
 	}
-	things := func(claims []Claim, err error) (things []string) {
+	resources := func(claims []Claim, err error) (resources []string) {
 		s.must(err)
 		for _, c := range claims {
-			things = append(things, c.Resource.String())
+			resources = append(resources, c.Resource.String())
 		}
-		slices.Sort(things)
-		return things
+		slices.Sort(resources)
+		return resources
 	}
-	if owned := things(s.OwnedBy(ctx, s.a)); !slices.Equal(owned, []string{"path api.example.com/orders"}) {
+	if owned := resources(s.OwnedBy(ctx, s.a)); !slices.Equal(owned, []string{"path api.example.com/orders"}) {
 		t.Errorf("owned are %v", owned)
 	}
-	if within := things(s.Within(ctx, "path", orders.Scope)); !slices.Equal(within, []string{"path api.example.com/orders", "path api.example.com/users"}) {
+	if within := resources(s.Within(ctx, "path", orders.Scope)); !slices.Equal(within, []string{"path api.example.com/orders", "path api.example.com/users"}) {
 		t.Errorf("within are %v", within)
 	}
 }
 
 // What a request has is brought in line with what it wants, and it is told what it
 // may serve.
-func TestSettle(t *testing.T) {
+func TestReconcile(t *testing.T) {
 	others := map[string]string{"type": "Exact"}
 	admits := func(refusal string, err error) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { return refusal, err }
@@ -471,13 +471,13 @@ func TestSettle(t *testing.T) {
 		{name: "it is free", want: Want{Facts: facts}, verdict: func(*situation) Verdict { return Verdict{Held: true} }, then: held},
 		{name: "it is another's", was: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Held} }, verdict: func(s *situation) Verdict { return Verdict{Holder: s.z} },
 			then: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Held, Waiters: []Owner{named(s.a)}} }},
-		{name: "another lets go of it", was: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing} }, verdict: func(s *situation) Verdict { return Verdict{Holder: s.z, Releasing: true} },
+		{name: "another releases it", was: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing} }, verdict: func(s *situation) Verdict { return Verdict{Holder: s.z, Releasing: true} },
 			then: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing, Waiters: []Owner{named(s.a)}} }},
 		{name: "it says something else of it", was: held, want: Want{Facts: others}, verdict: func(*situation) Verdict { return Verdict{Held: true} },
 			then: func(s *situation) *Claim { return &Claim{Owner: s.a, State: Held, Facts: others} }},
 		{name: "it keeps what it has, as it is", was: held, want: Want{Facts: others, KeepOnly: true}, verdict: func(*situation) Verdict { return Verdict{Held: true} }, then: held},
 		{name: "it keeps what it has not", want: Want{KeepOnly: true, Admit: admits("no", nil)}, verdict: func(*situation) Verdict { return Verdict{} }, then: func(*situation) *Claim { return nil }},
-		{name: "it keeps what it was letting go of", was: func(s *situation) *Claim { return &Claim{Owner: s.a, State: Releasing, Facts: facts} }, want: Want{KeepOnly: true},
+		{name: "it keeps what it was releasing", was: func(s *situation) *Claim { return &Claim{Owner: s.a, State: Releasing, Facts: facts} }, want: Want{KeepOnly: true},
 			verdict: func(*situation) Verdict { return Verdict{Held: true} }, then: held},
 		{name: "it is admitted", want: Want{Facts: facts, Admit: admits("", nil)}, verdict: func(*situation) Verdict { return Verdict{Held: true} }, then: held},
 		{name: "it is refused", want: Want{Admit: admits("it is nested", nil)}, verdict: func(*situation) Verdict { return Verdict{Refusal: "it is nested"} }, then: func(*situation) *Claim { return nil }},
@@ -490,9 +490,9 @@ func TestSettle(t *testing.T) {
 				s.has(*test.was(s))
 			}
 			test.want.Resource = orders
-			settlement, err := s.Settle(ctx, s.a, []Want{test.want}, func(Resource) bool { return test.served })
+			outcome, err := s.Reconcile(ctx, s.a, []Want{test.want}, func(Resource) bool { return test.served })
 			s.wantError(err, test.says)
-			if got := settlement.Verdicts[0]; got != test.verdict(s) {
+			if got := outcome.Verdicts[0]; got != test.verdict(s) {
 				t.Errorf("the verdict is %+v", got)
 			}
 			s.want(test.then(s))
@@ -503,17 +503,17 @@ func TestSettle(t *testing.T) {
 		t.Run(fmt.Sprintf("it is not wanted any more, served: %t", served), func(t *testing.T) {
 			s := newSituation(t)
 			s.has(*held(s))
-			s.mustSettle(t, s.a, served)
+			s.mustReconcile(t, s.a, served)
 			s.want(&Claim{Owner: s.a, State: Releasing, Facts: facts})
-			s.mustSettle(t, s.a, true)
+			s.mustReconcile(t, s.a, true)
 			s.want(&Claim{Owner: s.a, State: Releasing, Facts: facts})
-			s.mustSettle(t, s.a, false)
+			s.mustReconcile(t, s.a, false)
 			s.want(nil)
 		})
 	}
 }
 
-// Who finds a thing that its owner is letting go of asks that one to run, and waits
+// Who finds a resource that its owner is releasing asks that one to run, and waits
 // until it has it, or another has.
 func TestAwait(t *testing.T) {
 	users := Path("api.example.com", "/users")
@@ -527,14 +527,14 @@ func TestAwait(t *testing.T) {
 		verdict func(*situation) Verdict
 		says    string
 	}{
-		{name: "it is not let go of", holds: Held, verdict: func(s *situation) Verdict { return Verdict{Holder: s.a} }},
-		{name: "it is let go of at once", holds: Releasing, asked: true, looks: 1, then: []func(*situation){func(s *situation) { s.has(Claim{State: Free, Waiters: []Owner{named(s.z)}}) }, func(*situation) {}},
+		{name: "it is not released", holds: Held, verdict: func(s *situation) Verdict { return Verdict{Holder: s.a} }},
+		{name: "it is released at once", holds: Releasing, asked: true, looks: 1, then: []func(*situation){func(s *situation) { s.has(Claim{State: Free, Waiters: []Owner{named(s.z)}}) }, func(*situation) {}},
 			verdict: func(*situation) Verdict { return Verdict{Held: true} }},
-		{name: "it is let go of later", holds: Releasing, asked: true, looks: 2, then: []func(*situation){func(*situation) {}, func(s *situation) { s.has(Claim{State: Free, Waiters: []Owner{named(s.z)}}) }},
+		{name: "it is released later", holds: Releasing, asked: true, looks: 2, then: []func(*situation){func(*situation) {}, func(s *situation) { s.has(Claim{State: Free, Waiters: []Owner{named(s.z)}}) }},
 			verdict: func(*situation) Verdict { return Verdict{Held: true} }},
 		{name: "its owner keeps it", holds: Releasing, asked: true, looks: 1, then: []func(*situation){func(s *situation) { s.has(Claim{Owner: s.a, State: Held}) }, func(*situation) {}},
 			verdict: func(s *situation) Verdict { return Verdict{Holder: s.a} }},
-		{name: "it is not let go of in time", holds: Releasing, asked: true, looks: 2, then: []func(*situation){func(*situation) {}, func(*situation) {}},
+		{name: "it is not released in time", holds: Releasing, asked: true, looks: 2, then: []func(*situation){func(*situation) {}, func(*situation) {}},
 			verdict: func(s *situation) Verdict { return Verdict{Holder: s.a, Releasing: true} }},
 		{name: "its owner cannot be asked", holds: Releasing, asked: true, verdict: func(s *situation) Verdict { return Verdict{Holder: s.a, Releasing: true} }, says: "it cannot be asked"},
 		{name: "it cannot be read", holds: Releasing, asked: true, looks: 1, then: []func(*situation){func(s *situation) { s.fail("get ConfigMap " + orders.name()) }},
@@ -547,7 +547,7 @@ func TestAwait(t *testing.T) {
 			verdicts := []Verdict{{Holder: s.a}, {Holder: s.a, Releasing: test.holds == Releasing}}
 			var asked [][]Owner
 			looks := 0
-			err := Settlement{Verdicts: verdicts, book: s.Store, owner: s.z, wants: wants}.Await(ctx,
+			err := Outcome{Verdicts: verdicts, store: s.Store, owner: s.z, wants: wants}.Await(ctx,
 				func(_ context.Context, owners []Owner) error {
 					asked = append(asked, owners)
 					if test.says == "it cannot be asked" {
@@ -607,8 +607,8 @@ func TestEveryRequestMayFail(t *testing.T) {
 		return func(context.Context, Claim) (bool, error) { return true, s.before("look") }
 	}
 	for name, do := range map[string]func(*situation) error{
-		"Settle": func(s *situation) error {
-			_, err := s.Settle(ctx, s.a, []Want{{Resource: Path("api.example.com", "/new")}}, func(Resource) bool { return false })
+		"Reconcile": func(s *situation) error {
+			_, err := s.Reconcile(ctx, s.a, []Want{{Resource: Path("api.example.com", "/new")}}, func(Resource) bool { return false })
 			return err
 		},
 		"ReleaseAll": func(s *situation) error { _, err := s.ReleaseAll(ctx, s.a); return err },

@@ -34,7 +34,7 @@ func row(generation int64, state ledger.State, reason Reason, issued int) ledger
 // on is such an identity on another cluster.
 func on(destination string, r ledger.Record) ledger.Record { r.Destination = destination; return r }
 
-func book(rows ...ledger.Record) *ledger.Ledger {
+func records(rows ...ledger.Record) *ledger.Ledger {
 	l := &ledger.Ledger{Request: request}
 	for _, r := range rows {
 		l.Add(r)
@@ -56,7 +56,7 @@ func TestDecide(t *testing.T) {
 	with := func(change func(*ledger.Record)) *ledger.Ledger {
 		r := active
 		change(&r)
-		return book(r)
+		return records(r)
 	}
 	drifted := with(func(r *ledger.Record) { r.Drifted = start })
 	for _, test := range []struct {
@@ -66,34 +66,34 @@ func TestDecide(t *testing.T) {
 		at     time.Time
 		reason Reason
 	}{
-		{"nothing was ever issued", book(), want(nil), start, FirstIssue},
-		{"another cluster has one", book(on("us-1", active)), want(nil), start, DestinationAdded},
-		{"the first attempt was lost elsewhere", book(on("us-1", row(1, ledger.Intended, FirstIssue, 0))), want(nil), start, FirstIssue},
-		{"the first attempt was lost", book(row(1, ledger.Intended, FirstIssue, 0)), want(nil), start, PreviousAttemptLost},
-		{"it was let go of", book(row(1, ledger.Retired, FirstIssue, 0)), want(nil), start, FirstIssue},
-		{"nothing has changed", book(active), want(nil), start.Add(day), ""},
-		{"a rotation was lost, and is not wanted any more", book(active, row(2, ledger.Intended, RotationRequested, 1)), want(nil), start.Add(day), ""},
-		{"just before the window", book(active), want(nil), RenewAt(request, active, 10*day).Add(-time.Second), ""},
-		{"in the window", book(active), want(nil), RenewAt(request, active, 10*day), RenewalDue},
-		{"a wider window", book(active), want(func(w *Want) { w.RenewBefore = 29 * day }), start.Add(2 * day), RenewalDue},
-		{"after its expiry", book(active), want(nil), active.Expires, Expired},
-		{"another account", book(active), want(func(w *Want) { w.Basis.AccountID = "B" }), start, AccountChanged},
-		{"another NatsAccount", book(active), want(func(w *Want) { w.Basis.Account = "other" }), start, AccountChanged},
-		{"another grant", book(active), want(func(w *Want) { w.Basis.Grant = "h" }), start, GrantChanged},
-		{"a rotation", book(active), want(func(w *Want) { w.Basis.Rotate.Spec = "1" }), start, RotationRequested},
-		{"a rotation here", book(active), want(func(w *Want) { w.Basis.Rotate.Destination = "1" }), start, RotationRequested},
+		{"nothing was ever issued", records(), want(nil), start, FirstIssue},
+		{"another cluster has one", records(on("us-1", active)), want(nil), start, DestinationAdded},
+		{"the first attempt was lost elsewhere", records(on("us-1", row(1, ledger.Intended, FirstIssue, 0))), want(nil), start, FirstIssue},
+		{"the first attempt was lost", records(row(1, ledger.Intended, FirstIssue, 0)), want(nil), start, PreviousAttemptLost},
+		{"it was retired", records(row(1, ledger.Retired, FirstIssue, 0)), want(nil), start, FirstIssue},
+		{"nothing has changed", records(active), want(nil), start.Add(day), ""},
+		{"a rotation was lost, and is not wanted any more", records(active, row(2, ledger.Intended, RotationRequested, 1)), want(nil), start.Add(day), ""},
+		{"just before the window", records(active), want(nil), RenewAt(request, active, 10*day).Add(-time.Second), ""},
+		{"in the window", records(active), want(nil), RenewAt(request, active, 10*day), RenewalDue},
+		{"a wider window", records(active), want(func(w *Want) { w.RenewBefore = 29 * day }), start.Add(2 * day), RenewalDue},
+		{"after its expiry", records(active), want(nil), active.Expires, Expired},
+		{"another account", records(active), want(func(w *Want) { w.Basis.AccountID = "B" }), start, AccountChanged},
+		{"another NatsAccount", records(active), want(func(w *Want) { w.Basis.Account = "other" }), start, AccountChanged},
+		{"another grant", records(active), want(func(w *Want) { w.Basis.Grant = "h" }), start, GrantChanged},
+		{"a rotation", records(active), want(func(w *Want) { w.Basis.Rotate.Spec = "1" }), start, RotationRequested},
+		{"a rotation here", records(active), want(func(w *Want) { w.Basis.Rotate.Destination = "1" }), start, RotationRequested},
 		{"its user was changed at the provider", drifted, want(func(w *Want) { w.CorrectDrift = true }), start, GrantChanged},
 		{"its user was changed, and may be", drifted, want(nil), start, ""},
-		{"its user would not be left changed", book(active), want(func(w *Want) { w.CorrectDrift = true }), start, ""},
+		{"its user would not be left changed", records(active), want(func(w *Want) { w.CorrectDrift = true }), start, ""},
 		{"somebody revoked it", with(func(r *ledger.Record) { r.Revoked = start }), want(nil), start, DeletedAtProvider},
 		{"somebody deleted its user", with(func(r *ledger.Record) { r.Lost = start }), want(nil), start, DeletedAtProvider},
-		{"another signing key", book(active), want(func(w *Want) { w.Basis.SigningKey = "T" }), start, SigningKeyChanged},
-		{"another Secret", book(active), want(func(w *Want) { w.Basis.Delivery.Name = "other" }), start, DeliveryChanged},
-		{"another form", book(active), want(func(w *Want) { w.Basis.Delivery.Format = "Env" }), start, DeliveryChanged},
-		{"a newer certificate, and the old one still there", book(active), want(func(w *Want) { w.Basis.Certificate = "d" }), start, ""},
-		{"the key is gone", book(active), want(func(w *Want) { w.Trusted = func(string) bool { return false } }), start, SealingCertificateGone},
-		{"who loses a right is not rotated for less", book(active), want(func(w *Want) { w.Basis.Grant, w.Basis.Rotate.Spec, w.Basis.AccountID = "h", "1", "B" }), start, AccountChanged},
-		{"a grant that changed hides no renewal", book(active), want(func(w *Want) { w.Basis.Grant = "h" }), active.Expires, GrantChanged},
+		{"another signing key", records(active), want(func(w *Want) { w.Basis.SigningKey = "T" }), start, SigningKeyChanged},
+		{"another Secret", records(active), want(func(w *Want) { w.Basis.Delivery.Name = "other" }), start, DeliveryChanged},
+		{"another form", records(active), want(func(w *Want) { w.Basis.Delivery.Format = "Env" }), start, DeliveryChanged},
+		{"a newer certificate, and the old one still there", records(active), want(func(w *Want) { w.Basis.Certificate = "d" }), start, ""},
+		{"the key is gone", records(active), want(func(w *Want) { w.Trusted = func(string) bool { return false } }), start, SealingCertificateGone},
+		{"who loses a right is not rotated for less", records(active), want(func(w *Want) { w.Basis.Grant, w.Basis.Rotate.Spec, w.Basis.AccountID = "h", "1", "B" }), start, AccountChanged},
+		{"a grant that changed hides no renewal", records(active), want(func(w *Want) { w.Basis.Grant = "h" }), active.Expires, GrantChanged},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reason, issue := Decide(test.ledger, test.want, test.at)
@@ -153,7 +153,7 @@ func states(l *ledger.Ledger) string {
 	return strings.Join(all, ", ")
 }
 
-// Who is let go of, and when. A + marks who is delivered.
+// Who is retired, and when. A + marks who is delivered.
 func TestTend(t *testing.T) {
 	written := func(r ledger.Record, days int) ledger.Record {
 		r.Written = start.Add(time.Duration(days) * day)
@@ -226,7 +226,7 @@ func TestTend(t *testing.T) {
 			if test.terms.Served == nil {
 				test.terms.Served = func(string) bool { return true }
 			}
-			l, now := book(test.rows...), start.Add(time.Duration(test.days)*day)
+			l, now := records(test.rows...), start.Add(time.Duration(test.days)*day)
 			Advance(l, test.terms, now)
 			if got := states(l); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
@@ -247,11 +247,11 @@ func TestSupersedes(t *testing.T) {
 		DeletedAtProvider: false, SigningKeyChanged: true, DeliveryChanged: false, SealingCertificateGone: false, Expired: false, RenewalDue: false,
 	} {
 		t.Run(string(reason), func(t *testing.T) {
-			l := book(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, reason, 1))
+			l := records(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, reason, 1))
 			all := func(string) bool { return true }
 			Advance(l, Terms{Immediately: true, Served: all, Revocable: all}, start.Add(day))
 			if went := l.Record("eu-1", 1).State == ledger.Retiring; went != want {
-				t.Errorf("the former one is let go of: %t, want %t", went, want)
+				t.Errorf("the former one is retired: %t, want %t", went, want)
 			}
 		})
 	}
@@ -261,7 +261,7 @@ func TestSupersedes(t *testing.T) {
 func TestWhatIsKeptOfAFormerOne(t *testing.T) {
 	former := row(1, ledger.Active, FirstIssue, 0)
 	former.ID, former.Basis.ProviderAccount, former.Version, former.Renews, former.Earlier = "id", "account", "v", start, []ledger.Earlier{{Generation: 1}}
-	l := book(former, row(2, ledger.Active, RenewalDue, 20))
+	l := records(former, row(2, ledger.Active, RenewalDue, 20))
 	all := func(string) bool { return true }
 	Advance(l, Terms{Served: all, Revocable: all}, start.Add(20*day))
 	want := ledger.Record{
@@ -279,7 +279,7 @@ func TestEarlierOf(t *testing.T) {
 	retired, elsewhere := row(1, ledger.Retired, FirstIssue, 0), on("us-1", row(2, ledger.Active, FirstIssue, 0))
 	kept := row(3, ledger.Retiring, RotationRequested, 2)
 	kept.Basis.ProviderAccount = "account"
-	got := EarlierOf(book(retired, row(2, ledger.Active, GrantChanged, 1), kept, elsewhere), "eu-1")
+	got := EarlierOf(records(retired, row(2, ledger.Active, GrantChanged, 1), kept, elsewhere), "eu-1")
 	want := []ledger.Earlier{
 		{Generation: 2, User: "U2", Account: "commerce", AccountID: "A", Expires: start.Add(31 * day)},
 		{Generation: 3, User: "U3", Account: "commerce", AccountID: "A", ProviderAccount: "account", Expires: start.Add(32 * day)},
@@ -291,11 +291,11 @@ func TestEarlierOf(t *testing.T) {
 
 // Without an operator key there is nothing to wait for.
 func TestNothingToRevokeWith(t *testing.T) {
-	l := book(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RotationRequested, 1))
+	l := records(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RotationRequested, 1))
 	if RetireAll(l, false, start.Add(2*day)); states(l) != "1 Retired, 2 Retired" {
 		t.Error(states(l))
 	}
-	l = book(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RotationRequested, 1))
+	l = records(row(1, ledger.Active, FirstIssue, 0), row(2, ledger.Active, RotationRequested, 1))
 	if RetireAll(l, true, start.Add(30*day)); states(l) != "1 Retired, 2 Retiring" { // the first has expired
 		t.Error(states(l))
 	}
@@ -306,7 +306,7 @@ func TestNothingToRevokeWith(t *testing.T) {
 func TestImport(t *testing.T) {
 	one := row(1, ledger.Active, FirstIssue, 0)
 	two := row(2, ledger.Active, RotationRequested, 1)
-	two.Earlier = EarlierOf(book(one), "eu-1")
+	two.Earlier = EarlierOf(records(one), "eu-1")
 	delivered := []ledger.Record{two}
 	delivered[0].State = "" // what is delivered does not say
 	stray := func(r ledger.Record) ledger.Record { r.Stray, r.Ciphertext = true, nil; return r }
@@ -316,15 +316,15 @@ func TestImport(t *testing.T) {
 		ledger *ledger.Ledger
 		want   string
 	}{
-		{"lost", book(), "1 Active, 2 Active+"},
-		{"a user that nobody had written down", book(one, numbered(5, stray(two))), "1 Active+, 5 Active+"},
-		{"a former user that nobody had written down", book(stray(one), two), "1 Active, 2 Active+"},
-		{"the number of a former one is taken", book(numbered(1, row(9, ledger.Active, FirstIssue, 0))), "1 Active+, 2 Active+"},
-		{"only another cluster's is left", book(on("us-1", one), on("us-1", two)), "1 Active, 2 Active+, 1 Active+, 2 Active+"},
-		{"yesterday's", book(one), "1 Active+, 2 Active+"},
-		{"of the moment before its commit", book(one, row(2, ledger.Intended, RotationRequested, 1)), "1 Active+, 2 Active+"},
-		{"whole", book(one, two), "1 Active+, 2 Active+"},
-		{"further on", book(row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Retiring, RotationRequested, 1), row(3, ledger.Active, RenewalDue, 20)), "1 Retired, 2 Retiring, 3 Active+"},
+		{"lost", records(), "1 Active, 2 Active+"},
+		{"a user that nobody had written down", records(one, numbered(5, stray(two))), "1 Active+, 5 Active+"},
+		{"a former user that nobody had written down", records(stray(one), two), "1 Active, 2 Active+"},
+		{"the number of a former one is taken", records(numbered(1, row(9, ledger.Active, FirstIssue, 0))), "1 Active+, 2 Active+"},
+		{"only another cluster's is left", records(on("us-1", one), on("us-1", two)), "1 Active, 2 Active+, 1 Active+, 2 Active+"},
+		{"yesterday's", records(one), "1 Active+, 2 Active+"},
+		{"of the moment before its commit", records(one, row(2, ledger.Intended, RotationRequested, 1)), "1 Active+, 2 Active+"},
+		{"whole", records(one, two), "1 Active+, 2 Active+"},
+		{"further on", records(row(1, ledger.Retired, FirstIssue, 0), row(2, ledger.Retiring, RotationRequested, 1), row(3, ledger.Active, RenewalDue, 20)), "1 Retired, 2 Retiring, 3 Active+"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for range 2 { // the second adds nothing
@@ -339,14 +339,14 @@ func TestImport(t *testing.T) {
 			}
 		})
 	}
-	late := book()
+	late := records()
 	if Import(late, delivered, start.Add(30*day)); states(late) != "2 Active+" { // the former one has expired
 		t.Error(states(late))
 	}
 	// An intent of which the key is not known yet is that of what is delivered.
 	intent := row(2, ledger.Intended, RotationRequested, 1)
 	intent.User = ""
-	if l := book(one, intent); true {
+	if l := records(one, intent); true {
 		if Import(l, delivered, start.Add(2*day)); states(l) != "1 Active+, 2 Active+" {
 			t.Error(states(l))
 		}
@@ -354,12 +354,12 @@ func TestImport(t *testing.T) {
 	// Two histories of one generation: both are known from then on, and numbers grow.
 	other := row(2, ledger.Active, RenewalDue, 3)
 	other.User = "U9"
-	l := book(one, other)
+	l := records(one, other)
 	if Import(l, delivered, start.Add(2*day)); states(l) != "1 Active+, 2 Active+, 3 Active+" || l.Next("eu-1") != 4 || l.Current("eu-1").User != "U2" {
 		t.Errorf("%s, next %d", states(l), l.Next("eu-1"))
 	}
-	// What came before and is not known is let go of with its successor.
-	lost := book()
+	// What came before and is not known is retired with its successor.
+	lost := records()
 	Import(lost, delivered, start.Add(2*day))
 	Advance(lost, Terms{Immediately: true, Revocable: func(string) bool { return true }, Served: func(string) bool { return true }}, start.Add(2*day))
 	if states(lost) != "1 Retiring, 2 Active+" {
@@ -393,7 +393,7 @@ func TestAwaited(t *testing.T) {
 		{"its ciphertext is forgotten", []ledger.Record{with(nothing, (*ledger.Record).ForgetCredential)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := book(test.rows...)
+			l := records(test.rows...)
 			if got := Awaited(l, l.Record("eu-1", l.Next("eu-1")-1)); got != test.want {
 				t.Errorf("%t with %s", got, states(l))
 			}

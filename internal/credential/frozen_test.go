@@ -45,7 +45,7 @@ func TestEveryFieldDecides(t *testing.T) {
 	for _, change := range fingerprinttest.Changes(active.Basis) {
 		t.Run(change.Field, func(t *testing.T) {
 			why, exempt := elsewhere[change.Field]
-			reason, issue := Decide(book(active), Want{Destination: "eu-1", Basis: change.Value, Trusted: func(string) bool { return true }}, start)
+			reason, issue := Decide(records(active), Want{Destination: "eu-1", Basis: change.Value, Trusted: func(string) bool { return true }}, start)
 			if issue == exempt {
 				t.Errorf("another one issues: %t, for %q (%s)", issue, reason, why)
 			}

@@ -1,5 +1,5 @@
 // Package credential holds the rules by which credentials are issued, renewed and
-// let go of. They are pure: a ledger, what is wanted and the time go in, and a
+// retired. They are pure: a ledger, what is wanted and the time go in, and a
 // decision with its reason comes out.
 package credential
 
@@ -136,7 +136,7 @@ func first(l *ledger.Ledger, destination string) Reason {
 // come earlier.
 const jitter = 10 // percent
 
-// RenewAt returns when the successor of a row is due. The clusters of a request
+// RenewAt returns when the successor of a record is due. The clusters of a request
 // have different times, and so have the requests of a cluster: not all workloads
 // restart at once.
 func RenewAt(request identity.Request, r ledger.Record, renewBefore time.Duration) time.Time {

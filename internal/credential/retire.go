@@ -7,7 +7,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/ledger"
 )
 
-// Terms say how a former generation is let go of.
+// Terms say how a former generation is retired.
 type Terms struct {
 	// Overlap is how long it lives on once its successor was seen in the state
 	// store; with Immediately not at all.
@@ -15,12 +15,12 @@ type Terms struct {
 	Immediately bool
 	// Served reports whether a cluster is still addressed, also in its grace.
 	Served func(destination string) bool
-	// Revocable reports whether a NatsAccount can revoke. Otherwise what is let go of
+	// Revocable reports whether a NatsAccount can revoke. Otherwise what is retired
 	// lives until it expires, and there is nothing to wait for.
 	Revocable func(account string) bool
 }
 
-// Advance brings the states of all rows up to date with the time and what has been
+// Advance brings the states of all records up to date with the time and what has been
 // seen. It makes no identity and needs none: to tend twice changes nothing.
 func Advance(l *ledger.Ledger, terms Terms, now time.Time) {
 	for i := range l.Records {
@@ -49,14 +49,14 @@ func Advance(l *ledger.Ledger, terms Terms, now time.Time) {
 	expire(l, terms, now)
 }
 
-// RetireAll lets go of every identity of a request that is being deleted: with
+// RetireAll retires every identity of a request that is being deleted: with
 // revoke they are to be revoked, else they live until they expire.
 func RetireAll(l *ledger.Ledger, revoke bool, now time.Time) {
 	never, all := func(string) bool { return false }, func(string) bool { return revoke }
 	Advance(l, Terms{Served: never, Revocable: all}, now)
 }
 
-// expire takes away what time has settled: states, ciphertext and rows.
+// expire takes away what time has ended: states, ciphertext and records.
 func expire(l *ledger.Ledger, terms Terms, now time.Time) {
 	for i := range l.Records {
 		r := &l.Records[i]
@@ -82,7 +82,7 @@ func needsRemoval(r ledger.Record, now time.Time) bool {
 	return r.Basis.ProviderAccount != "" && !r.Removed && !now.Before(r.Expires)
 }
 
-// How long a row is remembered after its identity has expired. One that was
+// How long a record is remembered after its identity has expired. One that was
 // revoked is remembered longer, so that the account's pipeline can take the
 // revocation back, which then has no use any more.
 const (
@@ -90,7 +90,7 @@ const (
 	memoryRevoked = 7 * 24 * time.Hour
 )
 
-// forgettable reports whether a row is remembered no longer. One whose user the
+// forgettable reports whether a record is remembered no longer. One whose user the
 // provider keeps is not Retired then.
 func forgettable(r ledger.Record, now time.Time) bool {
 	after := memory
@@ -111,20 +111,20 @@ func superseded(l *ledger.Ledger, r *ledger.Record, terms Terms, now time.Time) 
 	})
 }
 
-// Awaited reports whether anything depends on when a row is seen in the state store:
+// Awaited reports whether anything depends on when a record is seen in the state store:
 // a former generation that is to go, or its own ciphertext. Otherwise nobody need
 // write it down.
-func Awaited(l *ledger.Ledger, row *ledger.Record) bool {
-	if row.State != ledger.Active || !row.Written.IsZero() {
+func Awaited(l *ledger.Ledger, record *ledger.Record) bool {
+	if record.State != ledger.Active || !record.Written.IsZero() {
 		return false
 	}
 	awaits := func(r ledger.Record) bool {
-		return r.Destination == row.Destination && r.State == ledger.Active && supersededBy(l, &r, row.Generation)
+		return r.Destination == record.Destination && r.State == ledger.Active && supersededBy(l, &r, record.Generation)
 	}
-	return slices.ContainsFunc(l.Records, awaits) || row.Basis.Delivery.Retain == ledger.RetainNothing && row.HoldsCredential()
+	return slices.ContainsFunc(l.Records, awaits) || record.Basis.Delivery.Retain == ledger.RetainNothing && record.HoldsCredential()
 }
 
-// supersededBy reports whether a generation up to a later one takes the place of a row.
+// supersededBy reports whether a generation up to a later one takes the place of a record.
 func supersededBy(l *ledger.Ledger, r *ledger.Record, upTo int64) bool {
 	return slices.ContainsFunc(l.Records, func(later ledger.Record) bool {
 		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
@@ -133,7 +133,7 @@ func supersededBy(l *ledger.Ledger, r *ledger.Record, upTo int64) bool {
 }
 
 // EarlierOf returns the generations of a destination that can still connect, for
-// the row that comes after them.
+// the record that comes after them.
 func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 	var earlier []ledger.Earlier
 	for _, r := range l.Records {
@@ -146,7 +146,7 @@ func EarlierOf(l *ledger.Ledger, destination string) []ledger.Earlier {
 	return earlier
 }
 
-// Import adds to a ledger what is delivered and not in it: a row, and those that
+// Import adds to a ledger what is delivered and not in it: a record, and those that
 // came before it and have not expired. A ledger that was lost, or is yesterday's, is
 // made whole so.
 func Import(l *ledger.Ledger, delivered []ledger.Record, now time.Time) {

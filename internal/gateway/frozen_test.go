@@ -70,3 +70,11 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 		})
 	}
 }
+
+// Every struct of the terms has its line in the form, so that a field that is added to it
+// later changes no digest.
+func TestEveryStructHasAForm(t *testing.T) {
+	if missing := fingerprinttest.WithoutForm[Terms](termsForm); len(missing) > 0 {
+		t.Errorf("termsForm has no entry for %q: name the keys that it has now", missing)
+	}
+}

@@ -2,9 +2,11 @@
 // heeds, the two actions of a workflow, and how a Work holds a pipeline's output.
 package kratix
 
-// Labels that Kratix puts on requests, Jobs, Works and WorkPlacements.
+// Labels that Kratix puts on requests, Jobs, Works and WorkPlacements, and reads of
+// Promises.
 const (
 	LabelPromise              = "kratix.io/promise-name"
+	LabelPromiseVersion       = "kratix.io/promise-version"
 	LabelResource             = "kratix.io/resource-name"
 	LabelPipeline             = "kratix.io/pipeline-name"
 	LabelWorkType             = "kratix.io/work-type"

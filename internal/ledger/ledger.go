@@ -1,4 +1,4 @@
-// Package ledger remembers every identity that was made for a request: one row
+// Package ledger remembers every identity that was made for a request: one record
 // for each cluster and generation, with the ciphertext that the cluster gets. A
 // ledger is a ConfigMap in baleen-state, named by what survives a restore. Every
 // change is a compare-and-swap: who meets a conflict reads again and decides again.
@@ -26,8 +26,8 @@ import (
 const Namespace = "baleen-state"
 
 // MaxBytes bounds what is added to a ledger: about 200 clusters fit into it. What
-// is only noted of rows that are there may go beyond, up to what a ConfigMap can
-// have, so that a full ledger can still be let go of.
+// is only noted of records that are there may go beyond, up to what a ConfigMap can
+// have, so that a full ledger can still retire what it has.
 const (
 	MaxBytes  = 900 << 10
 	hardBytes = 1020 << 10
@@ -141,7 +141,7 @@ type Record struct {
 	// Written is when a run first saw it in the state store.
 	Written time.Time `json:"written,omitzero"`
 	// Revoked is when the account's pipeline saw a revocation in effect: its own,
-	// or of an active row somebody else's.
+	// or of an active record somebody else's.
 	Revoked time.Time `json:"revoked,omitzero"`
 	// Lost is when the provider was first seen not to have the user any more, which
 	// somebody else has deleted. What was delivered may still connect.
@@ -156,7 +156,7 @@ type Record struct {
 	Removed bool `json:"removed,omitempty"`
 }
 
-// Unrevoked reports whether an identity that was let go of can still connect, until
+// Unrevoked reports whether an identity that was retired can still connect, until
 // it expires: there was nothing to revoke it with, or it was to be left alone.
 func (r Record) Unrevoked(now time.Time) bool {
 	return r.State == Retired && r.User != "" && r.Revoked.IsZero() && now.Before(r.Expires)
@@ -183,13 +183,13 @@ type Ledger struct {
 
 	version string
 	stored  string // as it was read, to know a change
-	// labels are those by which the accounts of the stored rows find it.
+	// labels are those by which the accounts of the stored records find it.
 	labels []string
 	// server is the API server's time of the last write, where it tells.
 	server time.Time
 }
 
-// Record returns the row of a destination and generation, nil if there is none.
+// Record returns the record of a destination and generation, nil if there is none.
 func (l *Ledger) Record(destination string, generation int64) *Record {
 	i := slices.IndexFunc(l.Records, func(r Record) bool { return r.Destination == destination && r.Generation == generation })
 	if i < 0 {
@@ -198,25 +198,25 @@ func (l *Ledger) Record(destination string, generation int64) *Record {
 	return &l.Records[i]
 }
 
-// Add puts a row in its place. It replaces one of the same destination and
+// Add puts a record in its place. It replaces one of the same destination and
 // generation.
-func (l *Ledger) Add(row Record) {
-	if r := l.Record(row.Destination, row.Generation); r != nil {
-		*r = row
+func (l *Ledger) Add(record Record) {
+	if r := l.Record(record.Destination, record.Generation); r != nil {
+		*r = record
 		return
 	}
-	l.Records = append(l.Records, row)
+	l.Records = append(l.Records, record)
 	slices.SortFunc(l.Records, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.Destination, b.Destination), cmp.Compare(a.Generation, b.Generation))
 	})
 }
 
-// Remove takes a row out.
+// Remove takes a record out.
 func (l *Ledger) Remove(destination string, generation int64) {
 	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool { return r.Destination == destination && r.Generation == generation })
 }
 
-// Current returns what a destination has now: its newest active row of which there
+// Current returns what a destination has now: its newest active record of which there
 // is something to deliver, nil if there is none.
 func (l *Ledger) Current(destination string) *Record {
 	for i := len(l.Records) - 1; i >= 0; i-- {
@@ -228,7 +228,7 @@ func (l *Ledger) Current(destination string) *Record {
 	return nil
 }
 
-// HoldsCredential reports whether the row has more than the ciphertext of [KeepKey].
+// HoldsCredential reports whether the record has more than the ciphertext of [KeepKey].
 func (r Record) HoldsCredential() bool {
 	_, keeps := r.Ciphertext[KeepKey]
 	return len(r.Ciphertext) > 1 || len(r.Ciphertext) == 1 && !keeps
@@ -257,7 +257,7 @@ func (l *Ledger) Next(destination string) int64 {
 	return next
 }
 
-// Count returns how many rows are in a state.
+// Count returns how many records are in a state.
 func (l *Ledger) Count(state State) int {
 	n := 0
 	for _, r := range l.Records {
@@ -287,7 +287,7 @@ func (l *Ledger) ServerTime() time.Time { return l.server }
 // Exists reports whether the ledger is stored.
 func (l *Ledger) Exists() bool { return l.version != "" }
 
-// Accounts returns the names of the NatsAccounts that rows belong to.
+// Accounts returns the names of the NatsAccounts that records belong to.
 func (l *Ledger) Accounts() []string {
 	names := map[string]bool{}
 	for _, r := range l.Records {
@@ -445,7 +445,7 @@ func textOf(data map[string]any) string {
 	return b.String()
 }
 
-// data is what the ConfigMap holds: the rows one on a line, so that people can
+// data is what the ConfigMap holds: the records one on a line, so that people can
 // read them.
 func (l *Ledger) data() (map[string]any, error) {
 	var fail error
@@ -519,9 +519,9 @@ func decode(object *unstructured.Unstructured) (*Ledger, error) {
 		l.MissingSince, err = time.Parse(time.RFC3339, since)
 	}
 	for line := range strings.Lines(data["rows"]) {
-		var row Record
-		read(line, &row)
-		l.Records = append(l.Records, row)
+		var record Record
+		read(line, &record)
+		l.Records = append(l.Records, record)
 	}
 	if err == nil && name(l.Request) != object.GetName() {
 		err = fmt.Errorf("it is about %s %s", l.Request.Kind, l.Request)

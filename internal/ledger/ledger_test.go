@@ -541,7 +541,7 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// Who was let go of, was not revoked and has not expired can still connect.
+// Who was retired, was not revoked and has not expired can still connect.
 func TestUnrevoked(t *testing.T) {
 	retired := row("eu-1", 1)
 	retired.State = Retired
@@ -552,11 +552,11 @@ func TestUnrevoked(t *testing.T) {
 		at   time.Time
 		want bool
 	}{
-		{"let go of", retired, now, true},
+		{"retired", retired, now, true},
 		{"until it expires", retired, retired.Expires, false},
 		{"revoked", with(func(r *Record) { r.Revoked = now }), now, false},
 		{"never made", with(func(r *Record) { r.User = "" }), now, false},
-		{"not let go of", row("eu-1", 1), now, false},
+		{"not retired", row("eu-1", 1), now, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.row.Unrevoked(test.at); got != test.want {

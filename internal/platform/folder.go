@@ -342,7 +342,7 @@ func (f *Folder) single(kind Kind, space, file string, data []byte) (entry, erro
 	if object.GroupVersionKind().GroupKind() != kind.GroupKind() || object.GetName()+".yaml" != path.Base(file) {
 		return entry{}, f.broken(file, 0, fmt.Sprintf("it holds %s %q; let kind, name and file agree", object.GroupVersionKind().GroupKind(), object.GetName()))
 	}
-	return entry{object, file, false}, f.settle(kind, space, file, object)
+	return entry{object, file, false}, f.complete(kind, space, file, object)
 }
 
 // bundled returns the objects of a kind that are in files put directly into the
@@ -370,7 +370,7 @@ func (f *Folder) bundled(kind Kind, place string) ([]entry, error) {
 				continue
 			}
 			object = object.DeepCopy()
-			if err := f.settle(kind, place, file, object); err != nil {
+			if err := f.complete(kind, place, file, object); err != nil {
 				return nil, err
 			}
 			entries = append(entries, entry{object, file, true})
@@ -402,9 +402,9 @@ func (f *Folder) load(file string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// settle checks an object against the place it was found in, and fills in what
+// complete checks an object against the place it was found in, and fills in what
 // people leave out and an API server would have set.
-func (f *Folder) settle(kind Kind, space, file string, object *unstructured.Unstructured) error {
+func (f *Folder) complete(kind Kind, space, file string, object *unstructured.Unstructured) error {
 	if object.GetNamespace() == "" && space != "." && space != clusterDir {
 		object.SetNamespace(space)
 	}

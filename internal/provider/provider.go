@@ -197,7 +197,7 @@ type Issuer interface {
 	// written down before it is issued.
 	Propose(name string) (Identity, error)
 	// Issue makes the identity, which may then do what is granted until it expires.
-	// After an error the identity may be there or not, and is to be let go of, but for
+	// After an error the identity may be there or not, and is to be retired, but for
 	// a [NotMadeError].
 	Issue(ctx context.Context, identity Identity, grant Grant, expires time.Time) (Credential, error)
 	// Sample returns what Issue would, as far as one can tell without any effect

@@ -147,7 +147,7 @@ var Tables = []Table{
 		{LedgerFull, "the ledger has no room for another generation on so many clusters; make two requests of it, or rotate less often", "you"},
 		{RotatesTooOften, "a cluster has 24 credentials that have not expired yet, and gets no other until it is due", "you"},
 		{NothingRendered, "an overlay leaves nothing to deliver", "the platform team"},
-		{SecretConflict, "another NatsUser has the Secret on a cluster; the message names it. If that lets go of it, this one takes over", "you"},
+		{SecretConflict, "another NatsUser has the Secret on a cluster; the message names it. If that releases it, this one takes over", "you"},
 		{DestinationNotAllowed, "you select clusters that the account does not allow; the others are served", "you, or the platform team"},
 		{NoDestination, "no cluster is served, because no Destination matches", "the platform team"},
 		{DestinationNotRegistered, "a cluster that matches gets nothing new, because it is not registered", "the platform team"},

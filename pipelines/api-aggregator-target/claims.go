@@ -38,11 +38,11 @@ func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregat
 	return nil
 }
 
-// claimPaths claims the accepted paths and lets go of those that are not asked for
+// claimPaths claims the accepted paths and releases those that are not asked for
 // any more. A path that another request has is refused.
 func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path) error {
 	b, owner := claims(run), claim.OwnerOf(run.Request)
-	ancestors := ancestry{book: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
+	ancestors := ancestry{store: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
 	wants := make([]claim.Want, len(paths))
 	for i, p := range paths {
 		wants[i] = claim.Want{
@@ -52,7 +52,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, in) },
 		}
 	}
-	s, err := b.Settle(ctx, owner, wants, servedBy(run))
+	s, err := b.Reconcile(ctx, owner, wants, servedBy(run))
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 		case v.Refusal != "":
 			p.state, p.message = v1alpha1.NestedInForeignPrefix, v.Refusal
 		case v.Releasing:
-			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("%s is letting go of it: it is taken over by itself as soon as it is free", v.Holder)
+			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("%s is releasing it: it is taken over by itself as soon as it is free", v.Holder)
 		default:
 			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belongs to %s: choose another path, or ask its owner; it is taken over by itself should it become free", v.Holder)
 		}
@@ -97,7 +97,7 @@ func servedBy(run *workflow.Run) func(claim.Resource) bool {
 	}
 }
 
-// release lets go of all paths of a request that is being deleted. They are free
+// release releases all paths of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
 	ask, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
@@ -112,9 +112,9 @@ func release(ctx context.Context, run *workflow.Run) error {
 
 // ancestry looks up the claims of the prefixes above paths, each once.
 type ancestry struct {
-	book claim.Store
-	host string
-	seen map[string]*claim.Claim
+	store claim.Store
+	host  string
+	seen  map[string]*claim.Claim
 }
 
 // refuse tells why a path may not be claimed below a prefix of another
@@ -130,7 +130,7 @@ func (a ancestry) refuse(ctx context.Context, key string, in inputs) (string, er
 		c, looked := a.seen[above]
 		if !looked {
 			var err error
-			if c, err = a.book.Get(ctx, claim.Path(a.host, above)); err != nil {
+			if c, err = a.store.Get(ctx, claim.Path(a.host, above)); err != nil {
 				return "", err
 			}
 			a.seen[above] = c

@@ -185,7 +185,7 @@ func TestConfigureSaysWhatItHasSeen(t *testing.T) {
 	}
 }
 
-// A run has the paths that it may have, lets go of those that it does not want any more,
+// A run has the paths that it may have, releases those that it does not want any more,
 // and asks who waits for them. Wherever it is interrupted, it comes to that when it is
 // run again.
 func TestConfigure(t *testing.T) {
@@ -209,7 +209,7 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// A deletion lets go of all that its request has, ends its configure runs, and asks who
+// A deletion releases all that its request has, ends its configure runs, and asks who
 // waits: not what belongs to its namesake.
 func TestRelease(t *testing.T) {
 	workflowtest.Interrupted(t, func(t *testing.T) *workflow.Run {
@@ -248,7 +248,7 @@ func TestRelease(t *testing.T) {
 
 // What becomes of each path, by whose it is, what it lies in, and what was decided of it
 // before.
-func TestSettle(t *testing.T) {
+func TestClaimPaths(t *testing.T) {
 	mine := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "other"}
 	theirs := claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-b", Name: "shop"}
 	prefix, open, exact := map[string]string{"type": "Prefix", "allowNested": "false"}, map[string]string{"type": "Prefix", "allowNested": "true"}, map[string]string{"type": "Exact", "allowNested": "false"}
@@ -271,8 +271,8 @@ func TestSettle(t *testing.T) {
 		{name: "it has it", key: "/a", own: true, state: v1alpha1.Accepted, held: true},
 		{name: "another has it", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, state: v1alpha1.PathConflict,
 			message: "it belongs to team-b/shop: choose another path, or ask its owner; it is taken over by itself should it become free"},
-		{name: "another lets go of it", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, releasing: true, state: v1alpha1.PathConflict,
-			message: "team-b/shop is letting go of it: it is taken over by itself as soon as it is free"},
+		{name: "another releases it", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, releasing: true, state: v1alpha1.PathConflict,
+			message: "team-b/shop is releasing it: it is taken over by itself as soon as it is free"},
 		{name: "it is refused, and its own", key: "/a", own: true, refused: v1alpha1.NotDelegated, state: v1alpha1.NotDelegated, message: "refused", held: true},
 		{name: "it is refused, and nobody's", key: "/a", refused: v1alpha1.NotDelegated, state: v1alpha1.NotDelegated, message: "refused"},
 		{name: "it is refused, and another's", key: "/a", refused: v1alpha1.NotDelegated, claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, state: v1alpha1.NotDelegated, message: "refused"},
@@ -282,7 +282,7 @@ func TestSettle(t *testing.T) {
 		{name: "it lies in another's that is open", key: "/a/b", claims: map[string]claim.Owner{"/a": theirs}, facts: open, state: v1alpha1.Accepted, held: true},
 		{name: "it lies below an exact path", key: "/a/b", claims: map[string]claim.Owner{"/a": theirs}, facts: exact, state: v1alpha1.Accepted, held: true},
 		{name: "it lies in one of its own namespace", key: "/a/b", claims: map[string]claim.Owner{"/a": mine}, facts: prefix, state: v1alpha1.Accepted, held: true},
-		{name: "it was let go of", key: "/a/b", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, freed: true, state: v1alpha1.Accepted, held: true},
+		{name: "it was released", key: "/a/b", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, freed: true, state: v1alpha1.Accepted, held: true},
 		{name: "another has /", key: "/a/b", claims: map[string]claim.Owner{"/": theirs}, facts: prefix, state: v1alpha1.Accepted, held: true},
 		{name: "it is / itself", key: "/", state: v1alpha1.Accepted, held: true},
 		{name: "it lies beside another's", key: "/ab/c", claims: map[string]claim.Owner{"/a": theirs, "/ab/cd": theirs}, facts: prefix, state: v1alpha1.Accepted, held: true},
@@ -359,7 +359,7 @@ func TestSettle(t *testing.T) {
 
 // A path that is not wanted any more is kept as long as the request's own output has it,
 // under its own host.
-func TestSettleLetsGo(t *testing.T) {
+func TestClaimPathsReleases(t *testing.T) {
 	document := func(host, path string) []byte {
 		return fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: %s}}\n", hostAnnotation, host, pathAnnotation, path)
 	}
@@ -395,7 +395,7 @@ func TestSettleLetsGo(t *testing.T) {
 func TestAncestorsAreLookedUpOnce(t *testing.T) {
 	run := onPlatform(t, goodTarget)
 	counted := platformtest.At(run.Platform, 0, platformtest.Refused)
-	a := ancestry{book: claim.Store{Client: counted}, host: host, seen: map[string]*claim.Claim{}}
+	a := ancestry{store: claim.Store{Client: counted}, host: host, seen: map[string]*claim.Claim{}}
 	in := inputs{target: &v1alpha1.ApiAggregatorTarget{}}
 	for _, key := range []string{"/a/b/c", "/a/b/d", "/a/e", "/a", "/"} {
 		if refusal, err := a.refuse(t.Context(), key, in); refusal != "" || err != nil {
@@ -405,7 +405,7 @@ func TestAncestorsAreLookedUpOnce(t *testing.T) {
 	if counted.Calls != 2 { // of /a/b and /a
 		t.Errorf("it makes %d requests", counted.Calls)
 	}
-	a.book = claim.Store{Client: platformtest.At(run.Platform, 1, platformtest.Refused)}
+	a.store = claim.Store{Client: platformtest.At(run.Platform, 1, platformtest.Refused)}
 	if _, err := a.refuse(t.Context(), "/x/y", in); !platform.IsTransient(err) {
 		t.Errorf("while the platform is away it says %v", err)
 	}

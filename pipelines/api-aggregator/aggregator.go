@@ -65,7 +65,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	return report(in, output, claims), nil
 }
 
-// remove lets go of the host and tells the targets that they lose it.
+// remove releases the host and tells the targets that they lose it.
 func remove(ctx context.Context, run *workflow.Run) error {
 	if err := releaseHost(ctx, run); err != nil {
 		return err

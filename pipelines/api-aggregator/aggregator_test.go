@@ -7,7 +7,7 @@ import (
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-// The status shows the paths that are published; one that its owner is letting go of
+// The status shows the paths that are published; one that its owner is releasing
 // is none of them.
 func TestReportShowsWhatIsHeld(t *testing.T) {
 	owner := claim.Owner{Namespace: "team-a", Name: "shop"}

@@ -54,7 +54,7 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 	return nil
 }
 
-// releaseHost lets go of the host of an aggregator that is being deleted.
+// releaseHost releases the host of an aggregator that is being deleted.
 func releaseHost(ctx context.Context, run *workflow.Run) error {
 	waiters, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))
 	if err != nil {
@@ -63,7 +63,7 @@ func releaseHost(ctx context.Context, run *workflow.Run) error {
 	return workflow.NotifyAll(ctx, run, platform.ApiAggregator, waiters)
 }
 
-// sweep lets go of the host's paths whose owners are gone without a word: deleted
+// sweep releases the host's paths whose owners are gone without a word: deleted
 // by force, or in a namespace that terminates. It returns the claims that stay.
 func sweep(ctx context.Context, run *workflow.Run, in inputs) ([]claim.Claim, error) {
 	b := claims(run)

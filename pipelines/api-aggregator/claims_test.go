@@ -133,12 +133,12 @@ func TestHoldHost(t *testing.T) {
 		// this aggregator, which may have been deleted, or by this one.
 		had                      string
 		foreign, former, deleted bool
-		leaving                  bool // it was letting go of it
+		leaving                  bool // it was releasing it
 		reason                   string
 	}{
 		{name: "nobody has it"},
 		{name: "it has it", had: host},
-		{name: "it was letting go of it", had: host, leaving: true},
+		{name: "it was releasing it", had: host, leaving: true},
 		{name: "it had it before a restore", had: host, former: true},
 		{name: "it was deleted, and made again", had: host, former: true, deleted: true},
 		{name: "another has it", had: host, foreign: true, reason: "HostConflict"},

@@ -122,7 +122,7 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// A deletion lets go of the host, and asks who waits for it and who loses it.
+// A deletion releases the host, and asks who waits for it and who loses it.
 func TestRemove(t *testing.T) {
 	prepare := func(t *testing.T) *workflow.Run {
 		run := onPlatform(t)
@@ -347,7 +347,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// A host that another aggregator is letting go of is waited for, and taken over as soon
+// A host that another aggregator is releasing is waited for, and taken over as soon
 // as it is free.
 func TestHoldHostWaits(t *testing.T) {
 	for _, frees := range []bool{true, false} {

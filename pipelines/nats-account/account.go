@@ -1,5 +1,5 @@
 // Package natsaccount is the pipeline of the Promise nats-account: it verifies the
-// account, revokes what was let go of, and cleans up after requests that are gone.
+// account, revokes what was retired, and cleans up after requests that are gone.
 package natsaccount
 
 import (

@@ -122,11 +122,11 @@ func (c *cloudy) make(request identity.Request, generation int64, lives time.Dur
 // save stores a ledger of a request with rows.
 func (c *cloudy) save(request identity.Request, rows ...ledger.Record) *ledger.Ledger {
 	c.Helper()
-	book := ledger.Store{Client: c.run.Platform}
-	l, err := book.Get(c.Context(), request)
+	store := ledger.Store{Client: c.run.Platform}
+	l, err := store.Get(c.Context(), request)
 	if err == nil {
 		l.UID, l.Records = "1", rows
-		err = book.Save(c.Context(), l)
+		err = store.Save(c.Context(), l)
 	}
 	if err != nil {
 		c.Fatal(err)
@@ -237,7 +237,7 @@ func TestVisit(t *testing.T) {
 	}
 }
 
-// Who is let go of is revoked and removed where it is kept, and what that takes is not
+// Who is retired is revoked and removed where it is kept, and what that takes is not
 // begun where the budget of a run or the token has come to an end.
 func TestRetire(t *testing.T) {
 	for _, test := range []struct {
@@ -481,9 +481,9 @@ func TestSeenRow(t *testing.T) {
 		"to be made elsewhere":  {row(func(r *ledger.Record) { r.ID, r.User, r.Generation = "", "", 3 }), false},
 		"another is to be made": {row(func(r *ledger.Record) { r.ID, r.User, r.Destination = "", "", "eu-1" }), false},
 		"another was made":      {row(func(r *ledger.Record) { r.Destination, r.Generation = "eu-1", 3 }), false},
-		"it was let go of":      {row(func(r *ledger.Record) { r.ID, r.State, r.Destination, r.Generation = "", ledger.Retired, "eu-1", 3 }), false},
+		"it was retired":        {row(func(r *ledger.Record) { r.ID, r.State, r.Destination, r.Generation = "", ledger.Retired, "eu-1", 3 }), false},
 	} {
-		if got := s.row(&ledger.Ledger{Records: []ledger.Record{test.row}}); (got != nil) != test.is {
+		if got := s.record(&ledger.Ledger{Records: []ledger.Record{test.row}}); (got != nil) != test.is {
 			t.Errorf("%s: it is: %t, want %t", name, got != nil, test.is)
 		}
 	}

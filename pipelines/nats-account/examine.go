@@ -67,7 +67,7 @@ func (f *finding) revoke(ctx context.Context, run *workflow.Run, in inputs) {
 	}
 }
 
-// of returns what became of a row, if it was among the departures: another may have
+// of returns what became of a record, if it was among the departures: another may have
 // taken its place since.
 func (f *finding) of(l *ledger.Ledger, r ledger.Record) (provider.Outcome, bool) {
 	o, was := f.outcomes[placeOf(l, r)]
@@ -82,7 +82,7 @@ func (f *finding) refused(r ledger.Record) bool {
 	return f.Refuses(r.Basis.AccountID, r.User, r.Issued)
 }
 
-// place is where a row stands.
+// place is where a record stands.
 type place struct {
 	request     identity.Request
 	destination string

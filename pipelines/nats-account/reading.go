@@ -83,14 +83,14 @@ func (c *reading) miss(ctx context.Context, in inputs) *provider.Refusal {
 // knows reports whether a user is in the ledger of a request, be it one that draws
 // from another NatsAccount.
 func (in inputs) knows(ctx context.Context, request identity.Request, s seen) (bool, error) {
-	if slices.ContainsFunc(in.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.row(l) != nil }) {
+	if slices.ContainsFunc(in.ledgers, func(l *ledger.Ledger) bool { return l.Request == request && s.record(l) != nil }) {
 		return true, nil
 	}
 	l, err := in.store.Get(ctx, request) // or it has come since
 	if err != nil && !platform.IsTransient(err) {
 		return true, nil // who cannot be read may have it
 	}
-	return err == nil && s.row(l) != nil, err
+	return err == nil && s.record(l) != nil, err
 }
 
 // isNobodys reports whether a user that is in no ledger can be removed: nobody can have
@@ -122,9 +122,9 @@ type seen struct {
 	stray bool
 }
 
-// row returns where a ledger has the user, nil if it has not. A row of which the
+// record returns where a ledger has the user, nil if it has not. A record of which the
 // user is not known yet may be about to get it.
-func (s seen) row(l *ledger.Ledger) *ledger.Record {
+func (s seen) record(l *ledger.Ledger) *ledger.Record {
 	i := slices.IndexFunc(l.Records, func(r ledger.Record) bool {
 		return r.ID == s.ID || r.User == s.PublicKey || r.ID == "" && r.State != ledger.Retired && r.Destination == s.destination && r.Generation == s.generation
 	})
@@ -158,21 +158,21 @@ func (c *reading) compare(l *ledger.Ledger, now time.Time) (news bool) {
 		}
 	}
 	for _, u := range c.of[l.Request] {
-		r := u.row(l)
+		r := u.record(l)
 		if r != nil && r.ID == "" && r.User == u.PublicKey { // known from what was delivered alone
 			r.ID = u.ID
 		}
 		if r != nil || !u.stray {
 			continue
 		}
-		row := ledger.Record{
+		record := ledger.Record{
 			Destination: u.destination, Generation: u.generation, State: ledger.Active, Stray: true, User: u.PublicKey, ID: u.ID,
 			Issued: now, Expires: expiry(u.User, now), Basis: ledger.Basis{Account: c.account, AccountID: c.accountID, ProviderAccount: c.keptIn},
 		}
 		if l.Record(u.destination, u.generation) != nil {
-			row.Generation = l.Next(u.destination)
+			record.Generation = l.Next(u.destination)
 		}
-		l.Add(row)
+		l.Add(record)
 		news = true
 	}
 	return news

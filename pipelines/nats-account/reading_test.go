@@ -11,7 +11,7 @@ import (
 )
 
 // What the control plane has otherwise than the ledger is written down once. A user
-// that no run has written down is let go of, unless a run may be about to.
+// that no run has written down is retired, unless a run may be about to.
 func TestCompare(t *testing.T) {
 	delivered := func(change func(*ledger.Record)) ledger.Record {
 		r := active("U1")
@@ -81,18 +81,18 @@ func TestCompare(t *testing.T) {
 // A ledger that cannot be read may have it.
 func TestKnows(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
-	book := ledger.Store{Client: memory}
+	store := ledger.Store{Client: memory}
 	theirs := identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-b", Name: "orders"}
 	damaged := identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-c", Name: "orders"}
 	for _, request := range []identity.Request{theirs, damaged} {
-		if err := book.Save(t.Context(), &ledger.Ledger{Request: request, Records: []ledger.Record{active("U2")}}); err != nil {
+		if err := store.Save(t.Context(), &ledger.Ledger{Request: request, Records: []ledger.Record{active("U2")}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := memory.Patch(t.Context(), platform.ConfigMap, ledger.Namespace, "ledger-"+damaged.LongHash(), map[string]any{"data": map[string]any{"rows": "{"}}); err != nil {
 		t.Fatal(err)
 	}
-	in := inputs{store: book, ledgers: []*ledger.Ledger{{Request: orders, Records: []ledger.Record{active("U1")}}}}
+	in := inputs{store: store, ledgers: []*ledger.Ledger{{Request: orders, Records: []ledger.Record{active("U1")}}}}
 	for _, test := range []struct {
 		name    string
 		request identity.Request

@@ -99,7 +99,7 @@ func (f *finding) outcomeOf(in inputs, l *ledger.Ledger, r ledger.Record, now ti
 }
 
 // recordOutcome writes down what became of an identity. Where the provider keeps users,
-// one that was never committed may turn out to be none, or several: it returns rows
+// one that was never committed may turn out to be none, or several: it returns records
 // for the others. Pure.
 func recordOutcome(r *ledger.Record, became provider.OutcomeState, users []provider.Identity, now time.Time) (others []ledger.Record) {
 	if became == provider.Pending {

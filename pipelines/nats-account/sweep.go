@@ -97,7 +97,7 @@ func markMissing(l *ledger.Ledger, s state, revoke bool, now time.Time) {
 	credential.RetireAll(l, revoke, now)
 }
 
-// forget lets go of the Secrets of those requests, and forgets a ledger once
+// forget releases the Secrets of those requests, and forgets a ledger once
 // nothing in it has any use.
 func forget(ctx context.Context, run *workflow.Run, in *inputs) error {
 	var left []*ledger.Ledger
@@ -129,15 +129,15 @@ func forget(ctx context.Context, run *workflow.Run, in *inputs) error {
 	return nil
 }
 
-// free lets go of the Secrets of a request, once nothing delivers them any more,
+// free releases the Secrets of a request, once nothing delivers them any more,
 // and has those who wait for them run.
 func free(ctx context.Context, run *workflow.Run, l *ledger.Ledger, s state) error {
-	book := claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
-	dead := book.Gone
+	store := claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.NatsUser, Promise: "nats-user"}}}
+	dead := store.Gone
 	if s == stuck {
-		dead = func(ctx context.Context, c claim.Claim) (bool, error) { return book.Silent(ctx, c.Owner) }
+		dead = func(ctx context.Context, c claim.Claim) (bool, error) { return store.Silent(ctx, c.Owner) }
 	}
-	waiters, err := book.FreeDead(ctx, claim.Owner{Kind: platform.NatsUser.Kind, Namespace: l.Request.Namespace, Name: l.Request.Name}, dead)
+	waiters, err := store.FreeDead(ctx, claim.Owner{Kind: platform.NatsUser.Kind, Namespace: l.Request.Namespace, Name: l.Request.Name}, dead)
 	if err != nil {
 		return err
 	}

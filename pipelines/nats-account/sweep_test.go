@@ -87,21 +87,21 @@ func TestBury(t *testing.T) {
 // beginning.
 func TestRequestReturns(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
-	book := ledger.Store{Client: memory}
-	if err := book.Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}); err != nil {
+	store := ledger.Store{Client: memory}
+	if err := store.Save(t.Context(), &ledger.Ledger{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}); err != nil {
 		t.Fatal(err)
 	}
 	sweep := func(at time.Time, users ...natsUser) *ledger.Ledger {
 		t.Helper()
-		ledgers, err := book.Of(t.Context(), "commerce")
+		ledgers, err := store.Of(t.Context(), "commerce")
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, all: users, store: book, ledgers: ledgers}
+		in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, all: users, store: store, ledgers: ledgers}
 		if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: at}, &in); err != nil {
 			t.Fatal(err)
 		}
-		l, err := book.Get(t.Context(), orders)
+		l, err := store.Get(t.Context(), orders)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,11 +162,11 @@ func TestForget(t *testing.T) {
 			if test.tombstone >= 0 {
 				l.Tombstone = &ledger.Tombstone{UID: "1", At: now.Add(-test.tombstone)}
 			}
-			book := ledger.Store{Client: memory}
+			store := ledger.Store{Client: memory}
 			secrets, secret := claim.Store{Client: memory}, claim.Secret("eu-1", "team-a", "orders-nats")
 			_, err := secrets.Acquire(t.Context(), secret, claim.Owner{Kind: "NatsUser", Namespace: "team-a", Name: "orders", UID: "1"}, nil)
 			if err == nil {
-				err = book.Save(t.Context(), l)
+				err = store.Save(t.Context(), l)
 			}
 			if err == nil && test.work {
 				o := &unstructured.Unstructured{}
@@ -182,7 +182,7 @@ func TestForget(t *testing.T) {
 			if strings.Contains(test.name, "stuck") || strings.Contains(test.name, "since") {
 				put(t, memory, platform.NatsUser, "team-a", "orders", "spec: {}", "")
 			}
-			in := inputs{all: test.users, store: book, ledgers: []*ledger.Ledger{l}}
+			in := inputs{all: test.users, store: store, ledgers: []*ledger.Ledger{l}}
 			if err := forget(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in); err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +190,7 @@ func TestForget(t *testing.T) {
 			if err != nil || (c == nil) != test.freed {
 				t.Errorf("the Secret is free: %t, want %t: %v", c == nil, test.freed, err)
 			}
-			stored, err := book.Get(t.Context(), orders)
+			stored, err := store.Get(t.Context(), orders)
 			if err != nil || stored.Exists() != test.kept || (len(in.ledgers) > 0) != test.kept {
 				t.Errorf("the ledger is kept: %t, want %t: %v", stored.Exists(), test.kept, err)
 			}
@@ -201,7 +201,7 @@ func TestForget(t *testing.T) {
 // What became of an identity that was to be revoked: a provider that keeps users has
 // it until it expires, and one whose user was not known may turn out to be none, or
 // several.
-func TestSettleRow(t *testing.T) {
+func TestRecordOutcome(t *testing.T) {
 	known, unknown := "U1", ""
 	one, two := provider.Identity{User: "U1", ID: "id-1"}, provider.Identity{User: "U2", ID: "id-2"}
 	for _, test := range []struct {
@@ -333,22 +333,22 @@ func swept(t *testing.T, change func(*ledger.Ledger)) (*meddling, *workflow.Run,
 		t.Fatal(err)
 	}
 	m := &meddling{Client: memory}
-	book := ledger.Store{Client: m}
-	ledgers, err := book.Of(t.Context(), "commerce")
+	store := ledger.Store{Client: m}
+	ledgers, err := store.Of(t.Context(), "commerce")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, store: book, ledgers: ledgers}
+	return m, &workflow.Run{Platform: m, Now: now, Log: slog.New(slog.DiscardHandler)}, &inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, store: store, ledgers: ledgers}
 }
 
 // meanwhile changes the ledger as another run does.
 func meanwhile(t *testing.T, m *meddling, change func(*ledger.Ledger)) func() {
 	return func() {
-		book := ledger.Store{Client: m.Client}
-		l, err := book.Get(t.Context(), orders)
+		store := ledger.Store{Client: m.Client}
+		l, err := store.Get(t.Context(), orders)
 		if err == nil {
 			change(l)
-			err = book.Save(t.Context(), l)
+			err = store.Save(t.Context(), l)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -417,7 +417,7 @@ func (u *unreadable) Get(ctx context.Context, kind platform.Kind, namespace, nam
 // What became of identities is written down, whoever else writes at the same time: once
 // more if somebody was faster, and not where the ledger was forgotten meanwhile or
 // cannot be written.
-func TestSettleIsOvertaken(t *testing.T) {
+func TestRecordIsOvertaken(t *testing.T) {
 	retired := gone(&ledger.Ledger{Request: orders, Records: []ledger.Record{active("U1")}})
 	queue := func(l *ledger.Ledger) { l.Records[0].State = ledger.Retiring }
 	t.Run("somebody was faster", func(t *testing.T) {
@@ -488,7 +488,7 @@ func TestSettleIsOvertaken(t *testing.T) {
 }
 
 // What others have revoked is written down of what is delivered, once; of one that was
-// let go of and has no user yet, all that there turn out to be are.
+// retired and has no user yet, all that there turn out to be are.
 func TestUpdateWritesDown(t *testing.T) {
 	earlier := now.Add(-time.Hour)
 	row := func(generation int64, change func(*ledger.Record)) ledger.Record {
@@ -594,7 +594,7 @@ func TestUpdate(t *testing.T) {
 
 // A ledger that is gone by the time of writing is not made again: the request does
 // that, from what is delivered.
-func TestSettleLeavesALostLedger(t *testing.T) {
+func TestRecordLeavesALostLedger(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
 	in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated()}, store: ledger.Store{Client: memory}, ledgers: []*ledger.Ledger{{Request: orders, Records: []ledger.Record{active("U1")}}}}
 	if err := record(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in, finding{reading: &reading{}}); err != nil {

@@ -17,7 +17,7 @@ import (
 func ledgerStore(run *workflow.Run) ledger.Store { return ledger.Store{Client: run.Platform} }
 
 // carryOut brings the ledger in line with what is wanted: it claims the Secrets,
-// issues what there is a reason for, and lets go of what is superseded. What it
+// issues what there is a reason for, and retires what is superseded. What it
 // returns is committed.
 func carryOut(ctx context.Context, run *workflow.Run, in inputs) (*ledger.Ledger, []*cluster, error) {
 	var i issuance
@@ -66,7 +66,7 @@ func maintain(ctx context.Context, run *workflow.Run, in inputs, refused error) 
 	return cmp.Or(notifyAccounts(ctx, run, toNotify(l)...), sayCutOff(l, refused))
 }
 
-// abandonGone settles what has expired of accounts that the request drew from before
+// abandonGone finishes what has expired of accounts that the request drew from before
 // and that are gone.
 func abandonGone(ctx context.Context, run *workflow.Run, in inputs, l *ledger.Ledger) error {
 	for _, name := range retiringAt(l) {
@@ -114,7 +114,7 @@ func retiringAt(l *ledger.Ledger) []string {
 	return accountsOf(l, func(r ledger.Record) bool { return r.State == ledger.Retiring })
 }
 
-// accountsOf returns the accounts of some rows.
+// accountsOf returns the accounts of some records.
 func accountsOf(l *ledger.Ledger, some func(ledger.Record) bool) []string {
 	names := map[string]bool{}
 	for _, r := range l.Records {

@@ -123,7 +123,7 @@ func TestAskAccounts(t *testing.T) {
 	}
 }
 
-// A request that is refused still lets go of what was superseded, when its time has
+// A request that is refused still retires what was superseded, when its time has
 // come, and writes down again what is delivered and in no ledger.
 func TestRemember(t *testing.T) {
 	refused := errors.New("refused")

@@ -23,9 +23,9 @@ func secretOf(destination string, d ledger.Delivery) claim.Resource {
 // wanted is the Secret on each cluster, and those that are still delivered.
 func wanted(in inputs, l *ledger.Ledger) []claim.Want {
 	var wants []claim.Want
-	add := func(thing claim.Resource, keepOnly bool) {
-		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Resource == thing }) {
-			wants = append(wants, claim.Want{Resource: thing, KeepOnly: keepOnly})
+	add := func(resource claim.Resource, keepOnly bool) {
+		if !slices.ContainsFunc(wants, func(w claim.Want) bool { return w.Resource == resource }) {
+			wants = append(wants, claim.Want{Resource: resource, KeepOnly: keepOnly})
 		}
 	}
 	for _, name := range in.placement.Placed {
@@ -40,10 +40,10 @@ func wanted(in inputs, l *ledger.Ledger) []claim.Want {
 }
 
 // claimSecrets claims the Secret on each cluster, keeps those that are still delivered,
-// and lets go of the others.
+// and releases the others.
 func claimSecrets(ctx context.Context, run *workflow.Run, in inputs, l *ledger.Ledger) (map[claim.Resource]claim.Verdict, error) {
 	b, owner, wants := claims(run), claim.OwnerOf(run.Request), wanted(in, l)
-	s, err := b.Settle(ctx, owner, wants, func(t claim.Resource) bool { return slices.Contains(served(run), t) })
+	s, err := b.Reconcile(ctx, owner, wants, func(t claim.Resource) bool { return slices.Contains(served(run), t) })
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func claimSecrets(ctx context.Context, run *workflow.Run, in inputs, l *ledger.L
 
 // served are the Secrets that the request's own output still has.
 func served(run *workflow.Run) []claim.Resource {
-	var things []claim.Resource
+	var resources []claim.Resource
 	for name, files := range run.Last {
 		for _, data := range files {
 			var object struct {
@@ -73,14 +73,14 @@ func served(run *workflow.Run) []claim.Resource {
 				Metadata struct{ Namespace, Name string }
 			}
 			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" {
-				things = append(things, claim.Secret(name, object.Metadata.Namespace, object.Metadata.Name))
+				resources = append(resources, claim.Secret(name, object.Metadata.Namespace, object.Metadata.Name))
 			}
 		}
 	}
-	return things
+	return resources
 }
 
-// release lets go of all Secrets of a request that is being deleted. They are free
+// release releases all Secrets of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
 	waiters, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))

@@ -21,15 +21,15 @@ import (
 
 // A request keeps the claims of what it delivers: also under the name that it had
 // before, as long as the new one is not delivered, and on a cluster in its grace.
-func TestSettleKeepsWhatIsDelivered(t *testing.T) {
+func TestClaimKeepsWhatIsDelivered(t *testing.T) {
 	run, in := newRun(t), delivering()
 	owner := claim.OwnerOf(run.Request)
 	here, there := active(1, "U1", "FirstIssue"), active(1, "U2", "FirstIssue")
 	here.Basis.Delivery.Name, there.Destination = "former-name", "us-1"
 	held := []claim.Resource{secretOf("eu-1", here.Basis.Delivery), secretOf("us-1", there.Basis.Delivery)}
 	other := claim.Secret("eu-1", "team-a", "not-wanted")
-	for _, thing := range append(held, other) {
-		if _, err := claims(run).Acquire(t.Context(), thing, owner, nil); err != nil {
+	for _, resource := range append(held, other) {
+		if _, err := claims(run).Acquire(t.Context(), resource, owner, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,13 +37,13 @@ func TestSettleKeepsWhatIsDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, thing := range append(held, claim.Secret("eu-1", "team-a", "orders-nats"), other) {
-		c, err := claims(run).Get(t.Context(), thing)
+	for _, resource := range append(held, claim.Secret("eu-1", "team-a", "orders-nats"), other) {
+		c, err := claims(run).Get(t.Context(), resource)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := thing != other; verdicts[thing].Held != want || (c != nil && c.State == claim.Held) != want {
-			t.Errorf("%s is %+v, want it held: %t", thing, c, want)
+		if want := resource != other; verdicts[resource].Held != want || (c != nil && c.State == claim.Held) != want {
+			t.Errorf("%s is %+v, want it held: %t", resource, c, want)
 		}
 	}
 }
@@ -64,8 +64,8 @@ func TestServed(t *testing.T) {
 
 // Two requests of one name in two namespaces that deliver to one workload namespace
 // are two: the first has the Secret, and the second waits for it, is told whose it is,
-// and has it once the first has let go of it.
-func TestSettleNamesakes(t *testing.T) {
+// and has it once the first has released it.
+func TestClaimNamesakes(t *testing.T) {
 	first, in := newRun(t), delivering()
 	in.namespace = "shared"
 	second := *first
@@ -85,7 +85,7 @@ func TestSettleNamesakes(t *testing.T) {
 		{"the first has it", first, in, nil, true, ""},
 		{"and keeps it", first, in, nil, true, ""},
 		{"the second waits", &second, in, nil, false, ""},
-		{"the first lets go of it, and is still served", first, inputs{user: in.user, account: in.account, namespace: "shared"}, destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: shared, name: orders-nats}\n")}}, false, "team-b/orders"},
+		{"the first releases it, and is still served", first, inputs{user: in.user, account: in.account, namespace: "shared"}, destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: shared, name: orders-nats}\n")}}, false, "team-b/orders"},
 		{"and then no more", first, inputs{user: in.user, account: in.account, namespace: "shared"}, nil, false, "team-b/orders"},
 		{"the second has it", &second, in, nil, true, ""},
 	} {
@@ -124,9 +124,9 @@ func settleAtOnce(t *testing.T, run *workflow.Run, in inputs) (map[claim.Resourc
 	return claimSecrets(t.Context(), run, in, &ledger.Ledger{Request: run.Identity})
 }
 
-// A platform that is away at any call is what a settlement says, and it settles all when
+// A platform that is away at any call is what the claims say, and all of them are decided when
 // it is run again.
-func TestInterruptedSettlement(t *testing.T) {
+func TestInterruptedClaims(t *testing.T) {
 	prepare := func() (*workflow.Run, inputs) {
 		run, in := newRun(t), delivering()
 		waiter := create(t, run.Platform, platform.NatsUser, "waiter", nil, map[string]any{})

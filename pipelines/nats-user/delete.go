@@ -34,7 +34,7 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	if l.Tombstone == nil && !run.DryRun { // its other rows may be anybody's too
+	if l.Tombstone == nil && !run.DryRun { // its other records may be anybody's too
 		return fmt.Errorf("another run changed the ledger of NatsUser %s during its deletion: ask for the deletion again with the label %s=true", run.Identity, kratix.LabelManualReconciliation)
 	}
 	if err := release(ctx, run); err != nil {
@@ -91,7 +91,7 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 	return l, nil
 }
 
-// retire lets go of every identity, and returns when nothing is left to revoke.
+// retire retires every identity, and returns when nothing is left to revoke.
 func retire(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
 	revoke := policy(run) == v1alpha1.Revoke
 	l, err := change(ctx, run, func(l *ledger.Ledger) { credential.RetireAll(l, revoke, run.Now) })
@@ -153,7 +153,7 @@ func expire(ctx context.Context, run *workflow.Run, accounts []string) (*ledger.
 	return change(ctx, run, func(l *ledger.Ledger) { l.Expire(accounts) })
 }
 
-// abandonAll settles what accounts that are gone would have removed.
+// abandonAll finishes what accounts that are gone would have removed.
 func abandonAll(ctx context.Context, run *workflow.Run, accounts []string) (*ledger.Ledger, error) {
 	run.Log.Warn("users of accounts that are gone stay at the provider", "request", run.Identity.String(), "accounts", accounts)
 	return change(ctx, run, func(l *ledger.Ledger) {
@@ -188,7 +188,7 @@ func abandoned(l *ledger.Ledger, account string, now time.Time) bool {
 	})
 }
 
-// abandon settles what an account that is gone would have removed.
+// abandon finishes what an account that is gone would have removed.
 func abandon(l *ledger.Ledger, account string, now time.Time) {
 	for i := range l.Records {
 		if r := &l.Records[i]; r.Basis.Account == account && r.State == ledger.Retiring {

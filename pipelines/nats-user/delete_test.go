@@ -121,7 +121,7 @@ func TestDeletionWaitsForWhoCanRevoke(t *testing.T) {
 	}
 }
 
-// A deletion lets go of the request's Secrets, and asks those who wait for them.
+// A deletion releases the request's Secrets, and asks those who wait for them.
 func TestDeletionReleasesItsSecrets(t *testing.T) {
 	run := newRun(t)
 	secret := claim.Secret("eu-1", "team-a", "orders-nats")
@@ -205,7 +205,7 @@ func TestDeletion(t *testing.T) {
 			fates: "U1 Retired, U2 Retired", after: done},
 		{name: "no run has carried out the intent", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", intended)}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
-		{name: "it was let go of before", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
+		{name: "it was retired before", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
 			fates: "U1 Retired", after: done},
 		{name: "another deletion of it has begun", policy: "Revoke", uid: own, before: &ledger.Tombstone{UID: own, At: earlier}, rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
 			fates: "U1 Retired", after: &ledger.Tombstone{UID: own, At: earlier, Done: true}},
@@ -313,7 +313,7 @@ func deleting(t *testing.T) *workflow.Run {
 }
 
 // A deletion that is interrupted at any call, or finds that somebody else was faster,
-// has let go of everything when it says that it is done, and comes to the same end when
+// has retired everything when it says that it is done, and comes to the same end when
 // it is run again.
 func TestInterruptedDeletion(t *testing.T) {
 	kinds := []platform.Kind{platform.ConfigMap, platform.Job, platform.NatsUser, platform.NatsAccount}

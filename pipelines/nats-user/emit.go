@@ -16,12 +16,12 @@ import (
 )
 
 // The annotations of a SealedSecret: which generation of whom it holds, for
-// people, and its whole row of the ledger but for the ciphertext, from which a
+// people, and its whole record of the ledger but for the ciphertext, from which a
 // ledger that is lost is made again.
 const (
 	generationAnnotation = "baleen.dev/generation"
 	userAnnotation       = "baleen.dev/nats-user"
-	rowAnnotation        = "baleen.dev/credential"
+	recordAnnotation     = "baleen.dev/credential"
 )
 
 // patchAnnotation has the Sealed Secrets controller leave alone what is in the
@@ -53,9 +53,9 @@ func emit(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster) (
 	return output, nil
 }
 
-// documents are what is emitted of a row.
-func documents(run *workflow.Run, in inputs, row ledger.Record) ([]render.Document, error) {
-	values, err := values(run, in, row)
+// documents are what is emitted of a record.
+func documents(run *workflow.Run, in inputs, record ledger.Record) ([]render.Document, error) {
+	values, err := values(run, in, record)
 	if err != nil {
 		return nil, err
 	}
@@ -67,26 +67,26 @@ func documents(run *workflow.Run, in inputs, row ledger.Record) ([]render.Docume
 }
 
 // values are what the templates get; the keys are those of their schema.
-func values(run *workflow.Run, in inputs, row ledger.Record) (map[string]any, error) {
-	d := row.Basis.Delivery
+func values(run *workflow.Run, in inputs, record ledger.Record) (map[string]any, error) {
+	d := record.Basis.Delivery
 	labels := run.Identity.Labels()
 	secretLabels, onSecret := in.user.Spec.Secret.Metadata()
 	if v1alpha1.Retain(d.Retain) == v1alpha1.Nothing { // from the first on: together with the empty one it would wipe the data
 		onSecret[patchAnnotation] = "true"
 	}
 	maps.Copy(secretLabels, labels)
-	ciphertext := row.Ciphertext
+	ciphertext := record.Ciphertext
 	if ciphertext == nil {
 		ciphertext = map[string]string{}
 	}
 	annotations := run.Identity.Annotations()
-	recorded, err := record(row)
+	recorded, err := inAnnotation(record)
 	if err != nil {
 		return nil, err
 	}
-	annotations[generationAnnotation], annotations[userAnnotation], annotations[rowAnnotation] = strconv.FormatInt(row.Generation, 10), row.User, recorded
+	annotations[generationAnnotation], annotations[userAnnotation], annotations[recordAnnotation] = strconv.FormatInt(record.Generation, 10), record.User, recorded
 	return map[string]any{
-		"destination":   row.Destination,
+		"destination":   record.Destination,
 		"secret":        map[string]any{"name": d.Name, "namespace": d.Namespace, "labels": secretLabels, "annotations": onSecret},
 		"encryptedData": ciphertext,
 		"labels":        labels,
@@ -94,11 +94,11 @@ func values(run *workflow.Run, in inputs, row ledger.Record) (map[string]any, er
 	}, nil
 }
 
-// record is a row as the annotation has it: what does not change while it is
+// inAnnotation is a record as the annotation has it: what does not change while it is
 // delivered.
-func record(row ledger.Record) (string, error) {
-	row.Ciphertext, row.State, row.Version = nil, "", ""
-	row.Renews, row.Written, row.Revoked, row.Lost, row.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	data, err := json.Marshal(row)
+func inAnnotation(record ledger.Record) (string, error) {
+	record.Ciphertext, record.State, record.Version = nil, "", ""
+	record.Renews, record.Written, record.Revoked, record.Lost, record.Drifted = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	data, err := json.Marshal(record)
 	return string(data), err
 }

@@ -69,7 +69,7 @@ func TestValues(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			row := issued(12, "U12", "commerce")
 			row.Ciphertext, row.Basis.Delivery.Retain = test.ciphertext, test.retain
-			recorded, err := record(row)
+			recorded, err := inAnnotation(row)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -166,10 +166,10 @@ func checkClock(now, server time.Time, fresh bool) error {
 		stamp(now), stamp(server)))
 }
 
-// delivered are the rows of what was emitted last. What is not a SealedSecret of
+// delivered are the records of what was emitted last. What is not a SealedSecret of
 // this pipeline's says nothing.
 func delivered(last destination.Output) []ledger.Record {
-	var rows []ledger.Record
+	var records []ledger.Record
 	for _, name := range last.Destinations() {
 		for _, file := range slices.Sorted(maps.Keys(last[name])) {
 			var object struct {
@@ -177,27 +177,27 @@ func delivered(last destination.Output) []ledger.Record {
 				Metadata struct{ Annotations map[string]string }
 				Spec     struct{ EncryptedData map[string]string }
 			}
-			var row ledger.Record
+			var record ledger.Record
 			if yaml.Unmarshal(last[name][file], &object) != nil || object.Kind != "SealedSecret" ||
-				json.Unmarshal([]byte(object.Metadata.Annotations[rowAnnotation]), &row) != nil || row.Destination != name || row.User == "" {
+				json.Unmarshal([]byte(object.Metadata.Annotations[recordAnnotation]), &record) != nil || record.Destination != name || record.User == "" {
 				continue
 			}
 			if len(object.Spec.EncryptedData) > 0 {
-				row.Ciphertext = object.Spec.EncryptedData
+				record.Ciphertext = object.Spec.EncryptedData
 			}
-			rows = append(rows, row)
+			records = append(records, record)
 		}
 	}
-	return rows
+	return records
 }
 
 // observe writes down which generations have arrived in the state store: those that
 // the last output has, on a cluster whose WorkPlacement was written since.
 func observe(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 	pending := map[string]*ledger.Record{}
-	for _, row := range delivered(run.Last) {
-		if r := l.Record(row.Destination, row.Generation); r != nil && r.User == row.User && credential.Awaited(l, r) {
-			pending[row.Destination] = r
+	for _, record := range delivered(run.Last) {
+		if r := l.Record(record.Destination, record.Generation); r != nil && r.User == record.User && credential.Awaited(l, r) {
+			pending[record.Destination] = r
 		}
 	}
 	if len(pending) == 0 {

@@ -336,7 +336,7 @@ func TestDeliveredIsReadAgain(t *testing.T) {
 	text := string(document(t, row))
 	for name, other := range map[string]string{
 		"another kind":   strings.Replace(text, "kind: SealedSecret", "kind: Secret", 1),
-		"another's":      strings.Replace(text, rowAnnotation, "example.com/credential", 1),
+		"another's":      strings.Replace(text, recordAnnotation, "example.com/credential", 1),
 		"no row":         strings.Replace(text, `{"destination"`, `["destination"`, 1),
 		"no user":        strings.Replace(text, `"user":"U7"`, `"user":""`, 1),
 		"no YAML":        "a: [" + text,

@@ -32,10 +32,10 @@ type attempt struct {
 	*cluster
 
 	identity provider.Identity
-	row      ledger.Record
+	record   ledger.Record
 }
 
-// fulfil issues what there is a reason for, lets go of what is superseded, and commits
+// fulfil issues what there is a reason for, retires what is superseded, and commits
 // that.
 func (i issuance) fulfil(ctx context.Context) error {
 	i.renew()
@@ -93,7 +93,7 @@ func postpone(clusters []*cluster, why error) {
 	}
 }
 
-// advance lets go of what is superseded.
+// advance retires what is superseded.
 func (i issuance) advance() { credential.Advance(i.l, terms(i.in), i.run.Now) }
 
 // fits makes sure that what is to be issued can be issued, emitted and kept, before
@@ -138,10 +138,10 @@ func (i issuance) try(want credential.Want) (size int, err error) {
 // roomFor is how many bytes a generation for each of some clusters adds: its
 // ciphertext takes the place of the former one where there is one.
 func roomFor(l *ledger.Ledger, clusters []*cluster, ciphertext int) int {
-	const row = 1 << 10
+	const record = 1 << 10
 	more := 0
 	for _, c := range clusters {
-		more += row
+		more += record
 		if l.Current(c.want.Destination) == nil {
 			more += ciphertext
 		}
@@ -162,7 +162,7 @@ func (i issuance) issueAtOnce(ctx context.Context, clusters []*cluster) error {
 	if err := i.makeAll(ctx, attempts); err != nil {
 		var nothing *provider.NotMadeError
 		if errors.As(err, &nothing) && len(attempts) == 1 { // nobody need look for it
-			i.l.Remove(attempts[0].row.Destination, attempts[0].row.Generation)
+			i.l.Remove(attempts[0].record.Destination, attempts[0].record.Generation)
 		}
 		return err
 	}
@@ -204,7 +204,7 @@ func (i issuance) expires() time.Time {
 // intend writes down which identities are about to be made.
 func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
 	for _, a := range attempts {
-		i.l.Add(a.row)
+		i.l.Add(a.record)
 	}
 	if err := ledgerStore(i.run).Save(ctx, i.l); err != nil {
 		return err
@@ -226,28 +226,28 @@ func (i issuance) makeAll(ctx context.Context, attempts []*attempt) error {
 
 // make makes the identity of an attempt, and in a dry run one that connects nowhere.
 func (i issuance) make(ctx context.Context, a *attempt) (provider.Credential, error) {
-	grant := i.in.account.Grant(i.in.user, a.row.Destination)
+	grant := i.in.account.Grant(i.in.user, a.record.Destination)
 	if !i.run.DryRun {
-		return i.in.account.Issuer.Issue(ctx, a.identity, grant, a.row.Expires)
+		return i.in.account.Issuer.Issue(ctx, a.identity, grant, a.record.Expires)
 	}
 	made, err := i.in.account.Issuer.Sample(a.identity.Name, grant)
-	made.Expires = a.row.Expires
+	made.Expires = a.record.Expires
 	return made, err
 }
 
-// seal makes the row of an attempt that of a credential that was made.
+// seal makes the record of an attempt that of a credential that was made.
 func (a *attempt) seal(made provider.Credential) (err error) {
-	a.row.State, a.row.User, a.row.ID, a.row.Settings, a.row.Expires = ledger.Active, made.User, made.ID, made.Settings, made.Expires
-	d := a.row.Basis.Delivery
-	a.row.Ciphertext, err = a.certificate.Seal(d.Namespace, d.Name, contents(d, made))
+	a.record.State, a.record.User, a.record.ID, a.record.Settings, a.record.Expires = ledger.Active, made.User, made.ID, made.Settings, made.Expires
+	d := a.record.Basis.Delivery
+	a.record.Ciphertext, err = a.certificate.Seal(d.Namespace, d.Name, contents(d, made))
 	return err
 }
 
 // commit stores what was made. The former ciphertext goes with the same commit.
 func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
 	for _, a := range attempts {
-		a.row.Renews = credential.RenewAt(i.run.Identity, a.row, a.want.RenewBefore)
-		i.l.Add(a.row)
+		a.record.Renews = credential.RenewAt(i.run.Identity, a.record, a.want.RenewBefore)
+		i.l.Add(a.record)
 	}
 	i.advance()
 	return ledgerStore(i.run).Save(ctx, i.l)

@@ -383,7 +383,7 @@ func renewing(t *testing.T, s *stub) (*workflow.Run, inputs) {
 // A run that is interrupted at any call, or finds that somebody else was faster, loses
 // nobody who can connect: each user that was issued stands in the ledger. Once it is run
 // again each cluster has a credential for the reason that it is there for, what came
-// before is let go of, and a third run has nothing to do.
+// before is retired, and a third run has nothing to do.
 func TestInterruptedIssue(t *testing.T) {
 	count := func(how platformtest.Fault, at int) (calls int, hit bool) {
 		synctest.Test(t, func(t *testing.T) {

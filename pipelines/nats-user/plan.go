@@ -128,7 +128,7 @@ func deliverable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 
 func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 	if v.Releasing {
-		return fmt.Sprintf("%s is letting go of the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
+		return fmt.Sprintf("%s is releasing the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
 	}
 	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
 }
@@ -187,7 +187,7 @@ func sealable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 	return false
 }
 
-// terms are how former generations are let go of.
+// terms are how former generations are retired.
 func terms(in inputs) credential.Terms {
 	t := overlapOf(in.user)
 	t.Served = func(name string) bool {

@@ -230,7 +230,7 @@ func TestPlanKeeps(t *testing.T) {
 	}
 }
 
-// A credential is let go of where its cluster is not addressed any more: not in the
+// A credential is retired where its cluster is not addressed any more: not in the
 // grace of a cluster that stops matching, nor because a registration is lost.
 func TestTermsServe(t *testing.T) {
 	in := delivering()
@@ -269,7 +269,7 @@ func TestTermsRevoke(t *testing.T) {
 }
 
 // A Secret that another request has is said to be that request's, and to come by itself
-// where that lets go of it.
+// where that releases it.
 func TestConflict(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -277,7 +277,7 @@ func TestConflict(t *testing.T) {
 		says      string
 	}{
 		{"another has it", false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{"another lets go of it", true, "team-b/shop is letting go of the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
+		{"another releases it", true, "team-b/shop is releasing the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			verdict := holder("team-b", "shop")

@@ -124,7 +124,7 @@ func notes(l *ledger.Ledger, now time.Time) []string {
 	return all
 }
 
-// unrevoked counts the identities that were let go of and can still connect, and
+// unrevoked counts the identities that were retired and can still connect, and
 // returns when the last of them expires.
 func unrevoked(l *ledger.Ledger, now time.Time) (n int, until time.Time) {
 	for _, r := range l.Records {

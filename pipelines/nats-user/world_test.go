@@ -79,11 +79,11 @@ func active(generation int64, user, reason string) ledger.Record {
 // edit changes the request's ledger, as another run does.
 func edit(t *testing.T, client platform.Client, change func(*ledger.Ledger)) *ledger.Ledger {
 	t.Helper()
-	book := ledger.Store{Client: client}
-	l, err := book.Get(t.Context(), orders)
+	store := ledger.Store{Client: client}
+	l, err := store.Get(t.Context(), orders)
 	if err == nil {
 		change(l)
-		err = book.Save(t.Context(), l)
+		err = store.Save(t.Context(), l)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +108,11 @@ func planned(clusters []*cluster, destination string) *cluster {
 // document is what is emitted of a row.
 func document(t *testing.T, row ledger.Record) []byte {
 	t.Helper()
-	recorded, err := record(row)
+	recorded, err := inAnnotation(row)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []byte("kind: SealedSecret\nmetadata: {annotations: {" + rowAnnotation + ": '" + recorded + "'}}\nspec: {encryptedData: {nats.creds: sealed}}\n")
+	return []byte("kind: SealedSecret\nmetadata: {annotations: {" + recordAnnotation + ": '" + recorded + "'}}\nspec: {encryptedData: {nats.creds: sealed}}\n")
 }
 
 // declare stores a NatsAccount: one that can revoke, has no operator's key, or has a

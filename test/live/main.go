@@ -125,7 +125,7 @@ func ask(ctx context.Context, c config) (answers []answer, err error) {
 			"asks by its id for a user that is not in the list, and issues another if it is not there"},
 		{"Must a name be unique?", a.unique, "gives each generation a name of its own; after a lost answer it looks before it tries again"},
 		{"Is a name of 300 characters accepted?", a.long, "reports a refusal as IssueFailed; longer names come from long names of namespace, request and cluster only"},
-		{"What does jwt_expires_in_secs 0 mean?", a.zero, "never sends 0, and lets go of what never expires"},
+		{"What does jwt_expires_in_secs 0 mean?", a.zero, "never sends 0, and retires what never expires"},
 		{"Does each download make another issuance?", a.issuances, "downloads once for each generation, and revokes the key and not a download"},
 		{"Is a revocation with a time to come accepted?", a.future, "revokes up to the expiry, and up to now by Synadia's clock where that is refused"},
 		{"Does a revocation outlive its user?", a.outlives, "puts back a revocation that is gone, in the account's next run"},

@@ -82,7 +82,7 @@ func (w *world) checkSealed(r ref) {
 	if w.gitAway || w.random.IntN(40) > 0 || len(w.jobs) > 0 {
 		return
 	}
-	// The runs after a change note that it was delivered, and let go of what is not
+	// The runs after a change note that it was delivered, and retire what is not
 	// served any more. Then nothing is left to do. The documents stay all the time.
 	documents := w.versions(platform.Work)
 	for range 3 {
@@ -243,7 +243,7 @@ func flush(conn *nats.Conn) error {
 	return conn.FlushWithContext(ctx)
 }
 
-// checkRetired makes sure that no key can connect that was let go of.
+// checkRetired makes sure that no key can connect that was retired.
 func (w *world) checkRetired(account *jwt.AccountClaims) {
 	rows := map[string]ledger.Record{}
 	done := map[ref]bool{}
@@ -266,7 +266,7 @@ func (w *world) checkRetired(account *jwt.AccountClaims) {
 		if !account.SigningKeys.Contains(claims.Issuer) {
 			continue
 		}
-		w.t.Errorf("%s of %s was let go of (known: %t, state %q) and can still connect", user, of, known, row.State)
+		w.t.Errorf("%s of %s was retired (known: %t, state %q) and can still connect", user, of, known, row.State)
 	}
 }
 

@@ -3,6 +3,7 @@
 package fingerprinttest
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -40,7 +41,7 @@ type Later struct {
 func WithLaterField(value any) []Later {
 	from := reflect.ValueOf(value)
 	var all []Later
-	for _, path := range structs(from.Type(), "") {
+	for _, path := range structPaths(from.Type(), "", func(f reflect.StructField) string { return f.Name }) {
 		to := reflect.New(extend(from.Type(), "", path)).Elem()
 		copyInto(to, from)
 		later := Later{Struct: path, Unset: to.Interface()}
@@ -52,6 +53,29 @@ func WithLaterField(value any) []Later {
 		}
 	}
 	return all
+}
+
+// WithoutForm returns the paths of the structs in a type that a form has no entry for.
+// Such a struct is written as its Go type happens to be, so that a field added to it
+// would change digests that are stored.
+func WithoutForm[T any](form map[string]string) []string {
+	var missing []string
+	for _, path := range structPaths(reflect.TypeFor[T](), "", keyOf) {
+		if _, found := form[path]; !found {
+			missing = append(missing, path)
+		}
+	}
+	return missing
+}
+
+// keyOf is the name of a field in JSON, empty where its own fields are among those of
+// the struct that it is in.
+func keyOf(field reflect.StructField) string {
+	if field.Anonymous {
+		return ""
+	}
+	key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return cmp.Or(key, field.Name)
 }
 
 type leaf struct {
@@ -141,15 +165,16 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// structs are the paths of all structs in a type.
-func structs(t reflect.Type, path string) []string {
+// structPaths are the paths of the structs in a type, itself among them, in the names
+// that fields are given.
+func structPaths(t reflect.Type, path string, nameOf func(reflect.StructField) string) []string {
 	t = structOf(t)
 	if t == nil {
 		return nil
 	}
 	all := []string{path}
 	for field := range t.Fields() {
-		all = append(all, structs(field.Type, strings.TrimPrefix(path+"."+field.Name, "."))...)
+		all = append(all, structPaths(field.Type, strings.Trim(path+"."+nameOf(field), "."), nameOf)...)
 	}
 	return all
 }

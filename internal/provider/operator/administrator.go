@@ -49,7 +49,7 @@ func (a *administrator) Keeper() provider.Keeper { return nil }
 // CannotRevoke implements [provider.Administrator].
 func (a *administrator) CannotRevoke() string {
 	if a.operator == nil {
-		return "there is no operator key, so what is let go of lives until it expires"
+		return "there is no operator key, so what is retired lives until it expires"
 	}
 	return ""
 }

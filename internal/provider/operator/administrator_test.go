@@ -524,7 +524,7 @@ func TestProbe(t *testing.T) {
 // How far an account is inspected depends on what Baleen was given of it: an operator's
 // key, and where its servers are.
 func TestInspect(t *testing.T) {
-	const kind, cannot = "the signing key is of the right kind", "there is no operator key, so what is let go of lives until it expires"
+	const kind, cannot = "the signing key is of the right kind", "there is no operator key, so what is retired lives until it expires"
 	for _, test := range []struct {
 		name             string
 		operator         bool

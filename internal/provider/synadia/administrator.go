@@ -62,7 +62,7 @@ func (a *administrator) inspect(ctx context.Context) provider.Facts {
 	a.providerID = found.ID
 	f.Name, f.ID, f.Revocations, f.Revocable = found.Name, found.PublicKey, found.Revocations, true
 	f.Verified = "the control plane has the account"
-	if err != nil { // of the group: what is let go of can go all the same
+	if err != nil { // of the group: what is retired can go all the same
 		f.Refusal = a.Refuse(err)
 		return f
 	}

@@ -287,7 +287,7 @@ func TestOlderUserOfTheName(t *testing.T) {
 				w.Fail(fakecloud.Fault{Method: create.method, Path: create.path, Nth: 1, Drop: true, Late: true})
 				young, err := w.issue(provider.Grant{})
 				if test.both {
-					if err == nil || !strings.Contains(err.Error(), "there are 2 users of that name, which are let go of") {
+					if err == nil || !strings.Contains(err.Error(), "there are 2 users of that name, which are retired") {
 						t.Errorf("of two it takes %v, %v", young.User, err)
 					}
 				} else if err != nil || young.User == old.User {

@@ -112,7 +112,7 @@ type JWT struct {
 	CACertificates Certificates `json:"caCertificates,omitempty"`
 
 	// Operator lets Baleen revoke users and look up the account. Without it a
-	// user that was let go of lives on until it expires.
+	// user that was retired lives on until it expires.
 	//
 	// +optional
 	Operator *Operator `json:"operator,omitempty"`

@@ -5,55 +5,55 @@ import (
 	"slices"
 )
 
-// Want is a thing that a request asks for.
+// Want is a resource that a request asks for.
 type Want struct {
 	Resource Resource
 	Facts    map[string]string
-	// KeepOnly keeps the thing if it is held, and does not acquire it.
+	// KeepOnly keeps the resource if it is held, and does not acquire it.
 	KeepOnly bool
-	// Admit is asked before a thing that is not held yet is acquired; a refusal
+	// Admit is asked before a resource that is not held yet is acquired; a refusal
 	// is a sentence.
 	Admit func(context.Context) (refusal string, err error)
 }
 
 // Verdict is what became of a want.
 type Verdict struct {
-	// Held: the thing may be served.
+	// Held: the resource may be served.
 	Held bool
 	// Refusal is what Admit said.
 	Refusal string
-	// Holder has the thing if neither of the two; Releasing: not for long.
+	// Holder has the resource if neither of the two; Releasing: not for long.
 	Holder    Owner
 	Releasing bool
 }
 
-// Settlement is the outcome of Settle.
-type Settlement struct {
+// Outcome is what became of the wants of a request.
+type Outcome struct {
 	// Verdicts are in the order of the wants.
 	Verdicts []Verdict
 	// Notify are those who should reconcile now, because something that they wait
-	// for was let go of.
+	// for was released.
 	Notify []Owner
 
-	book  Store
+	store Store
 	owner Owner
 	wants []Want
 }
 
-// Settle brings a request's claims in line with what it wants. Served tells
-// whether the request's own output, as it was before this run, still has a
-// thing: what is not wanted any more is marked first and let go of by the run
+// Reconcile brings a request's claims in line with what it wants. Served
+// reports whether the request's own output, as it was before this run, still has a
+// resource: what is not wanted any more is marked first and released by the run
 // that finds it no longer served. The caller must serve what is Held and
 // nothing else of what it wants.
-func (b Store) Settle(ctx context.Context, owner Owner, wants []Want, served func(Resource) bool) (Settlement, error) {
-	s := Settlement{Verdicts: make([]Verdict, len(wants)), book: b, owner: owner, wants: wants}
-	owned, err := b.OwnedBy(ctx, owner)
+func (s Store) Reconcile(ctx context.Context, owner Owner, wants []Want, served func(Resource) bool) (Outcome, error) {
+	o := Outcome{Verdicts: make([]Verdict, len(wants)), store: s, owner: owner, wants: wants}
+	owned, err := s.OwnedBy(ctx, owner)
 	if err != nil {
-		return s, err
+		return o, err
 	}
 	for i, want := range wants {
-		if s.Verdicts[i], err = b.settle(ctx, owner, owned, want); err != nil {
-			return s, err
+		if o.Verdicts[i], err = s.decide(ctx, owner, owned, want); err != nil {
+			return o, err
 		}
 	}
 	for _, c := range owned {
@@ -63,21 +63,22 @@ func (b Store) Settle(ctx context.Context, owner Owner, wants []Want, served fun
 		}
 		switch {
 		case c.State == Releasing && !served(c.Resource):
-			c, err = b.Free(ctx, c)
+			c, err = s.Free(ctx, c)
 		case c.State == Held:
-			c, err = b.Release(ctx, c.Resource, owner, false)
+			c, err = s.Release(ctx, c.Resource, owner, false)
 		default:
 			continue // on its way out, and still served
 		}
 		if err != nil {
-			return s, err
+			return o, err
 		}
-		s.Notify = append(s.Notify, c.Waiters...)
+		o.Notify = append(o.Notify, c.Waiters...)
 	}
-	return s, nil
+	return o, nil
 }
 
-func (b Store) settle(ctx context.Context, owner Owner, owned []Claim, want Want) (Verdict, error) {
+// decide acquires what is wanted, if it may be.
+func (s Store) decide(ctx context.Context, owner Owner, owned []Claim, want Want) (Verdict, error) {
 	i := slices.IndexFunc(owned, func(c Claim) bool { return c.Resource == want.Resource })
 	if i < 0 && want.KeepOnly {
 		return Verdict{}, nil
@@ -98,7 +99,7 @@ func (b Store) settle(ctx context.Context, owner Owner, owned []Claim, want Want
 			return Verdict{Held: true}, nil // nothing to write, and nothing to read again
 		}
 	}
-	c, err := b.Acquire(ctx, want.Resource, owner, facts)
+	c, err := s.Acquire(ctx, want.Resource, owner, facts)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -113,12 +114,12 @@ func verdict(c Claim, owner Owner) Verdict {
 	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}
 }
 
-// Await waits for things that their owners are letting go of. An owner is done with
+// Await waits for resources that their owners are releasing. An owner is done with
 // that in its next run, so it is asked for one. Wait calls what it is given until
 // that is done, or gives up; the verdicts are those of the last look.
-func (s Settlement) Await(ctx context.Context, ask func(context.Context, []Owner) error, wait func(context.Context, func(context.Context) (bool, error)) error) error {
+func (o Outcome) Await(ctx context.Context, ask func(context.Context, []Owner) error, wait func(context.Context, func(context.Context) (bool, error)) error) error {
 	releasing := func() (indices []int, owners []Owner) {
-		for i, v := range s.Verdicts {
+		for i, v := range o.Verdicts {
 			if v.Releasing {
 				indices, owners = append(indices, i), append(owners, v.Holder)
 			}
@@ -134,11 +135,11 @@ func (s Settlement) Await(ctx context.Context, ask func(context.Context, []Owner
 	}
 	return wait(ctx, func(ctx context.Context) (bool, error) {
 		for _, i := range waiting {
-			c, err := s.book.Acquire(ctx, s.wants[i].Resource, s.owner, s.wants[i].Facts)
+			c, err := o.store.Acquire(ctx, o.wants[i].Resource, o.owner, o.wants[i].Facts)
 			if err != nil {
 				return false, err
 			}
-			s.Verdicts[i] = verdict(c, s.owner)
+			o.Verdicts[i] = verdict(c, o.owner)
 		}
 		waiting, _ = releasing()
 		return len(waiting) == 0, nil
@@ -151,14 +152,14 @@ func sameFacts(a, b map[string]string) bool {
 
 // ReleaseAll marks all claims of an owner that is being deleted. It returns
 // those who wait for them.
-func (b Store) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
-	owned, err := b.OwnedBy(ctx, owner)
+func (s Store) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
+	owned, err := s.OwnedBy(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
 	var ask []Owner
 	for _, c := range owned {
-		if c, err = b.Release(ctx, c.Resource, owner, true); err != nil {
+		if c, err = s.Release(ctx, c.Resource, owner, true); err != nil {
 			return ask, err
 		}
 		ask = append(ask, c.Waiters...)
@@ -166,10 +167,10 @@ func (b Store) ReleaseAll(ctx context.Context, owner Owner) ([]Owner, error) {
 	return ask, nil
 }
 
-// FreeDead lets go of those claims of an owner that are dead, and returns those
+// FreeDead releases those claims of an owner that are dead, and returns those
 // who wait for them.
-func (b Store) FreeDead(ctx context.Context, owner Owner, dead func(context.Context, Claim) (bool, error)) ([]Owner, error) {
-	owned, err := b.OwnedBy(ctx, owner)
+func (s Store) FreeDead(ctx context.Context, owner Owner, dead func(context.Context, Claim) (bool, error)) ([]Owner, error) {
+	owned, err := s.OwnedBy(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +183,7 @@ func (b Store) FreeDead(ctx context.Context, owner Owner, dead func(context.Cont
 		if !isDead {
 			continue
 		}
-		if c, err = b.Free(ctx, c); err != nil {
+		if c, err = s.Free(ctx, c); err != nil {
 			return ask, err
 		}
 		ask = append(ask, c.Waiters...)
@@ -190,10 +191,10 @@ func (b Store) FreeDead(ctx context.Context, owner Owner, dead func(context.Cont
 	return ask, nil
 }
 
-// Sweep lets go of the claims of a kind in a scope whose owner can serve nothing
+// Sweep releases the claims of a kind in a scope whose owner can serve nothing
 // any more, and asks those who wait for them. It returns the claims that are left.
-func (b Store) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error), ask func(context.Context, []Owner) error) (left []Claim, err error) {
-	claims, err := b.Within(ctx, kind, scope)
+func (s Store) Sweep(ctx context.Context, kind, scope string, dead func(context.Context, Claim) (bool, error), ask func(context.Context, []Owner) error) (left []Claim, err error) {
+	claims, err := s.Within(ctx, kind, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +204,7 @@ func (b Store) Sweep(ctx context.Context, kind, scope string, dead func(context.
 			if err := ask(ctx, c.Waiters); err != nil {
 				return left, err
 			}
-			if err := b.forget(ctx, c); err != nil {
+			if err := s.forget(ctx, c); err != nil {
 				return left, err
 			}
 			continue
@@ -216,7 +217,7 @@ func (b Store) Sweep(ctx context.Context, kind, scope string, dead func(context.
 			left = append(left, c)
 			continue
 		}
-		if c, err = b.Free(ctx, c); err != nil {
+		if c, err = s.Free(ctx, c); err != nil {
 			return left, err
 		}
 		if err := ask(ctx, c.Waiters); err != nil {
