@@ -193,7 +193,7 @@ func TestRefusedPathKeepsItsLastGoodRoute(t *testing.T) {
 	}
 }
 
-// toNotify tells which of the targets the aggregator has asked to reconcile.
+// asked tells which of the targets the aggregator has asked to reconcile.
 func asked(t *testing.T, s *scenario.Scenario) string {
 	t.Helper()
 	targets, err := s.Client.List(context.Background(), platform.ApiAggregatorTarget, "", map[string]string{kratix.LabelManualReconciliation: "true"})

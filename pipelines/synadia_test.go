@@ -62,7 +62,7 @@ spec:
 	return c
 }
 
-// toNotify are the requests since it was asked last, with ids left out.
+// asked are the requests since it was asked last, with ids left out.
 func (c *cloudy) asked() string {
 	c.Helper()
 	var lines []string

@@ -151,7 +151,7 @@ type credentialRow struct {
 	retired bool // nobody can connect with it, and nothing is left to be done
 }
 
-// toNotify is a NatsUser and its ledger; either may be missing.
+// asked is a NatsUser and its ledger; either may be missing.
 type asked struct {
 	object   *unstructured.Unstructured
 	ledger   *ledger.Ledger

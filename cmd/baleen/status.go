@@ -113,7 +113,7 @@ type followed struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Notified is what the spec says, in short.
+	// Asked is what the spec says, in short.
 	Asked []fact `json:"asked"`
 	// Generation is that of the spec, Observed the one that the last run saw.
 	Generation int64  `json:"generation"`

@@ -40,26 +40,26 @@ func remove(t testing.TB, client platform.Client, o Owner) {
 
 var orders = Path("api.example.com", "/orders")
 
-func (b Store) mustAcquire(t *testing.T, o Owner) Claim {
+func (s Store) mustAcquire(t *testing.T, o Owner) Claim {
 	t.Helper()
-	c, err := b.Acquire(context.Background(), orders, o, nil)
+	c, err := s.Acquire(context.Background(), orders, o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func (b Store) mustReconcile(t *testing.T, o Owner, served bool, resources ...Resource) Outcome {
+func (s Store) mustReconcile(t *testing.T, o Owner, served bool, resources ...Resource) Outcome {
 	t.Helper()
 	var wants []Want
 	for _, resource := range resources {
 		wants = append(wants, Want{Resource: resource})
 	}
-	s, err := b.Reconcile(context.Background(), o, wants, func(Resource) bool { return served })
+	outcome, err := s.Reconcile(context.Background(), o, wants, func(Resource) bool { return served })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return outcome
 }
 
 // The life of a claim: taken, contested, released in two runs, handed over.

@@ -94,8 +94,8 @@ type Result struct {
 	Output    destination.Output
 	// Status holds the kind's own keys, each of them whole.
 	Status map[string]any
-	// Reason and Message describe the outcome; Ready is whether all that was
-	// toNotify could be done.
+	// Reason and Message describe the outcome; Ready is whether all that
+	// was asked for could be done.
 	Ready   bool
 	Reason  reason.Reason
 	Message string
@@ -314,7 +314,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 
 // Kept returns the Destinations that the request is not placed on any more and that
 // keep their documents all the same, with those documents, and whom of them to
-// maintain as leaving.
+// remember as leaving.
 func (r *Run) Kept(p destination.Placement) (destination.Output, []destination.Leaving) {
 	return destination.Keep(r.Last, p, r.remembered(), r.Now, r.Config.DestinationGrace)
 }
@@ -448,7 +448,7 @@ func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 	if err == nil {
 		object = resource.ToUnstructured()
 	}
-	// Notified field by field: the getters panic on a document of another shape.
+	// Read field by field: the getters panic on a document of another shape.
 	text := func(path ...string) string {
 		s, _, _ := unstructured.NestedString(object.Object, path...)
 		return s

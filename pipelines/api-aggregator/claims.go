@@ -70,7 +70,7 @@ func sweep(ctx context.Context, run *workflow.Run, in inputs) ([]claim.Claim, er
 	dead := func(ctx context.Context, c claim.Claim) (bool, error) {
 		i := slices.IndexFunc(in.targets, func(t target) bool { return t.Namespace == c.Owner.Namespace && t.Name == c.Owner.Name })
 		if i < 0 {
-			return b.Gone(ctx, c) // toNotify again: it may have come since the targets were listed
+			return b.Gone(ctx, c) // once more: it may have come since the targets were listed
 		}
 		t := in.targets[i]
 		switch {

@@ -134,7 +134,7 @@ func (c *cloudy) save(request identity.Request, rows ...ledger.Record) *ledger.L
 	return l
 }
 
-// toNotify are the requests since it was asked last, without ids.
+// asked are the requests since it was asked last, without ids.
 func (c *cloudy) asked() []string {
 	var lines []string
 	for _, r := range c.Requests() {

@@ -11,7 +11,7 @@ import (
 )
 
 // upgrade applies the Promises with images of the next version while a route is
-// toNotify without a pause.
+// asked without a pause.
 func upgrade(s *story) {
 	t := s.T
 	next := filepath.Join(root, "dist", "upgrade")
