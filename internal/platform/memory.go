@@ -2,9 +2,14 @@ package platform
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,8 +27,11 @@ import (
 type Memory struct {
 	now     func() time.Time
 	mutex   sync.Mutex
-	version int
 	objects map[memoryKey]*unstructured.Unstructured
+	// versions count the changes of each object, over all that had its name. What
+	// happens to one object so changes nothing in another.
+	versions map[memoryKey]int
+	first    int // what versions are counted from
 }
 
 type memoryKey struct {
@@ -35,7 +43,31 @@ var _ Client = (*Memory)(nil)
 
 // NewMemory returns an empty cluster. Timestamps come from now.
 func NewMemory(now func() time.Time) *Memory {
-	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}}
+	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}, versions: map[memoryKey]int{}}
+}
+
+// Clone returns a copy that goes its own way.
+func (m *Memory) Clone() *Memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return &Memory{now: m.now, objects: maps.Clone(m.objects), versions: maps.Clone(m.versions), first: m.first}
+}
+
+// Digest is the same for two clusters exactly if what any request to them returns is.
+func (m *Memory) Digest() [sha256.Size]byte {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	var lines []string
+	for key, version := range m.versions {
+		line := fmt.Sprintf("%s %s %d ", key.GroupKind, key.NamespacedName, version)
+		if o := m.objects[key]; o != nil {
+			data, _ := json.Marshal(o.Object) // decoded JSON always encodes
+			line += string(data)
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
 }
 
 func keyOf(kind Kind, namespace, name string) memoryKey {
@@ -87,7 +119,7 @@ func (m *Memory) Create(ctx context.Context, kind Kind, object *unstructured.Uns
 		return nil, apierrors.NewAlreadyExists(kind.GVR().GroupResource(), created.GetName())
 	}
 	keepOwned(created, &unstructured.Unstructured{})
-	created.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", m.version+1)))
+	created.SetUID(UID(kind.GroupKind(), created.GetNamespace(), created.GetName()+"#"+strconv.Itoa(m.versions[key])))
 	created.SetCreationTimestamp(metav1.NewTime(m.now()))
 	created.SetGeneration(1)
 	return m.store(key, created), nil
@@ -184,8 +216,8 @@ func (m *Memory) find(kind Kind, namespace, name string) (*unstructured.Unstruct
 }
 
 func (m *Memory) store(key memoryKey, object *unstructured.Unstructured) *unstructured.Unstructured {
-	m.version++
-	object.SetResourceVersion(strconv.Itoa(m.version))
+	m.versions[key]++
+	object.SetResourceVersion(strconv.Itoa(m.first + m.versions[key]))
 	m.objects[key] = object.DeepCopy()
 	return object
 }
@@ -195,4 +227,5 @@ func (m *Memory) adopt(key memoryKey, object *unstructured.Unstructured) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.objects[key] = object.DeepCopy()
+	m.versions[key]++
 }

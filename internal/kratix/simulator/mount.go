@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -94,11 +95,35 @@ func (m Mount) Prepare(object *unstructured.Unstructured) error {
 	return nil
 }
 
-// Output returns what the pipeline has written.
-func (m Mount) Output() fs.FS { return os.DirFS(m.path(outputDir)) }
+// Emitted is what a pipeline has written for Kratix.
+type Emitted struct {
+	// Output are the documents.
+	Output fs.FS
+	// Metadata are the files by which it tells Kratix something.
+	Metadata map[string][]byte
+}
 
-// Metadata returns the path of a file that tells Kratix something.
-func (m Mount) Metadata(name string) string { return m.path(metadataDir, name) }
+// The files of the metadata that Kratix reads.
+const (
+	selectorsFile = "destination-selectors.yaml"
+	statusFile    = "status.yaml"
+	controlFile   = "workflow-control.yaml"
+)
+
+// Emitted returns what the pipeline has written. Its output is read when it is used.
+func (m Mount) Emitted() (Emitted, error) {
+	emitted := Emitted{Output: os.DirFS(m.path(outputDir)), Metadata: map[string][]byte{}}
+	for _, name := range []string{selectorsFile, statusFile, controlFile} {
+		data, err := os.ReadFile(m.path(metadataDir, name))
+		switch {
+		case err == nil:
+			emitted.Metadata[name] = data
+		case !errors.Is(err, fs.ErrNotExist):
+			return emitted, err
+		}
+	}
+	return emitted, nil
+}
 
 // WriteDestinations writes what each Destination gets.
 func (m Mount) WriteDestinations(destinations []Destination) error {

@@ -13,9 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -178,20 +176,21 @@ func (r run) configure(ctx context.Context) (Result, error) {
 	if err := r.stage(ctx, request); err != nil {
 		return result, err
 	}
-	if r.Version == KratixLatest {
-		if result.Control, err = readControl(r.mount.Metadata("workflow-control.yaml")); err != nil {
-			return result, err
-		}
+	emitted, err := r.mount.Emitted()
+	if err != nil {
+		return result, err
 	}
-
+	if result.Control, err = r.control(emitted); err != nil {
+		return result, err
+	}
 	is := was
 	if !result.Control.Held() {
-		if is, err = r.deliver(ctx, was); err != nil {
+		if is, err = r.deliver(ctx, emitted, was); err != nil {
 			return result, err
 		}
 	}
 	result.Unscheduled, result.Misplaced = is.unscheduled, is.misplaced
-	if result.Request, result.Status, err = r.report(ctx, request, result.Control); err != nil {
+	if result.Request, result.Status, err = r.report(ctx, request, emitted, result.Control); err != nil {
 		return result, err
 	}
 	result.Destinations = compare(was.files, is.files)
@@ -331,6 +330,14 @@ type delivery struct {
 	unscheduled, misplaced []string
 }
 
+// control is what the pipeline asks of Kratix, if that knows such wishes.
+func (r run) control(emitted Emitted) (Control, error) {
+	if r.Version != KratixLatest {
+		return Control{}, nil
+	}
+	return readControl(emitted.Metadata[controlFile])
+}
+
 // delivery reads what was delivered so far.
 func (r run) delivery(ctx context.Context) (delivery, error) {
 	var d delivery
@@ -357,13 +364,9 @@ func (r run) placements(ctx context.Context, work *unstructured.Unstructured) ([
 
 // deliver writes the Work and its WorkPlacements and removes those of pipelines
 // that the Promise does not have any more.
-func (r run) deliver(ctx context.Context, was delivery) (delivery, error) {
+func (r run) deliver(ctx context.Context, emitted Emitted, was delivery) (delivery, error) {
 	var after delivery
-	selectors, err := os.ReadFile(r.mount.Metadata("destination-selectors.yaml"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return after, err
-	}
-	work, err := Pack(r.owner(), r.mount.Output(), selectors, r.Promise.Selectors)
+	work, err := Pack(r.owner(), emitted.Output, emitted.Metadata[selectorsFile], r.Promise.Selectors)
 	if err != nil {
 		return after, err
 	}
@@ -471,8 +474,8 @@ func (r run) remove(ctx context.Context, kind platform.Kind, object *unstructure
 }
 
 // report merges the status that the pipeline has written.
-func (r run) report(ctx context.Context, request *unstructured.Unstructured, control Control) (*unstructured.Unstructured, map[string]any, error) {
-	incoming, err := readStatus(r.mount.Metadata("status.yaml"))
+func (r run) report(ctx context.Context, request *unstructured.Unstructured, emitted Emitted, control Control) (*unstructured.Unstructured, map[string]any, error) {
+	incoming, err := readStatus(emitted.Metadata[statusFile])
 	if err != nil {
 		return request, nil, err
 	}

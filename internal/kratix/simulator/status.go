@@ -1,11 +1,8 @@
 package simulator
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -33,15 +30,8 @@ type Control struct {
 // Held reports whether the output of the run was held back.
 func (c Control) Held() bool { return c.Suspend || c.RetryAfter != "" }
 
-// readControl reads a workflow-control.yaml; without one nothing was asked.
-func readControl(name string) (Control, error) {
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Control{}, nil
-	}
-	if err != nil {
-		return Control{}, err
-	}
+// readControl reads a workflow-control.yaml; with an empty one nothing was asked.
+func readControl(data []byte) (Control, error) {
 	var control Control
 	if err := yaml.Unmarshal(data, &control); err != nil {
 		return Control{}, fmt.Errorf("workflow-control.yaml is not {suspend, retryAfter, message}: %w", err)
@@ -52,14 +42,10 @@ func readControl(name string) (Control, error) {
 	return control, nil
 }
 
-// readStatus reads a status.yaml; without one nothing is added to the status.
-func readStatus(name string) (map[string]any, error) {
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
+// readStatus reads a status.yaml; with an empty one nothing is added to the status.
+func readStatus(data []byte) (map[string]any, error) {
+	if data == nil {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
 	}
 	var status map[string]any
 	if err := decodeYAML(data, &status); err != nil {

@@ -1,8 +1,6 @@
 package simulator
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -90,8 +88,7 @@ func TestComplete(t *testing.T) {
 
 // What a pipeline asks of Kratix is read as Kratix does, or refused.
 func TestReadControl(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "workflow-control.yaml")
-	if control, err := readControl(file); err != nil || control.Held() {
+	if control, err := readControl(nil); err != nil || control.Held() {
 		t.Errorf("without a file: %v, %v", control, err)
 	}
 	for text, want := range map[string]Control{
@@ -103,10 +100,7 @@ func TestReadControl(t *testing.T) {
 		"retryAfter: 0s":                 {RetryAfter: "0s"},
 	} {
 		t.Run(text, func(t *testing.T) {
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			got, err := readControl(file)
+			got, err := readControl([]byte(text))
 			if err != nil || got != want {
 				t.Errorf("%s: %v, %v, want %v", text, got, err, want)
 			}
@@ -121,10 +115,7 @@ func TestReadControl(t *testing.T) {
 		"- a":              "is not {suspend, retryAfter, message}",
 	} {
 		t.Run(text, func(t *testing.T) {
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := readControl(file); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := readControl([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", text, err)
 			}
 		})
