@@ -18,6 +18,7 @@ const (
 	LabelManualReconciliation = "kratix.io/manual-reconciliation"
 	LabelSuspended            = "kratix.io/workflow-suspended"
 	LabelDryRun               = "kratix.io/dry-run"
+	LabelDryRunOwner          = "kratix.io/dry-run-owner"
 )
 
 // Action is what a workflow does for a request.

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +30,8 @@ type Memory struct {
 	// versions count the changes of each object, over all that had its name. What
 	// happens to one object so changes nothing in another.
 	versions map[memoryKey]int
-	first    int // what versions are counted from
+	first    int                             // what versions are counted from
+	digests  map[memoryKey][sha256.Size]byte // of the objects that have not changed since
 }
 
 type memoryKey struct {
@@ -43,31 +43,52 @@ var _ Client = (*Memory)(nil)
 
 // NewMemory returns an empty cluster. Timestamps come from now.
 func NewMemory(now func() time.Time) *Memory {
-	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}, versions: map[memoryKey]int{}}
+	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}, versions: map[memoryKey]int{}, digests: map[memoryKey][sha256.Size]byte{}}
 }
 
 // Clone returns a copy that goes its own way.
 func (m *Memory) Clone() *Memory {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return &Memory{now: m.now, objects: maps.Clone(m.objects), versions: maps.Clone(m.versions), first: m.first}
+	return &Memory{now: m.now, objects: maps.Clone(m.objects), versions: maps.Clone(m.versions), first: m.first, digests: maps.Clone(m.digests)}
+}
+
+// Compact returns a copy in which each object has its first version and nothing is known
+// of those that are gone, without the objects of some kinds: what two clusters have in
+// common whose histories differ.
+func (m *Memory) Compact(without ...Kind) *Memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	compact := NewMemory(m.now)
+	for key, object := range m.objects {
+		if !slices.ContainsFunc(without, func(k Kind) bool { return k.GroupKind() == key.GroupKind }) {
+			compact.store(key, object.DeepCopy())
+		}
+	}
+	return compact
 }
 
 // Digest is the same for two clusters exactly if what any request to them returns is.
 func (m *Memory) Digest() [sha256.Size]byte {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	var lines []string
+	var all [sha256.Size]byte
 	for key, version := range m.versions {
-		line := fmt.Sprintf("%s %s %d ", key.GroupKind, key.NamespacedName, version)
-		if o := m.objects[key]; o != nil {
-			data, _ := json.Marshal(o.Object) // decoded JSON always encodes
-			line += string(data)
+		digest, known := m.digests[key]
+		if !known {
+			data := fmt.Appendf(nil, "%s %s %d ", key.GroupKind, key.NamespacedName, version)
+			if o := m.objects[key]; o != nil {
+				object, _ := json.Marshal(o.Object) // decoded JSON always encodes
+				data = append(data, object...)
+			}
+			digest = sha256.Sum256(data)
+			m.digests[key] = digest
 		}
-		lines = append(lines, line)
+		for i := range all { // in any order
+			all[i] ^= digest[i]
+		}
 	}
-	slices.Sort(lines)
-	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return all
 }
 
 func keyOf(kind Kind, namespace, name string) memoryKey {
@@ -119,7 +140,11 @@ func (m *Memory) Create(ctx context.Context, kind Kind, object *unstructured.Uns
 		return nil, apierrors.NewAlreadyExists(kind.GVR().GroupResource(), created.GetName())
 	}
 	keepOwned(created, &unstructured.Unstructured{})
-	created.SetUID(UID(kind.GroupKind(), created.GetNamespace(), created.GetName()+"#"+strconv.Itoa(m.versions[key])))
+	incarnation := created.GetName()
+	if n := m.versions[key]; n > 0 { // the first has that which it has in a folder
+		incarnation += "#" + strconv.Itoa(n)
+	}
+	created.SetUID(UID(kind.GroupKind(), created.GetNamespace(), incarnation))
 	created.SetCreationTimestamp(metav1.NewTime(m.now()))
 	created.SetGeneration(1)
 	return m.store(key, created), nil
@@ -173,7 +198,7 @@ func (m *Memory) Delete(ctx context.Context, kind Kind, namespace, name string, 
 	}
 	key := keyOf(kind, namespace, name)
 	if len(stored.GetFinalizers()) == 0 {
-		delete(m.objects, key)
+		m.drop(key)
 		return nil
 	}
 	if stored.GetDeletionTimestamp() == nil {
@@ -202,7 +227,7 @@ func (m *Memory) modify(kind Kind, namespace, name string,
 	}
 	key := keyOf(kind, namespace, name)
 	if changed.GetDeletionTimestamp() != nil && len(changed.GetFinalizers()) == 0 {
-		delete(m.objects, key)
+		m.drop(key)
 		return changed, nil
 	}
 	return m.store(key, changed), nil
@@ -219,7 +244,13 @@ func (m *Memory) store(key memoryKey, object *unstructured.Unstructured) *unstru
 	m.versions[key]++
 	object.SetResourceVersion(strconv.Itoa(m.first + m.versions[key]))
 	m.objects[key] = object.DeepCopy()
+	delete(m.digests, key)
 	return object
+}
+
+func (m *Memory) drop(key memoryKey) {
+	delete(m.objects, key)
+	delete(m.digests, key)
 }
 
 // adopt stores an object of another platform as it is there.
@@ -228,4 +259,5 @@ func (m *Memory) adopt(key memoryKey, object *unstructured.Unstructured) {
 	defer m.mutex.Unlock()
 	m.objects[key] = object.DeepCopy()
 	m.versions[key]++
+	delete(m.digests, key)
 }

@@ -13,13 +13,41 @@ import (
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
-// Notify has Kratix run the pipeline of another request soon. One that is gone need
-// not be asked. One that cannot be labelled, because its owner has made it so
-// large or changes it all the time, must not hold up this run: it is asked again
-// by a sweep.
+// Notify has Kratix run the pipeline of another request soon. One that is gone, or is
+// being deleted, need not be asked: Kratix would end its delete Job and begin another,
+// and two requests that ask each other would do so for ever. One that cannot be
+// labelled, because its owner has made it so large or changes it all the time, must not
+// hold up this run: it is asked again by a sweep.
 func (r *Run) Notify(ctx context.Context, kind platform.Kind, namespace, name string) error {
-	patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{kratix.LabelManualReconciliation: "true"}}}
-	_, err := r.Platform.Patch(ctx, kind, namespace, name, patch)
+	return r.notified(kind, namespace, name, platform.OnConflict(ctx, apierrors.IsConflict, func() error {
+		request, err := r.Platform.Get(ctx, kind, namespace, name)
+		if err != nil || request.GetDeletionTimestamp() != nil {
+			return err
+		}
+		return r.label(ctx, kind, request)
+	}))
+}
+
+// Resume has Kratix try again a deletion that its Jobs have given up.
+func (r *Run) Resume(ctx context.Context, kind platform.Kind, namespace, name string) error {
+	request := &unstructured.Unstructured{Object: map[string]any{}}
+	request.SetNamespace(namespace)
+	request.SetName(name)
+	return r.notified(kind, namespace, name, r.label(ctx, kind, request))
+}
+
+// label asks for a run of a request, if it is still as it was read.
+func (r *Run) label(ctx context.Context, kind platform.Kind, request *unstructured.Unstructured) error {
+	metadata := map[string]any{"labels": map[string]any{kratix.LabelManualReconciliation: "true"}}
+	if version := request.GetResourceVersion(); version != "" {
+		metadata["resourceVersion"] = version
+	}
+	_, err := r.Platform.Patch(ctx, kind, request.GetNamespace(), request.GetName(), map[string]any{"metadata": metadata})
+	return err
+}
+
+// notified says of an error whether it matters.
+func (r *Run) notified(kind platform.Kind, namespace, name string, err error) error {
 	switch {
 	case err == nil, apierrors.IsNotFound(err):
 		return nil
@@ -46,9 +74,28 @@ func NotifyAll[T Keyed](ctx context.Context, r *Run, kind platform.Kind, request
 	return nil
 }
 
-// How long a run waits for another's effect, and how often it looks.
+// NotifyPeers asks all of some requests of a kind that should run again. Among them
+// those that are being deleted are there because their deletion was given up.
+func NotifyPeers[T interface {
+	Keyed
+	IsDeleting() bool
+}](ctx context.Context, r *Run, kind platform.Kind, requests []T) error {
+	for _, request := range requests {
+		ask := r.Notify
+		if request.IsDeleting() {
+			ask = r.Resume
+		}
+		namespace, name := request.Key()
+		if err := ask(ctx, kind, namespace, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// How often a run that waits for another's effect looks for it, and at what distance.
 const (
-	patience = time.Minute
+	looks    = 12
 	interval = 5 * time.Second
 )
 
@@ -59,12 +106,12 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 		return nil
 	}
 	// By looks, and not by a deadline: the last of them would meet it.
-	looks := int(patience / interval)
+	left := r.looks
 	var failed error
 	_ = wait.PollUntilContextCancel(ctx, interval, false, func(ctx context.Context) (ok bool, _ error) {
-		looks--
+		left--
 		ok, failed = done(ctx)
-		return ok || looks == 0, failed
+		return ok || left == 0, failed
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

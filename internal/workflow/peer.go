@@ -35,6 +35,9 @@ type Peer struct {
 // Key implements [Keyed].
 func (p Peer) Key() (namespace, name string) { return p.Namespace, p.Name }
 
+// IsDeleting reports whether the request is being deleted.
+func (p Peer) IsDeleting() bool { return !p.Deleting.IsZero() }
+
 // conditionReady is the type of the condition that is Baleen's own.
 const conditionReady = "Ready"
 

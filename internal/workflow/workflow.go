@@ -83,8 +83,10 @@ type Run struct {
 	Simulated bool
 	Log       *slog.Logger
 
-	// alone tells that nothing can happen while this run waits.
+	// alone tells that nothing can happen while this run waits, and looks is how often
+	// it looks otherwise.
 	alone bool
+	looks int
 }
 
 // Result is what a run has come to.
@@ -163,6 +165,8 @@ type Environment struct {
 	// Open reaches the platform, nil for the one that the variables name; timestamps
 	// in a folder come from now.
 	Open func(now func() time.Time) (platform.Client, error)
+	// Looks is how often a run looks for what it waits for, zero for a minute long.
+	Looks int
 }
 
 // Run runs a pipeline and returns the exit code, as [Main] does.
@@ -202,6 +206,7 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		Log:       e.logger(p.Promise),
 		Promise:   p.Promise,
 	}
+	r.looks = cmp.Or(e.Looks, looks)
 	r.alone = r.DryRun || e.Getenv("BALEEN_PLATFORM_DIR") != ""
 	if r.DryRun {
 		r.Platform = platform.ReadOnly(client)

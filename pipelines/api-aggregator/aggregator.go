@@ -59,7 +59,7 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	if err := workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, concerned(in, run.Now)); err != nil {
+	if err := workflow.NotifyPeers(ctx, run, platform.ApiAggregatorTarget, concerned(in, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(in, output, claims), nil

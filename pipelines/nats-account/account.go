@@ -87,7 +87,7 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err := forget(ctx, run, &in); err != nil {
 		return workflow.Result{}, err
 	}
-	if err := workflow.NotifyAll(ctx, run, platform.NatsUser, concerned(in, found, run.Now)); err != nil {
+	if err := workflow.NotifyPeers(ctx, run, platform.NatsUser, concerned(in, found, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
 	return report(in, found, revocations), nil

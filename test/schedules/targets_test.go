@@ -1,0 +1,255 @@
+package schedules
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/promises"
+)
+
+var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// load reads a platform folder into memory.
+func load(t *testing.T, dir string) *platform.Memory {
+	t.Helper()
+	folder, err := platform.OpenFolder(dir, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := platform.NewMemory(func() time.Time { return now })
+	for _, kind := range append(promises.Kinds(), platform.ConfigMap, platform.Secret, platform.Destination) {
+		objects, err := folder.List(t.Context(), kind, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			o.SetResourceVersion("")
+			if _, err := memory.Create(t.Context(), kind, &o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return memory
+}
+
+func clusterOf(version simulator.Version, kinds ...platform.Kind) simulator.Cluster {
+	c := simulator.Cluster{Version: version, Tries: 3, Now: func() time.Time { return now }}
+	for _, p := range promises.All() {
+		for _, kind := range kinds {
+			if p.Kind == kind {
+				c.Promises = append(c.Promises, simulator.Promise{Name: p.Name, Kind: p.Kind, Configure: p.ConfigurePipeline, Delete: p.DeletePipeline})
+			}
+		}
+	}
+	return c
+}
+
+func parse(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	data, err := yaml.YAMLToJSONStrict([]byte(text))
+	var object unstructured.Unstructured
+	if err == nil {
+		err = object.UnmarshalJSON(data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &object
+}
+
+// target is a request for paths, by team/name.
+func target(t *testing.T, who string, paths ...string) *unstructured.Unstructured {
+	namespace, name, _ := strings.Cut(who, "/")
+	var all []string
+	for _, p := range paths {
+		all = append(all, "{path: "+p+"}")
+	}
+	return parse(t, fmt.Sprintf("apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {namespace: %s, name: %s}\nspec:\n"+
+		"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [%s]\n", namespace, name, strings.Join(all, ", ")))
+}
+
+// serving is who serves each path, by what is in the Works.
+func serving(ctx context.Context, p platform.Client) (map[string][]string, error) {
+	works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: "api-aggregator-target"})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]string{}
+	for i := range works {
+		files, err := kratix.Unpack(&works[i])
+		if err != nil {
+			return nil, err
+		}
+		who := works[i].GetNamespace() + "/" + works[i].GetLabels()[kratix.LabelResource]
+		seen := map[string]bool{}
+		for _, data := range files {
+			for line := range strings.Lines(string(data)) {
+				if _, path, ok := strings.Cut(line, "value: /"); ok && !seen[path] {
+					seen[path] = true
+					path = "/" + strings.TrimSpace(path)
+					all[path] = append(all[path], who)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// oneEach: no path is served for two requests.
+func oneEach(t *testing.T) func(*platform.Memory) error {
+	return func(p *platform.Memory) error {
+		paths, err := serving(t.Context(), p)
+		for path, who := range paths {
+			if len(who) > 1 {
+				return fmt.Errorf("%s is served for %v", path, who)
+			}
+		}
+		return err
+	}
+}
+
+// quiet: nothing is being deleted, nobody is asked to run, and no Job has failed.
+func quiet(ctx context.Context, p platform.Client) error {
+	for _, kind := range promises.Kinds() {
+		objects, err := p.List(ctx, kind, "", nil)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			who := fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())
+			switch {
+			case o.GetDeletionTimestamp() != nil:
+				return fmt.Errorf("%s is still being deleted", who)
+			case o.GetLabels()[kratix.LabelManualReconciliation] != "":
+				return fmt.Errorf("%s is still asked to run", who)
+			}
+		}
+	}
+	return nil
+}
+
+// settings are what no request of a team changes.
+func settings(r *request) bool {
+	switch r.kind {
+	case platform.Destination, platform.Secret, platform.ApiAggregator, platform.NatsAccount:
+		return true
+	case platform.ConfigMap:
+		return r.namespace == "baleen-system" || strings.HasPrefix(r.name, "host-")
+	}
+	return false
+}
+
+// apply and remove are what teams do.
+func apply(request *unstructured.Unstructured) event {
+	return event{fmt.Sprintf("%s/%s is applied", request.GetNamespace(), request.GetName()), func(ctx context.Context, c simulator.Cluster, p platform.Client) error {
+		return c.Apply(ctx, p, request)
+	}}
+}
+
+func remove(request *unstructured.Unstructured) event {
+	return event{fmt.Sprintf("%s/%s is deleted", request.GetNamespace(), request.GetName()), func(ctx context.Context, _ simulator.Cluster, p platform.Client) error {
+		return p.Delete(ctx, kindOf(request), request.GetNamespace(), request.GetName(), platform.Preconditions{})
+	}}
+}
+
+func kindOf(request *unstructured.Unstructured) platform.Kind {
+	promise, _ := promises.Find(request.GroupVersionKind().GroupKind())
+	return promise.Kind
+}
+
+// Two targets that want what the other has, or is about to give up, in all orders: a path
+// is never served for two, whoever is deleted goes, and what is free is taken over.
+func TestTargets(t *testing.T) {
+	a := func(paths ...string) *unstructured.Unstructured { return target(t, "team-a/shop", paths...) }
+	b := func(paths ...string) *unstructured.Unstructured { return target(t, "team-b/shop", paths...) }
+	for _, test := range []struct {
+		name   string
+		before []*unstructured.Unstructured // at rest
+		events []event
+		want   []string // who serves what in the end, one of these
+	}{
+		{
+			name: "one is deleted, and another waits for its path", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			events: []event{remove(a())},
+			want:   []string{"/x:b"},
+		},
+		{
+			name:   "two ask for one path",
+			events: []event{apply(a("/x")), apply(b("/x"))},
+			want:   []string{"/x:a", "/x:b"},
+		},
+		{
+			name: "one gives up a path, and another waits for it", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			events: []event{apply(a("/y"))},
+			want:   []string{"/x:b /y:a"},
+		},
+		{
+			name: "one gives up a path and is deleted, and another waits for it", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			events: []event{apply(a("/y")), remove(a())},
+			want:   []string{"/x:b"},
+		},
+		{
+			name: "two wait for each other's paths, and both are deleted", before: []*unstructured.Unstructured{a("/x"), b("/y"), a("/x", "/y"), b("/x", "/y")},
+			events: []event{remove(a()), remove(b())},
+			want:   []string{""},
+		},
+		{
+			name: "two change places", before: []*unstructured.Unstructured{a("/x"), b("/y")},
+			events: []event{apply(a("/y")), apply(b("/x"))},
+			want:   []string{"/x:b /y:a"},
+		},
+		{
+			name:   "one is made and deleted",
+			events: []event{apply(a("/x")), remove(a())},
+			want:   []string{""},
+		},
+		{
+			name: "one changes and is deleted", before: []*unstructured.Unstructured{a("/x")},
+			events: []event{apply(a("/y")), remove(a())},
+			want:   []string{""},
+		},
+	} {
+		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
+			t.Run(test.name+"/"+string(version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSearch(t, clusterOf(version, platform.ApiAggregatorTarget))
+					s.events, s.always = test.events, oneEach(t)
+					s.atRest = func(p *platform.Memory) error {
+						if err := quiet(t.Context(), p); err != nil {
+							return err
+						}
+						got, err := serving(t.Context(), p)
+						if text := inWords(got); err == nil && !slices.Contains(test.want, text) {
+							err = fmt.Errorf("served are %q, want one of %q", text, test.want)
+						}
+						return err
+					}
+					s.run(test.before)
+				})
+			})
+		}
+	}
+}
+
+// inWords is who serves what, as /x:a /y:b.
+func inWords(serving map[string][]string) string {
+	var words []string
+	for _, path := range slices.Sorted(maps.Keys(serving)) {
+		for _, who := range serving[path] {
+			words = append(words, path+":"+strings.TrimSuffix(strings.TrimPrefix(who, "team-"), "/shop"))
+		}
+	}
+	return strings.Join(words, " ")
+}
