@@ -166,7 +166,7 @@ func collectCredentials(ctx context.Context, client platform.Client, now time.Ti
 	if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
 		return nil, failed
 	}
-	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.NatsUser)
 	if err != nil {
 		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
 	}

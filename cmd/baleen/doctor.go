@@ -255,7 +255,7 @@ func lookAtDestinations(ctx context.Context, client platform.Client, _ time.Time
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := client.List(ctx, platform.NatsAccount, "", nil)
+	accounts, err := kratix.Requests(ctx, client, platform.NatsAccount)
 	if err != nil && !apierrors.IsNotFound(err) { // the Promise may not be installed
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]
 func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) ([]finding, error) {
 	var findings []finding
 	for _, p := range promises.All() {
-		objects, err := client.List(ctx, p.Kind, "", nil)
+		objects, err := kratix.Requests(ctx, client, p.Kind)
 		if apierrors.IsNotFound(err) {
 			continue // the Promise is not installed
 		}
@@ -332,7 +332,6 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 	subject := fmt.Sprintf("%s %s/%s", kind.Kind, object.GetNamespace(), object.GetName())
 	again := fmt.Sprintf("kubectl label %s %s -n %s %s=true", strings.ToLower(kind.Kind), object.GetName(), object.GetNamespace(), kratix.LabelManualReconciliation)
 	peer := workflow.PeerOf(object, "")
-	const patience = 15 * time.Minute
 	switch created := object.GetCreationTimestamp(); {
 	case peer.IsStuck(now):
 		return []finding{{subject + " is being deleted since " + peer.Deleting.UTC().Format(time.RFC3339), "see the log of its delete Job, then " + again}}
@@ -341,7 +340,7 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 	case peer.Failed:
 		message := nestedText(object.Object, "status", "message")
 		return []finding{{subject + " failed in its last run: " + cmp.Or(field.Hide(message), "its status does not say why"), "see the log of its configure Job, then " + again}}
-	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(patience)):
+	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(workflow.Settling)):
 		return []finding{{subject + " has never run, and is there since " + created.UTC().Format(time.RFC3339), "look for its Job with kubectl get jobs -n " + object.GetNamespace() + ", then " + again}}
 	}
 	return nil

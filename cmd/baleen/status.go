@@ -211,7 +211,7 @@ func follow(ctx context.Context, client platform.Client, which subject, now time
 
 // notThere says where a request is that is not where it is looked for.
 func notThere(ctx context.Context, client platform.Client, kind platform.Kind, namespace, name string) error {
-	all, err := client.List(ctx, kind, "", nil)
+	all, err := kratix.Requests(ctx, client, kind)
 	if err != nil {
 		return fmt.Errorf("the %ss cannot be listed: %w", kind.Kind, err)
 	}

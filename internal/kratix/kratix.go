@@ -18,6 +18,8 @@ const (
 	LabelManualReconciliation = "kratix.io/manual-reconciliation"
 	LabelSuspended            = "kratix.io/workflow-suspended"
 	LabelDryRun               = "kratix.io/dry-run"
+	LabelDryRunOwner          = "kratix.io/dry-run-owner"
+	LabelPaused               = "kratix.io/paused"
 )
 
 // Action is what a workflow does for a request.
