@@ -417,6 +417,10 @@ type CredentialStatus struct {
 	Renews  string `json:"renews,omitempty"`
 	// Reason is why this generation was issued.
 	Reason string `json:"reason,omitempty"`
+	// State is that of a cluster which no longer matches, whose credential can still
+	// connect: Leaving, in its grace; Retiring, to be revoked; or Unrevoked, retired with
+	// nothing to revoke it with. One that matches has none.
+	State string `json:"state,omitempty"`
 	// Earlier are the generations before it that can still connect.
 	Earlier []EarlierStatus `json:"earlier,omitempty"`
 	// Problem is why the cluster does not have what was asked for.
