@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
@@ -172,6 +173,8 @@ func lookAtNamespaces(ctx context.Context, client platform.Client, _ time.Time) 
 func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
 	var findings []finding
 	versions := map[string][]string{}
+	everywhere, unread := kratixInterval(ctx, client)
+	settings, wrong := config.Load(ctx, client) // one that is wrong is a finding elsewhere
 	for _, p := range promises.All() {
 		name := p.Name
 		object, err := isThere(ctx, client, promiseKind, name)
@@ -182,8 +185,25 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f dist/promises/" + name + ".yaml"})
 			continue
 		}
-		version := cmp.Or(object.GetLabels()[kratix.LabelPromiseVersion], "none")
-		versions[version] = append(versions[version], name)
+		if version := object.GetLabels()[kratix.LabelPromiseVersion]; version != "" {
+			versions[version] = append(versions[version], name)
+		} else {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s has no version: Kratix overwrites its last revision, and there is none to go back to", name), "apply what `make promises` writes"})
+		}
+		if kratix.IsPaused(object) {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s is paused: nothing runs for any of its requests, no renewal and no deletion either", name),
+				fmt.Sprintf("kubectl label promise %s %s-", name, kratix.LabelPaused)})
+		}
+		if namespace := nestedText(object.Object, "spec", "workflows", "config", "pipelineNamespace"); namespace != "" {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s has its pipelines run in the namespace %s, and they expect to run in that of the request", name, namespace),
+				"take spec.workflows.config.pipelineNamespace out of the Promise"})
+		}
+		if interval, from := intervalOf(object, everywhere); unread == nil && wrong == nil && interval != settings.ReconcileInterval {
+			findings = append(findings, finding{
+				fmt.Sprintf("Kratix runs the requests of the Promise %s every %s, by %s, and Baleen counts on every %s", name, field.Short(interval), from, field.Short(settings.ReconcileInterval)),
+				fmt.Sprintf("set reconcileInterval in the ConfigMap %s/baleen-config to the longest interval of the four Promises, or give them that one", config.Namespace),
+			})
+		}
 		if nestedText(object.Object, "status", "status") == "Unavailable" {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is Unavailable: Kratix does not run its pipelines", name), "kubectl describe promise " + name + ", and see the log of Kratix's controller"})
 		}
@@ -195,7 +215,39 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 		}
 		findings = append(findings, finding{"the Promises have different versions, which were never tested together: " + strings.Join(parts, "; "), "apply all Promises of one release"})
 	}
-	return findings, nil
+	return findings, unread
+}
+
+// kratixInterval is the interval of Kratix's own configuration.
+func kratixInterval(ctx context.Context, client platform.Client) (time.Duration, error) {
+	object, err := client.Get(ctx, platform.ConfigMap, kratix.Namespace, kratix.ConfigMap)
+	if apierrors.IsNotFound(err) {
+		return kratix.DefaultInterval, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", kratix.Namespace, kratix.ConfigMap, err)
+	}
+	var says struct{ ReconciliationInterval string }
+	if yaml.Unmarshal([]byte(nestedText(object.Object, "data", "config")), &says) != nil { // Kratix does not start with it either
+		return kratix.DefaultInterval, nil
+	}
+	if interval, err := time.ParseDuration(says.ReconciliationInterval); err == nil {
+		return interval, nil
+	}
+	return kratix.DefaultInterval, nil
+}
+
+// intervalOf returns how often Kratix runs the requests of a Promise, and what says so.
+// What Kratix would not take counts for nothing.
+func intervalOf(promise *unstructured.Unstructured, everywhere time.Duration) (interval time.Duration, from string) {
+	const least = time.Minute
+	if interval, err := time.ParseDuration(promise.GetAnnotations()[kratix.AnnotationInterval]); err == nil && interval >= least {
+		return interval, "its annotation " + kratix.AnnotationInterval
+	}
+	if interval, err := time.ParseDuration(nestedText(promise.Object, "spec", "workflows", "config", "reconciliationInterval")); err == nil {
+		return interval, "its spec.workflows.config.reconciliationInterval"
+	}
+	return everywhere, "the configuration of Kratix"
 }
 
 func lookAtGuard(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
@@ -319,7 +371,11 @@ func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) 
 		if err != nil {
 			return findings, err
 		}
+		promise := readPromise(ctx, client, p.Name)
 		for _, o := range objects {
+			if promise != nil && kratix.IsPaused(promise) {
+				break // which is said of the Promise
+			}
 			findings = append(findings, lookAtRequest(p.Kind, &o, now)...)
 		}
 	}
@@ -333,6 +389,9 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 	again := fmt.Sprintf("kubectl label %s %s -n %s %s=true", strings.ToLower(kind.Kind), object.GetName(), object.GetNamespace(), kratix.LabelManualReconciliation)
 	peer := workflow.PeerOf(object, "")
 	switch created := object.GetCreationTimestamp(); {
+	case peer.Paused:
+		stopped := pausedBy(object, nil)
+		return []finding{{subject + ": " + stopped.why, stopped.remedy}}
 	case peer.IsStuck(now):
 		return []finding{{subject + " is being deleted since " + peer.Deleting.UTC().Format(time.RFC3339), "see the log of its delete Job, then " + again}}
 	case peer.IsForgotten(now):

@@ -69,4 +69,8 @@ func TestDryRunsAreShownNowhere(t *testing.T) {
 			}
 		})
 	}
+	_, stdout, _ := dry.baleen("status", "natsuser/"+name, "-n", "team-x", "--platform", dry.platform)
+	if !strings.Contains(stdout, "Kratix has made it for a dry run") {
+		t.Errorf("asked for by its name, its status is\n%s", stdout)
+	}
 }
