@@ -98,6 +98,7 @@ type finding struct {
 var (
 	namespaceKind = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Plural: "namespaces", ClusterScoped: true}
 	promiseKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "Promise"}, Plural: "promises", ClusterScoped: true}
+	bindingKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "ResourceBinding"}, Plural: "resourcebindings"}
 )
 
 // examine looks at all parts, those with problems first. A part that cannot be read
@@ -379,7 +380,37 @@ func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) 
 			findings = append(findings, lookAtRequest(p.Kind, &o, now)...)
 		}
 	}
-	return findings, nil
+	pinned, err := lookAtBindings(ctx, client)
+	return append(findings, pinned...), err
+}
+
+// lookAtBindings finds requests that run with another version than their Promise has.
+// Kratix 2025-08 has no bindings.
+func lookAtBindings(ctx context.Context, client platform.Client) ([]finding, error) {
+	bindings, err := client.List(ctx, bindingKind, "", nil)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	versions, kinds := map[string]string{}, map[string]platform.Kind{}
+	for _, p := range promises.All() {
+		if object := readPromise(ctx, client, p.Name); object != nil {
+			versions[p.Name], kinds[p.Name] = object.GetLabels()[kratix.LabelPromiseVersion], p.Kind
+		}
+	}
+	var findings []finding
+	for _, b := range bindings {
+		promise, version := nestedText(b.Object, "spec", "promiseRef", "name"), nestedText(b.Object, "spec", "version")
+		has, ours := versions[promise]
+		if !ours || version == "" || version == "latest" || version == has {
+			continue
+		}
+		findings = append(findings, finding{
+			fmt.Sprintf("%s %s/%s is pinned to the version %s, and its Promise has %s: the two were never tested together",
+				kinds[promise].Kind, b.GetNamespace(), nestedText(b.Object, "spec", "resourceRef", "name"), version, cmp.Or(has, "none")),
+			fmt.Sprintf(`kubectl patch resourcebinding %s -n %s --type merge -p '{"spec":{"version":"latest"}}'`, b.GetName(), b.GetNamespace()),
+		})
+	}
+	return findings, err
 }
 
 // lookAtRequest says whether a request is left lying. One that is refused is not: its

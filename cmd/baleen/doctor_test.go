@@ -90,6 +90,14 @@ func TestDoctorFinds(t *testing.T) {
 		{"a request that is paused", func(w *world) {
 			w.write(w.platform+"/team-a/NatsUser.baleen.dev/billing.yaml", strings.Replace(strings.Replace(userRequest, "name: orders", "name: billing", 1), "namespace: team-a", "namespace: team-a\n  labels: {kratix.io/paused: 'true'}", 1))
 		}, "NatsUser team-a/billing: it is paused by its label kratix.io/paused=true, so nothing runs for it: no change, no renewal, no deletion", "take the label off"},
+		{"a request that is pinned", func(w *world) {
+			for name, version := range map[string]string{"old": "v0.9.0", "same": "v1.0.0", "floating": "latest", "unset": "''"} {
+				w.write(w.platform+"/team-a/ResourceBinding.platform.kratix.io/"+name+"-1a2b3.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: ResourceBinding\nmetadata: {name: "+name+"-1a2b3, namespace: team-a}\n"+
+					"spec: {version: "+version+", promiseRef: {name: nats-user}, resourceRef: {name: "+name+", namespace: team-a}}\n")
+			}
+			w.write(w.platform+"/team-a/ResourceBinding.platform.kratix.io/other.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: ResourceBinding\nmetadata: {name: other, namespace: team-a}\nspec: {version: v3, promiseRef: {name: postgres}, resourceRef: {name: db}}\n")
+		}, "NatsUser team-a/old is pinned to the version v0.9.0, and its Promise has v1.0.0: the two were never tested together",
+			`kubectl patch resourcebinding old-1a2b3 -n team-a --type merge -p '{"spec":{"version":"latest"}}'`},
 		{"no guard", remove("guard.yaml"),
 			"the guard is not installed: who may make Pods in a namespace with requests can take the rights of Baleen's pipelines", "kubectl apply -f dist/promises/guard.yaml"},
 		{"a guard with a gap", write("guard.yaml", strings.Join(strings.SplitAfter(string(promises.Guard), "\n---\n")[:len(strings.Split(string(promises.Guard), "\n---\n"))-1], "")),
