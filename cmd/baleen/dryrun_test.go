@@ -69,6 +69,12 @@ func TestDryRunsAreShownNowhere(t *testing.T) {
 			}
 		})
 	}
+	dry.write(dry.platform+"/_cluster/Destination.platform.kratix.io/preview.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: Destination\nmetadata: {name: preview, labels: {kratix.io/dry-run: 'true', environment: prod}}\n")
+	for _, args := range [][]string{{"doctor"}, {"clusters", "list"}} {
+		if _, stdout, stderr := dry.baleen(append(args, "--platform", dry.platform)...); strings.Contains(stdout+stderr, "preview") {
+			t.Errorf("%v shows the Destination of dry runs:\n%s%s", args, stdout, stderr)
+		}
+	}
 	_, stdout, _ := dry.baleen("status", "natsuser/"+name, "-n", "team-x", "--platform", dry.platform)
 	if !strings.Contains(stdout, "Kratix has made it for a dry run") {
 		t.Errorf("asked for by its name, its status is\n%s", stdout)

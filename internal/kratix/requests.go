@@ -29,6 +29,12 @@ func IsDryRun(o *unstructured.Unstructured) bool {
 	return labels[LabelDryRun] == "true" && labels[LabelDryRunOwner] != "" && strings.HasPrefix(o.GetName(), dryRunPrefix)
 }
 
+// IsForDryRuns reports whether a Destination is where Kratix shows what dry runs give. It
+// places nothing else there.
+func IsForDryRuns(destination *unstructured.Unstructured) bool {
+	return destination.GetLabels()[LabelDryRun] == "true"
+}
+
 // IsPaused reports whether Kratix runs nothing for a request or a Promise, as its own
 // label says. That of a Promise counts for all of its requests.
 func IsPaused(o *unstructured.Unstructured) bool { return o.GetLabels()[LabelPaused] == "true" }
