@@ -164,6 +164,9 @@ func TestAttentionOfPaused(t *testing.T) {
 			if o, err = l.Client.Get(t.Context(), platform.NatsUser, "team-a", "orders"); err != nil {
 				t.Fatal(err)
 			}
+			if o.GetLabels()[kratix.LabelManualReconciliation] != "true" {
+				t.Error("nobody has it run when it is paused no more: Kratix may not look at it again")
+			}
 			o.SetLabels(nil)
 			conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 			_ = unstructured.SetNestedSlice(o.Object, conditions[:1], "status", "conditions") // as Kratix does, before it runs the pipeline

@@ -399,6 +399,20 @@ func TestCredentialsOfPaused(t *testing.T) {
 			w.Fatal(err)
 		}
 	}
+	condition := func(w *world) {
+		o, err := w.folder().Get(w.Context(), platform.NatsUser, "team-a", "orders")
+		if err != nil {
+			w.Fatal(err)
+		}
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		conditions = append(conditions, map[string]any{"type": "Reconciled", "status": "Unknown", "reason": "PausedReconciliation", "message": "Paused", "lastTransitionTime": day0})
+		if err := unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"); err != nil {
+			w.Fatal(err)
+		}
+		if _, err := w.folder().UpdateStatus(w.Context(), platform.NatsUser, o); err != nil {
+			w.Fatal(err)
+		}
+	}
 	for _, test := range []struct {
 		name  string
 		pause func(w *world)
@@ -408,20 +422,11 @@ func TestCredentialsOfPaused(t *testing.T) {
 		{"by the label of its Promise", func(w *world) {
 			w.write(w.platform+"/"+promise, "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/paused: 'true'}}\n")
 		}, "its Promise is paused by the label kratix.io/paused=true, so nothing runs for it: no change, no renewal, no deletion: take the label off the Promise nats-user"},
-		{"as Kratix says", func(w *world) {
-			o, err := w.folder().Get(w.Context(), platform.NatsUser, "team-a", "orders")
-			if err != nil {
-				w.Fatal(err)
-			}
-			conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-			conditions = append(conditions, map[string]any{"type": "Reconciled", "status": "Unknown", "reason": "PausedReconciliation", "message": "Paused", "lastTransitionTime": day0})
-			if err := unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"); err != nil {
-				w.Fatal(err)
-			}
-			if _, err := w.folder().UpdateStatus(w.Context(), platform.NatsUser, o); err != nil {
-				w.Fatal(err)
-			}
-		}, "Kratix has paused it, so nothing runs for it: no change, no renewal, no deletion: take the label kratix.io/paused=true off its Promise, then give the request the label kratix.io/manual-reconciliation=true"},
+		{"as Kratix says", condition, "Kratix has paused it, so nothing runs for it: no change, no renewal, no deletion: take the label kratix.io/paused=true off its Promise, then give the request the label kratix.io/manual-reconciliation=true"},
+		{"since its Promise was", func(w *world) {
+			w.write(w.platform+"/"+promise, "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user}\n")
+			condition(w)
+		}, "its Promise was paused when Kratix came by, and nothing has run for it since: give the request the label kratix.io/manual-reconciliation=true"},
 		{"not any more", func(w *world) { label(w, "false") }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -191,7 +191,8 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 		} else {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s has no version: Kratix overwrites its last revision, and there is none to go back to", name), "apply what `make promises` writes"})
 		}
-		if kratix.IsPaused(object) {
+		isPaused := kratix.IsPaused(object)
+		if isPaused {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is paused: nothing runs for any of its requests, no renewal and no deletion either", name),
 				fmt.Sprintf("kubectl label promise %s %s-", name, kratix.LabelPaused)})
 		}
@@ -205,7 +206,7 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 				fmt.Sprintf("set reconcileInterval in the ConfigMap %s/baleen-config to the longest interval of the four Promises, or give them that one", config.Namespace),
 			})
 		}
-		if nestedText(object.Object, "status", "status") == "Unavailable" {
+		if !isPaused && nestedText(object.Object, "status", "status") == "Unavailable" {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is Unavailable: Kratix does not run its pipelines", name), "kubectl describe promise " + name + ", and see the log of Kratix's controller"})
 		}
 	}
@@ -377,7 +378,7 @@ func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) 
 			if promise != nil && kratix.IsPaused(promise) {
 				break // which is said of the Promise
 			}
-			findings = append(findings, lookAtRequest(p.Kind, &o, now)...)
+			findings = append(findings, lookAtRequest(p.Kind, &o, promise, now)...)
 		}
 	}
 	pinned, err := lookAtBindings(ctx, client)
@@ -415,13 +416,13 @@ func lookAtBindings(ctx context.Context, client platform.Client) ([]finding, err
 
 // lookAtRequest says whether a request is left lying. One that is refused is not: its
 // owner reads why.
-func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now time.Time) []finding {
+func lookAtRequest(kind platform.Kind, object, promise *unstructured.Unstructured, now time.Time) []finding {
 	subject := fmt.Sprintf("%s %s/%s", kind.Kind, object.GetNamespace(), object.GetName())
 	again := fmt.Sprintf("kubectl label %s %s -n %s %s=true", strings.ToLower(kind.Kind), object.GetName(), object.GetNamespace(), kratix.LabelManualReconciliation)
 	peer := workflow.PeerOf(object, "")
 	switch created := object.GetCreationTimestamp(); {
 	case peer.Paused:
-		stopped := pausedBy(object, nil)
+		stopped := pausedBy(object, promise)
 		return []finding{{subject + ": " + stopped.why, stopped.remedy}}
 	case peer.IsStuck(now):
 		return []finding{{subject + " is being deleted since " + peer.Deleting.UTC().Format(time.RFC3339), "see the log of its delete Job, then " + again}}

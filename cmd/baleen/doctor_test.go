@@ -79,7 +79,7 @@ func TestDoctorFinds(t *testing.T) {
 			"the Promise nats-user is Unavailable: Kratix does not run its pipelines", "kubectl describe promise nats-user, and see the log of Kratix's controller"},
 		{"a Promise without a version", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"''}}\n"),
 			"the Promise nats-user has no version: Kratix overwrites its last revision, and there is none to go back to", "apply what `make promises` writes"},
-		{"a Promise that is paused", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0, kratix.io/paused: 'true'}}\n"),
+		{"a Promise that is paused", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0, kratix.io/paused: 'true'}}\nstatus: {status: Unavailable}\n"),
 			"the Promise nats-user is paused: nothing runs for any of its requests, no renewal and no deletion either", "kubectl label promise nats-user kratix.io/paused-"},
 		{"a Promise that runs elsewhere", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}}\nspec: {workflows: {config: {pipelineNamespace: pipelines}}}\n"),
 			"the Promise nats-user has its pipelines run in the namespace pipelines, and they expect to run in that of the request", "take spec.workflows.config.pipelineNamespace out of the Promise"},

@@ -27,6 +27,8 @@ func pausedBy(object, promise *unstructured.Unstructured) *paused {
 		return &paused{"it is paused by its label " + label + nothing, "take the label off"}
 	case promise != nil && kratix.IsPaused(promise):
 		return &paused{"its Promise is paused by the label " + label + nothing, "take the label off the Promise " + promise.GetName()}
+	case workflow.PeerOf(object, "").Paused && promise != nil:
+		return &paused{"its Promise was paused when Kratix came by, and nothing has run for it since", "give the request the label " + kratix.LabelManualReconciliation + "=true"}
 	case workflow.PeerOf(object, "").Paused:
 		return &paused{"Kratix has paused it" + nothing, "take the label " + label + " off its Promise, then give the request the label " + kratix.LabelManualReconciliation + "=true"}
 	}

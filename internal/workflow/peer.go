@@ -98,11 +98,16 @@ func (p Peer) IsForgotten(now time.Time) bool {
 	return p.Deleting.IsZero() && !p.Begun.IsZero() && !now.Before(p.Begun.Add(forgotten))
 }
 
+// IsLeftOut reports whether Kratix may not run the request at its interval: it has
+// forgotten a run, or it came by while the request was paused. When the pause of a
+// Promise ends nobody tells its requests, and no timer of theirs runs any more.
+func (p Peer) IsLeftOut(now time.Time) bool { return p.Paused || p.IsForgotten(now) }
+
 // Concerned reports whether the request should run again, now that terms hold.
 func (p Peer) Concerned(terms string, now time.Time) bool {
 	if !p.Deleting.IsZero() {
 		// Kratix tries a delete that failed only when it is asked to.
 		return p.IsStuck(now)
 	}
-	return p.IsForgotten(now) || !p.Refused && (p.Failed || p.Terms != terms)
+	return p.IsLeftOut(now) || !p.Refused && (p.Failed || p.Terms != terms)
 }

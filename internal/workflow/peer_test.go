@@ -103,6 +103,8 @@ func TestConcerned(t *testing.T) {
 	}{
 		{name: "it has seen the terms", peer: Peer{Terms: "t"}},
 		{name: "it has seen others", peer: Peer{Terms: "s"}, want: true},
+		{name: "it is paused, or was", peer: Peer{Terms: "t", Paused: true}, want: true},
+		{name: "it is wrong, and paused", peer: Peer{Terms: "t", Refused: true, Paused: true}, want: true},
 		{name: "it has failed", peer: Peer{Terms: "t", Failed: true}, want: true},
 		{name: "its request is wrong", peer: Peer{Terms: "s", Failed: true, Refused: true}},
 		{name: "it has just begun", peer: Peer{Terms: "t", Begun: at}, after: time.Hour - 1},

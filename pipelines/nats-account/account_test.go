@@ -234,6 +234,7 @@ func TestAsk(t *testing.T) {
 		peer("failed", func(p *workflow.Peer) { p.Failed = true }),
 		peer("refuted", func(p *workflow.Peer) { p.Reason = "AccountRefuted" }),
 		peer("forgotten", func(p *workflow.Peer) { p.Begun = now.Add(-time.Hour) }),
+		peer("paused", func(p *workflow.Peer) { p.Paused = true }),
 		peer("changed", func(*workflow.Peer) {}), // at the provider
 		peer("waits", func(*workflow.Peer) {}),
 		peer("refused", func(p *workflow.Peer) { p.Refused, p.Terms = true, "other" }),
@@ -249,11 +250,11 @@ func TestAsk(t *testing.T) {
 		change func(*inputs)
 		asks   string
 	}{
-		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
-		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
+		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
+		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/paused, team-a/waits"},
 		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*inputs) {}, ""},
 		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper = keeper{} }, ""},
-		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })

@@ -71,7 +71,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 // readAccount opens the account, and reports whether it lists the request.
 func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (opened *account.Account, listed bool, err error) {
 	object, spec, err := account.Get(ctx, run.Platform, name)
-	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
+	if object != nil && workflow.PeerOf(object, "").IsLeftOut(run.Now) {
 		if err := notifyAccounts(ctx, run, name); err != nil {
 			return nil, false, err
 		}
