@@ -230,23 +230,26 @@ func kratixInterval(ctx context.Context, client platform.Client) (time.Duration,
 		return 0, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", kratix.Namespace, kratix.ConfigMap, err)
 	}
 	var says struct{ ReconciliationInterval string }
-	if yaml.Unmarshal([]byte(nestedText(object.Object, "data", "config")), &says) != nil { // Kratix does not start with it either
-		return kratix.DefaultInterval, nil
-	}
-	if interval, err := time.ParseDuration(says.ReconciliationInterval); err == nil {
+	_ = yaml.Unmarshal([]byte(nestedText(object.Object, "data", "config")), &says) // Kratix does not start with what is none
+	if interval, ok := durationOf(says.ReconciliationInterval); ok {
 		return interval, nil
 	}
 	return kratix.DefaultInterval, nil
+}
+
+func durationOf(text string) (d time.Duration, ok bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil
 }
 
 // intervalOf returns how often Kratix runs the requests of a Promise, and what says so.
 // What Kratix would not take counts for nothing.
 func intervalOf(promise *unstructured.Unstructured, everywhere time.Duration) (interval time.Duration, from string) {
 	const least = time.Minute
-	if interval, err := time.ParseDuration(promise.GetAnnotations()[kratix.AnnotationInterval]); err == nil && interval >= least {
+	if interval, ok := durationOf(promise.GetAnnotations()[kratix.AnnotationInterval]); ok && interval >= least {
 		return interval, "its annotation " + kratix.AnnotationInterval
 	}
-	if interval, err := time.ParseDuration(nestedText(promise.Object, "spec", "workflows", "config", "reconciliationInterval")); err == nil {
+	if interval, ok := durationOf(nestedText(promise.Object, "spec", "workflows", "config", "reconciliationInterval")); ok {
 		return interval, "its spec.workflows.config.reconciliationInterval"
 	}
 	return everywhere, "the configuration of Kratix"

@@ -56,7 +56,7 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 	var names []string
 	for _, u := range users {
 		runs := u.Reason == "" || slices.ContainsFunc(notified, func(n natsUser) bool { return n.Namespace == u.Namespace && n.Name == u.Name })
-		why := ""
+		why := string(u.Reason)
 		switch {
 		case u.Paused:
 			why = "Paused"
@@ -64,8 +64,6 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 			why = "Deleting"
 		case !u.Deleting.IsZero(), u.Ready, runs && !u.IsSettled(now):
 			continue
-		default:
-			why = string(u.Reason)
 		}
 		names = append(names, strings.TrimSuffix(u.Namespace+"/"+u.Name+" "+why, " "))
 	}
