@@ -8,11 +8,14 @@ TOOL := go tool -modfile=internal/tools/go.mod
 
 # The one place that says what the next release is called; what the Promises in the
 # tree name is held to it by a test. VERSION=1.2.3 or TAG=v1.2.3 names another, and
-# each follows from the other. Without them a binary has the version of its commit.
+# each follows from the other. Without them all has the version of its commit, which is
+# the release where that has its tag: no two commits share a version.
 RELEASE := v0.1.0
 NAMED := $(or $(if $(VERSION),v$(patsubst v%,%,$(VERSION))),$(TAG))
-IMAGE_TAG := $(or $(TAG),$(NAMED),$(RELEASE))
-IMAGE_VERSION := $(patsubst v%,%,$(or $(NAMED),$(RELEASE)))
+BUILT = $(eval BUILT := $(or $(NAMED),$(shell internal/tools/version.sh $(RELEASE)),$(error git cannot tell \
+  the commit of this folder: see `git status`, or name a version with VERSION=)))$(BUILT)
+IMAGE_TAG = $(or $(TAG),$(BUILT))
+IMAGE_VERSION = $(patsubst v%,%,$(BUILT))
 REGISTRY ?= ghcr.io/baleen-platform
 
 # They reach a shell between quotes, and a tag of git may hold what ends those.
@@ -26,7 +29,7 @@ help: ## Show this help.
 
 build: ## Build all binaries into bin/; VERSION=1.2.3 for a release.
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w$(if $(NAMED), -X main.stamped=$(NAMED))' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.stamped=$(BUILT)' -o bin/ ./cmd/...
 
 generate: ## Make the CRDs in promise.yaml from the Go types, and name each Promise in the guard.
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && \

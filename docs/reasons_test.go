@@ -118,6 +118,7 @@ func TestEveryReasonSaysWhatIsServed(t *testing.T) {
 var words = map[string]string{
 	"PathPrefix": "a match type of the Gateway API", "SealedSecret": "a kind", "WriteSucceeded": "a condition of Kratix's",
 	"ConfigureWorkflowCompleted": "a condition of Kratix's", "ConfigureWorkflowFailed": "a reason of Kratix's", "PipelinesInProgress": "a reason of Kratix's",
+	"PausedReconciliation": "a reason of Kratix's",
 }
 
 var camelCase = regexp.MustCompile(`^[A-Z][a-z]+([A-Z][a-z]+)+$`)

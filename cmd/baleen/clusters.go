@@ -26,6 +26,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/term"
@@ -501,6 +502,9 @@ func listClusters(ctx context.Context, client platform.Client) ([]cluster, error
 	}
 	clusters := []cluster{}
 	for _, object := range objects {
+		if kratix.IsForDryRuns(&object) {
+			continue // which is no cluster
+		}
 		clusters = append(clusters, describe(&object, bundles[object.GetName()]))
 		delete(bundles, object.GetName())
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/promises"
 )
@@ -135,7 +136,7 @@ func namespaces(ctx context.Context, client platform.Client, _ *cobra.Command) (
 		if kind == platform.NatsAccount { // all in one namespace, which is not that of a team
 			continue
 		}
-		objects, err := client.List(ctx, kind, "", nil)
+		objects, err := kratix.Requests(ctx, client, kind)
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +156,7 @@ func clusterNames(ctx context.Context, client platform.Client, _ *cobra.Command)
 }
 
 func namesOf(ctx context.Context, client platform.Client, kind platform.Kind) ([]string, error) {
-	objects, err := client.List(ctx, kind, "", nil)
+	objects, err := kratix.Requests(ctx, client, kind)
 	var found []string
 	for _, o := range objects {
 		found = append(found, o.GetName())
@@ -166,7 +167,7 @@ func namesOf(ctx context.Context, client platform.Client, kind platform.Kind) ([
 // userNames are the NatsUsers as `baleen rotate` takes them: with their namespace
 // where no flag gives that.
 func userNames(ctx context.Context, client platform.Client, cmd *cobra.Command) ([]string, error) {
-	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.NatsUser)
 	namespace := cmd.Flag("namespace").Value.String()
 	var found []string
 	for _, o := range objects {

@@ -143,7 +143,7 @@ type credentialRow struct {
 	// Reason is why an identity was issued, or why a request is not ready.
 	Reason string `json:"reason,omitempty"`
 	// State is that of the ledger, or Unrevoked, or of a request one of Pending, NotReady, Failed, Forgotten,
-	// Deleting, Missing and NoLedger.
+	// Paused, Deleting, Missing and NoLedger.
 	State string `json:"state"`
 	// Attention is what is wrong, or empty.
 	Attention string `json:"attention,omitempty"`
@@ -156,6 +156,7 @@ type asked struct {
 	object   *unstructured.Unstructured
 	ledger   *ledger.Ledger
 	remedies remedies
+	paused   *paused // nil if it is not
 }
 
 // collectCredentials returns all identities, and the requests that are not well,
@@ -166,18 +167,19 @@ func collectCredentials(ctx context.Context, client platform.Client, now time.Ti
 	if damaged := (*ledger.DamagedError)(nil); failed != nil && !errors.As(failed, &damaged) {
 		return nil, failed
 	}
-	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.NatsUser)
 	if err != nil {
 		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
 	}
 	settings, _ := config.Load(ctx, client) // one that is wrong shows in the requests
+	promise := readPromise(ctx, client, "nats-user")
 	requests, remedies := map[identity.Request]asked{}, remediesOn(client)
 	for _, l := range ledgers {
 		requests[l.Request] = asked{ledger: l, remedies: remedies}
 	}
 	for i, o := range objects {
 		id := identity.Request{Kind: platform.NatsUser.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-		requests[id] = asked{object: &objects[i], ledger: requests[id].ledger, remedies: remedies}
+		requests[id] = asked{object: &objects[i], ledger: requests[id].ledger, remedies: remedies, paused: pausedBy(&objects[i], promise)}
 	}
 	rows := []credentialRow{}
 	for id, request := range requests {
@@ -230,13 +232,21 @@ func (a asked) identities(now time.Time, interval time.Duration) []credentialRow
 		case a.object == nil:
 			row.Attention = "its request is gone"
 		case !now.Before(r.Expires):
-			row.Attention = "expired, and not renewed: " + a.remedies.again
+			row.Attention = "expired, and not renewed: " + a.again()
 		case !r.Renews.IsZero() && now.After(r.Renews.Add(interval)): // before that its turn has not come
-			row.Attention = "its renewal is overdue: " + a.remedies.again
+			row.Attention = "its renewal is overdue: " + a.again()
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// again is what to do about what a run would mend.
+func (a asked) again() string {
+	if a.paused != nil {
+		return a.paused.String()
+	}
+	return a.remedies.again
 }
 
 // remedies say what to do about a request that does not run.
@@ -272,6 +282,8 @@ func (a asked) trouble(now time.Time) (state, reason, attention string) {
 	}
 	message, _, _ := unstructured.NestedString(a.object.Object, "status", "message")
 	switch peer := workflow.PeerOf(a.object, ""); {
+	case a.paused != nil:
+		return "Paused", string(peer.Reason), a.paused.String()
 	case !peer.Deleting.IsZero():
 		return "Deleting", "", "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: " + a.remedies.delete
 	case peer.Reason == "":
@@ -336,7 +348,7 @@ func (r credentialRow) style() term.Style {
 	switch {
 	case r.retired:
 		return term.Dim
-	case slices.Contains([]string{string(ledger.Intended), string(ledger.Retiring), "Pending", "Deleting"}, r.State):
+	case slices.Contains([]string{string(ledger.Intended), string(ledger.Retiring), "Pending", "Paused", "Deleting"}, r.State):
 		return term.Yellow
 	case r.Attention != "":
 		return term.Red

@@ -388,3 +388,78 @@ func revoke(rows ...int) func(*ledger.Ledger) {
 		}
 	}
 }
+
+// A request for which Kratix runs nothing is shown, though it is ready and its credential
+// has not expired yet.
+func TestCredentialsOfPaused(t *testing.T) {
+	const promise = "_cluster/Promise.platform.kratix.io/nats-user.yaml"
+	label := func(w *world, value string) {
+		patch := map[string]any{"metadata": map[string]any{"labels": map[string]any{"kratix.io/paused": value}}}
+		if _, err := w.folder().Patch(w.Context(), platform.NatsUser, "team-a", "orders", patch); err != nil {
+			w.Fatal(err)
+		}
+	}
+	condition := func(w *world) {
+		o, err := w.folder().Get(w.Context(), platform.NatsUser, "team-a", "orders")
+		if err != nil {
+			w.Fatal(err)
+		}
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		conditions = append(conditions, map[string]any{"type": "Reconciled", "status": "Unknown", "reason": "PausedReconciliation", "message": "Paused", "lastTransitionTime": day0})
+		if err := unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions"); err != nil {
+			w.Fatal(err)
+		}
+		if _, err := w.folder().UpdateStatus(w.Context(), platform.NatsUser, o); err != nil {
+			w.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		pause func(w *world)
+		want  string // empty if it runs
+	}{
+		{"by its label", func(w *world) { label(w, "true") }, "it is paused by its label kratix.io/paused=true, so nothing runs for it: no change, no renewal, no deletion: take the label off"},
+		{"by the label of its Promise", func(w *world) {
+			w.write(w.platform+"/"+promise, "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/paused: 'true'}}\n")
+		}, "its Promise is paused by the label kratix.io/paused=true, so nothing runs for it: no change, no renewal, no deletion: take the label off the Promise nats-user"},
+		{"as Kratix says", condition, "Kratix has paused it, so nothing runs for it: no change, no renewal, no deletion: take the label kratix.io/paused=true off its Promise, then give the request the label kratix.io/manual-reconciliation=true"},
+		{"since its Promise was", func(w *world) {
+			w.write(w.platform+"/"+promise, "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user}\n")
+			condition(w)
+		}, "its Promise was paused when Kratix came by, and nothing has run for it since: give the request the label kratix.io/manual-reconciliation=true"},
+		{"not any more", func(w *world) { label(w, "false") }, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newUsersWorld(t)
+			w.at(day0)
+			test.pause(w)
+			show := func(now string) (attentions []string) {
+				t.Helper()
+				_, stdout, stderr := w.baleen("credentials", "--platform", w.platform, "--problems", "--now", now, "-o", "json")
+				var rows []credentialRow
+				if err := json.Unmarshal([]byte(stdout), &rows); err != nil {
+					t.Fatalf("%v: %s%s", err, stdout, stderr)
+				}
+				for _, r := range rows {
+					attentions = append(attentions, r.State+": "+r.Attention)
+				}
+				return attentions
+			}
+			var want []string
+			if test.want != "" {
+				want = []string{"Paused: " + test.want}
+			}
+			if got := show("2026-08-02T12:00:00Z"); strings.Join(got, "\n") != strings.Join(want, "\n") {
+				t.Errorf("it shows\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			if got := strings.Join(show("2026-08-30T12:00:00Z"), "\n"); test.want != "" && strings.Count(got, "its renewal is overdue: "+test.want) != 2 {
+				t.Errorf("when renewals are due it shows\n%s", got)
+			}
+			_, stdout, _ := w.baleen("status", "natsuser/orders", "-n", "team-a", "--platform", w.platform, "--now", "2026-08-02T12:00:00Z", "-o", "json")
+			var status followed
+			if err := json.Unmarshal([]byte(stdout), &status); err != nil || status.Attention != test.want {
+				t.Errorf("its status has the attention %q (%v), want %q", status.Attention, err, test.want)
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
@@ -97,6 +98,7 @@ type finding struct {
 var (
 	namespaceKind = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Plural: "namespaces", ClusterScoped: true}
 	promiseKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "Promise"}, Plural: "promises", ClusterScoped: true}
+	bindingKind   = platform.Kind{GroupVersionKind: schema.GroupVersionKind{Group: "platform.kratix.io", Version: "v1alpha1", Kind: "ResourceBinding"}, Plural: "resourcebindings"}
 )
 
 // examine looks at all parts, those with problems first. A part that cannot be read
@@ -172,6 +174,8 @@ func lookAtNamespaces(ctx context.Context, client platform.Client, _ time.Time) 
 func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
 	var findings []finding
 	versions := map[string][]string{}
+	everywhere, unread := kratixInterval(ctx, client)
+	settings, wrong := config.Load(ctx, client) // one that is wrong is a finding elsewhere
 	for _, p := range promises.All() {
 		name := p.Name
 		object, err := isThere(ctx, client, promiseKind, name)
@@ -182,9 +186,27 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is not installed", name), "kubectl apply -f dist/promises/" + name + ".yaml"})
 			continue
 		}
-		version := cmp.Or(object.GetLabels()[kratix.LabelPromiseVersion], "none")
-		versions[version] = append(versions[version], name)
-		if nestedText(object.Object, "status", "status") == "Unavailable" {
+		if version := object.GetLabels()[kratix.LabelPromiseVersion]; version != "" {
+			versions[version] = append(versions[version], name)
+		} else {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s has no version: Kratix overwrites its last revision, and there is none to go back to", name), "apply what `make promises` writes"})
+		}
+		isPaused := kratix.IsPaused(object)
+		if isPaused {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s is paused: nothing runs for any of its requests, no renewal and no deletion either", name),
+				fmt.Sprintf("kubectl label promise %s %s-", name, kratix.LabelPaused)})
+		}
+		if namespace := nestedText(object.Object, "spec", "workflows", "config", "pipelineNamespace"); namespace != "" {
+			findings = append(findings, finding{fmt.Sprintf("the Promise %s has its pipelines run in the namespace %s, and they expect to run in that of the request", name, namespace),
+				"take spec.workflows.config.pipelineNamespace out of the Promise"})
+		}
+		if interval, from := intervalOf(object, everywhere); unread == nil && wrong == nil && interval != settings.ReconcileInterval {
+			findings = append(findings, finding{
+				fmt.Sprintf("Kratix runs the requests of the Promise %s every %s, by %s, and Baleen counts on every %s", name, field.Short(interval), from, field.Short(settings.ReconcileInterval)),
+				fmt.Sprintf("set reconcileInterval in the ConfigMap %s/baleen-config to the longest interval of the four Promises, or give them that one", config.Namespace),
+			})
+		}
+		if !isPaused && nestedText(object.Object, "status", "status") == "Unavailable" {
 			findings = append(findings, finding{fmt.Sprintf("the Promise %s is Unavailable: Kratix does not run its pipelines", name), "kubectl describe promise " + name + ", and see the log of Kratix's controller"})
 		}
 	}
@@ -195,7 +217,42 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 		}
 		findings = append(findings, finding{"the Promises have different versions, which were never tested together: " + strings.Join(parts, "; "), "apply all Promises of one release"})
 	}
-	return findings, nil
+	return findings, unread
+}
+
+// kratixInterval is the interval of Kratix's own configuration.
+func kratixInterval(ctx context.Context, client platform.Client) (time.Duration, error) {
+	object, err := client.Get(ctx, platform.ConfigMap, kratix.Namespace, kratix.ConfigMap)
+	if apierrors.IsNotFound(err) {
+		return kratix.DefaultInterval, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the ConfigMap %s/%s cannot be read: %w", kratix.Namespace, kratix.ConfigMap, err)
+	}
+	var says struct{ ReconciliationInterval string }
+	_ = yaml.Unmarshal([]byte(nestedText(object.Object, "data", "config")), &says) // Kratix does not start with what is none
+	if interval, ok := durationOf(says.ReconciliationInterval); ok {
+		return interval, nil
+	}
+	return kratix.DefaultInterval, nil
+}
+
+func durationOf(text string) (d time.Duration, ok bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil
+}
+
+// intervalOf returns how often Kratix runs the requests of a Promise, and what says so.
+// What Kratix would not take counts for nothing.
+func intervalOf(promise *unstructured.Unstructured, everywhere time.Duration) (interval time.Duration, from string) {
+	const least = time.Minute
+	if interval, ok := durationOf(promise.GetAnnotations()[kratix.AnnotationInterval]); ok && interval >= least {
+		return interval, "its annotation " + kratix.AnnotationInterval
+	}
+	if interval, ok := durationOf(nestedText(promise.Object, "spec", "workflows", "config", "reconciliationInterval")); ok {
+		return interval, "its spec.workflows.config.reconciliationInterval"
+	}
+	return everywhere, "the configuration of Kratix"
 }
 
 func lookAtGuard(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
@@ -255,7 +312,7 @@ func lookAtDestinations(ctx context.Context, client platform.Client, _ time.Time
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := client.List(ctx, platform.NatsAccount, "", nil)
+	accounts, err := kratix.Requests(ctx, client, platform.NatsAccount)
 	if err != nil && !apierrors.IsNotFound(err) { // the Promise may not be installed
 		return nil, err
 	}
@@ -312,28 +369,64 @@ func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]
 func lookAtRequests(ctx context.Context, client platform.Client, now time.Time) ([]finding, error) {
 	var findings []finding
 	for _, p := range promises.All() {
-		objects, err := client.List(ctx, p.Kind, "", nil)
+		objects, err := kratix.Requests(ctx, client, p.Kind)
 		if apierrors.IsNotFound(err) {
 			continue // the Promise is not installed
 		}
 		if err != nil {
 			return findings, err
 		}
+		promise := readPromise(ctx, client, p.Name)
 		for _, o := range objects {
-			findings = append(findings, lookAtRequest(p.Kind, &o, now)...)
+			if promise != nil && kratix.IsPaused(promise) {
+				break // which is said of the Promise
+			}
+			findings = append(findings, lookAtRequest(p.Kind, &o, promise, now)...)
 		}
 	}
-	return findings, nil
+	pinned, err := lookAtBindings(ctx, client)
+	return append(findings, pinned...), err
+}
+
+// lookAtBindings finds requests that run with another version than their Promise has.
+// Kratix 2025-08 has no bindings.
+func lookAtBindings(ctx context.Context, client platform.Client) ([]finding, error) {
+	bindings, err := client.List(ctx, bindingKind, "", nil)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	versions, kinds := map[string]string{}, map[string]platform.Kind{}
+	for _, p := range promises.All() {
+		if object := readPromise(ctx, client, p.Name); object != nil {
+			versions[p.Name], kinds[p.Name] = object.GetLabels()[kratix.LabelPromiseVersion], p.Kind
+		}
+	}
+	var findings []finding
+	for _, b := range bindings {
+		promise, version := nestedText(b.Object, "spec", "promiseRef", "name"), nestedText(b.Object, "spec", "version")
+		has, ours := versions[promise]
+		if !ours || version == "" || version == "latest" || version == has {
+			continue
+		}
+		findings = append(findings, finding{
+			fmt.Sprintf("%s %s/%s is pinned to the version %s, and its Promise has %s: the two were never tested together",
+				kinds[promise].Kind, b.GetNamespace(), nestedText(b.Object, "spec", "resourceRef", "name"), version, cmp.Or(has, "none")),
+			fmt.Sprintf(`kubectl patch resourcebinding %s -n %s --type merge -p '{"spec":{"version":"latest"}}'`, b.GetName(), b.GetNamespace()),
+		})
+	}
+	return findings, err
 }
 
 // lookAtRequest says whether a request is left lying. One that is refused is not: its
 // owner reads why.
-func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now time.Time) []finding {
+func lookAtRequest(kind platform.Kind, object, promise *unstructured.Unstructured, now time.Time) []finding {
 	subject := fmt.Sprintf("%s %s/%s", kind.Kind, object.GetNamespace(), object.GetName())
 	again := fmt.Sprintf("kubectl label %s %s -n %s %s=true", strings.ToLower(kind.Kind), object.GetName(), object.GetNamespace(), kratix.LabelManualReconciliation)
 	peer := workflow.PeerOf(object, "")
-	const patience = 15 * time.Minute
 	switch created := object.GetCreationTimestamp(); {
+	case peer.Paused:
+		stopped := pausedBy(object, promise)
+		return []finding{{subject + ": " + stopped.why, stopped.remedy}}
 	case peer.IsStuck(now):
 		return []finding{{subject + " is being deleted since " + peer.Deleting.UTC().Format(time.RFC3339), "see the log of its delete Job, then " + again}}
 	case peer.IsForgotten(now):
@@ -341,7 +434,7 @@ func lookAtRequest(kind platform.Kind, object *unstructured.Unstructured, now ti
 	case peer.Failed:
 		message := nestedText(object.Object, "status", "message")
 		return []finding{{subject + " failed in its last run: " + cmp.Or(field.Hide(message), "its status does not say why"), "see the log of its configure Job, then " + again}}
-	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(patience)):
+	case peer.Reason == "" && peer.Deleting.IsZero() && !created.IsZero() && now.After(created.Add(workflow.Settling)):
 		return []finding{{subject + " has never run, and is there since " + created.UTC().Format(time.RFC3339), "look for its Job with kubectl get jobs -n " + object.GetNamespace() + ", then " + again}}
 	}
 	return nil

@@ -64,6 +64,7 @@ func TestDoctorFinds(t *testing.T) {
 			others = append(others, p.Name)
 		}
 	}
+	const intervals = "set reconcileInterval in the ConfigMap baleen-system/baleen-config to the longest interval of the four Promises, or give them that one"
 	const promise = "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/promise-version: "
 	for _, test := range []struct {
 		name            string
@@ -76,6 +77,27 @@ func TestDoctorFinds(t *testing.T) {
 			"the Promises have different versions, which were never tested together: v1.0.0 of " + strings.Join(others, ", ") + "; v1.1.0 of nats-user", "apply all Promises of one release"},
 		{"a Promise that is unavailable", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}}\nstatus: {status: Unavailable}\n"),
 			"the Promise nats-user is Unavailable: Kratix does not run its pipelines", "kubectl describe promise nats-user, and see the log of Kratix's controller"},
+		{"a Promise without a version", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"''}}\n"),
+			"the Promise nats-user has no version: Kratix overwrites its last revision, and there is none to go back to", "apply what `make promises` writes"},
+		{"a Promise that is paused", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0, kratix.io/paused: 'true'}}\nstatus: {status: Unavailable}\n"),
+			"the Promise nats-user is paused: nothing runs for any of its requests, no renewal and no deletion either", "kubectl label promise nats-user kratix.io/paused-"},
+		{"a Promise that runs elsewhere", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}}\nspec: {workflows: {config: {pipelineNamespace: pipelines}}}\n"),
+			"the Promise nats-user has its pipelines run in the namespace pipelines, and they expect to run in that of the request", "take spec.workflows.config.pipelineNamespace out of the Promise"},
+		{"a Promise with an interval of its own", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}}\nspec: {workflows: {config: {reconciliationInterval: 24h0m0s}}}\n"),
+			"Kratix runs the requests of the Promise nats-user every 24h, by its spec.workflows.config.reconciliationInterval, and Baleen counts on every 10h", intervals},
+		{"a Promise with an interval by annotation", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.0.0}, annotations: {kratix.io/reconciliation-interval: 90m}}\nspec: {workflows: {config: {reconciliationInterval: 24h}}}\n"),
+			"Kratix runs the requests of the Promise nats-user every 1h30m, by its annotation kratix.io/reconciliation-interval, and Baleen counts on every 10h", intervals},
+		{"a request that is paused", func(w *world) {
+			w.write(w.platform+"/team-a/NatsUser.baleen.dev/billing.yaml", strings.Replace(strings.Replace(userRequest, "name: orders", "name: billing", 1), "namespace: team-a", "namespace: team-a\n  labels: {kratix.io/paused: 'true'}", 1))
+		}, "NatsUser team-a/billing: it is paused by its label kratix.io/paused=true, so nothing runs for it: no change, no renewal, no deletion", "take the label off"},
+		{"a request that is pinned", func(w *world) {
+			for name, version := range map[string]string{"old": "v0.9.0", "same": "v1.0.0", "floating": "latest", "unset": "''"} {
+				w.write(w.platform+"/team-a/ResourceBinding.platform.kratix.io/"+name+"-1a2b3.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: ResourceBinding\nmetadata: {name: "+name+"-1a2b3, namespace: team-a}\n"+
+					"spec: {version: "+version+", promiseRef: {name: nats-user}, resourceRef: {name: "+name+", namespace: team-a}}\n")
+			}
+			w.write(w.platform+"/team-a/ResourceBinding.platform.kratix.io/other.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: ResourceBinding\nmetadata: {name: other, namespace: team-a}\nspec: {version: v3, promiseRef: {name: postgres}, resourceRef: {name: db}}\n")
+		}, "NatsUser team-a/old is pinned to the version v0.9.0, and its Promise has v1.0.0: the two were never tested together",
+			`kubectl patch resourcebinding old-1a2b3 -n team-a --type merge -p '{"spec":{"version":"latest"}}'`},
 		{"no guard", remove("guard.yaml"),
 			"the guard is not installed: who may make Pods in a namespace with requests can take the rights of Baleen's pipelines", "kubectl apply -f dist/promises/guard.yaml"},
 		{"a guard with a gap", write("guard.yaml", strings.Join(strings.SplitAfter(string(promises.Guard), "\n---\n")[:len(strings.Split(string(promises.Guard), "\n---\n"))-1], "")),
@@ -174,5 +196,43 @@ func TestDoctorShowsProblemsFirst(t *testing.T) {
 	want := "PROBLEM  the Destination eu-2 gets nothing new\n         run `baleen clusters trust eu-2`\nok       configuration\nok       stored records\nok       requests\n\n1 problem found.\n"
 	if code != int(needsAttention) || stdout != want || stderr != "" {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// Kratix's interval is compared with what Baleen counts on, for each Promise.
+func TestDoctorComparesIntervals(t *testing.T) {
+	for _, test := range []struct {
+		name, kratix, baleen, promise string
+		want                          int // Promises with a problem
+	}{
+		{"by default", "", "", "", 0},
+		{"one configuration", "reconciliationInterval: 24h", "", "", 4},
+		{"both configurations", "reconciliationInterval: 24h", "reconcileInterval: 24h", "", 0},
+		{"Baleen's configuration", "", "reconcileInterval: 24h", "", 4},
+		{"what Kratix does not read", "reconciliationInterval: often", "", "", 0},
+		{"no YAML", "{", "", "", 0},
+		{"an annotation that Kratix refuses", "", "", "59s", 0},
+		{"an annotation that is the least", "", "", "1m", 1},
+		{"an annotation that is no duration", "", "", "often", 0},
+		{"one Promise has that of Baleen", "reconciliationInterval: 24h", "", "10h", 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newUsersWorld(t)
+			w.installed()
+			if test.kratix != "" {
+				w.write(w.platform+"/kratix-platform-system/ConfigMap.core/kratix.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kratix, namespace: kratix-platform-system}\ndata: {config: '"+test.kratix+"'}\n")
+			}
+			if test.baleen != "" {
+				w.write(w.platform+"/baleen-system/ConfigMap.core/baleen-config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: baleen-config, namespace: baleen-system}\ndata: {"+test.baleen+"}\n")
+			}
+			if test.promise != "" {
+				w.write(w.platform+"/_cluster/Promise.platform.kratix.io/nats-user.yaml",
+					"apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/promise-version: v1.0.0}, annotations: {kratix.io/reconciliation-interval: "+test.promise+"}}\n")
+			}
+			_, stdout, stderr := w.baleen(w.doctor()...)
+			if n := strings.Count(stdout, "Kratix runs the requests of the Promise"); n != test.want || stderr != "" {
+				t.Errorf("%d Promises have a problem, want %d: %s%s", n, test.want, stdout, stderr)
+			}
+		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/term"
@@ -133,7 +134,7 @@ func (r route) accepted() bool { return r.State == string(v1alpha1.Accepted) }
 // first.
 func collectRoutes(ctx context.Context, client platform.Client) ([]route, error) {
 	specs := map[string]aggregator.ApiAggregatorSpec{}
-	objects, err := client.List(ctx, platform.ApiAggregator, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.ApiAggregator)
 	if err != nil {
 		return nil, fmt.Errorf("the ApiAggregators cannot be listed: %w", err)
 	}
@@ -142,7 +143,7 @@ func collectRoutes(ctx context.Context, client platform.Client) ([]route, error)
 		readWhatCanBe(o.Object["spec"], &spec)
 		specs[o.GetNamespace()+"/"+o.GetName()] = spec
 	}
-	objects, err = client.List(ctx, platform.ApiAggregatorTarget, "", nil)
+	objects, err = kratix.Requests(ctx, client, platform.ApiAggregatorTarget)
 	if err != nil {
 		return nil, fmt.Errorf("the ApiAggregatorTargets cannot be listed: %w", err)
 	}

@@ -172,7 +172,8 @@ func follow(ctx context.Context, client platform.Client, which subject, now time
 	f.Observed, _, _ = unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	f.Message = field.Hide(nestedText(object.Object, "status", "message"))
 	f.Conditions = conditionsOf(object)
-	f.Attention = attentionOf(object, remediesOn(client), now)
+	stopped := pausedBy(object, readPromise(ctx, client, promise.Name))
+	f.Attention = attentionOf(object, stopped, remediesOn(client), now)
 	if f.Kind == platform.ApiAggregatorTarget.Kind {
 		routes, err := collectRoutes(ctx, client)
 		if err != nil {
@@ -201,7 +202,7 @@ func follow(ctx context.Context, client platform.Client, which subject, now time
 			return nil, err
 		}
 		settings, _ := config.Load(ctx, client) // one that is wrong shows in the status
-		f.Credentials = asked{object, l, remediesOn(client)}.identities(now, settings.ReconcileInterval)
+		f.Credentials = asked{object, l, remediesOn(client), stopped}.identities(now, settings.ReconcileInterval)
 		for i := range f.Credentials {
 			f.Credentials[i].Namespace, f.Credentials[i].Name = namespace, name
 		}
@@ -211,7 +212,7 @@ func follow(ctx context.Context, client platform.Client, which subject, now time
 
 // notThere says where a request is that is not where it is looked for.
 func notThere(ctx context.Context, client platform.Client, kind platform.Kind, namespace, name string) error {
-	all, err := client.List(ctx, kind, "", nil)
+	all, err := kratix.Requests(ctx, client, kind)
 	if err != nil {
 		return fmt.Errorf("the %ss cannot be listed: %w", kind.Kind, err)
 	}
@@ -317,9 +318,13 @@ func conditionsOf(object *unstructured.Unstructured) []conditionStatus {
 }
 
 // attentionOf says what is wrong with a request that its status does not say.
-func attentionOf(object *unstructured.Unstructured, remedies remedies, now time.Time) string {
+func attentionOf(object *unstructured.Unstructured, stopped *paused, remedies remedies, now time.Time) string {
 	observed, _, _ := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	switch peer := workflow.PeerOf(object, ""); {
+	case kratix.IsDryRun(object):
+		return "Kratix has made it for a dry run: nobody asks for it, and it goes with its DryRun"
+	case stopped != nil:
+		return stopped.String()
 	case peer.IsStuck(now):
 		return "its deletion of " + peer.Deleting.UTC().Format(time.RFC3339) + " is not done: " + remedies.delete
 	case !peer.Deleting.IsZero():

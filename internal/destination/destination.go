@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/baleen-platform/baleen/internal/field"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 )
@@ -51,7 +52,7 @@ func match(all []unstructured.Unstructured, selector map[string]string) Placemen
 	for _, d := range all {
 		p.labels[d.GetName()] = d.GetLabels()
 		switch {
-		case d.GetDeletionTimestamp() != nil, !labels.SelectorFromSet(selector).Matches(labels.Set(d.GetLabels())):
+		case d.GetDeletionTimestamp() != nil, kratix.IsForDryRuns(&d), !labels.SelectorFromSet(selector).Matches(labels.Set(d.GetLabels())):
 		case d.GetLabels()[Label] == d.GetName():
 			p.Placed = append(p.Placed, d.GetName())
 		default:

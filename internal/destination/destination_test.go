@@ -43,6 +43,8 @@ func TestList(t *testing.T) {
 	clusters := []*unstructured.Unstructured{
 		registered("us-1", "prod"), registered("eu-1", "prod"), registered("dev"), cluster("raw", map[string]string{"prod": "yes"}),
 		cluster("copied", map[string]string{"prod": "yes", Label: "eu-1"}), leaving,
+		// Kratix shows dry runs there, and places nothing else.
+		cluster("preview", map[string]string{"prod": "yes", "kratix.io/dry-run": "true"}), cluster("previews", map[string]string{"prod": "yes", Label: "previews", "kratix.io/dry-run": "true"}),
 	}
 	for _, test := range []struct {
 		name                 string

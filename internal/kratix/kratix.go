@@ -2,6 +2,8 @@
 // heeds, the two actions of a workflow, and how a Work holds a pipeline's output.
 package kratix
 
+import "time"
+
 // Labels that Kratix puts on requests, Jobs, Works and WorkPlacements, and reads of
 // Promises.
 const (
@@ -19,6 +21,19 @@ const (
 	LabelSuspended            = "kratix.io/workflow-suspended"
 	LabelDryRun               = "kratix.io/dry-run"
 	LabelDryRunOwner          = "kratix.io/dry-run-owner"
+	LabelPaused               = "kratix.io/paused"
+)
+
+// AnnotationInterval sets another interval for a Promise.
+const AnnotationInterval = "kratix.io/reconciliation-interval"
+
+// DefaultInterval is the interval where nothing says another.
+const DefaultInterval = 10 * time.Hour
+
+// Where Kratix runs, and the ConfigMap there that has its own configuration.
+const (
+	Namespace = "kratix-platform-system"
+	ConfigMap = "kratix"
 )
 
 // Action is what a workflow does for a request.

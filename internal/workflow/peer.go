@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 )
@@ -30,6 +31,11 @@ type Peer struct {
 	// Refused tells that its last run found the request itself to be wrong: no
 	// terms mend that.
 	Refused bool
+	// Since is since when it is ready, or not; before its first run, since it was made.
+	Since time.Time
+	// Paused tells that Kratix runs nothing for it: neither a change nor a renewal, nor
+	// its deletion.
+	Paused bool
 }
 
 // Key implements [Keyed].
@@ -43,14 +49,14 @@ const conditionReady = "Ready"
 
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
-	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName()}
+	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName(), Since: o.GetCreationTimestamp().UTC(), Paused: kratix.IsPaused(o)}
 	p.Terms, _, _ = unstructured.NestedString(o.Object, "status", termsKey)
 	if d := o.GetDeletionTimestamp(); d != nil {
 		p.Deleting = d.Time
 	}
 	conditions := platform.Conditions(o)
 	if ready := meta.FindStatusCondition(conditions, conditionReady); ready != nil {
-		p.Ready, p.Reason = ready.Status == metav1.ConditionTrue, reason.Reason(ready.Reason)
+		p.Ready, p.Reason, p.Since = ready.Status == metav1.ConditionTrue, reason.Reason(ready.Reason), ready.LastTransitionTime.UTC()
 		p.Failed = p.Reason.Class() == reason.Retry
 		p.Refused = p.Reason.Class() == reason.Refuse && ready.ObservedGeneration == o.GetGeneration()
 	}
@@ -60,8 +66,19 @@ func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
 			p.Begun = workflow.LastTransitionTime.UTC()
 		}
 	}
+	if reconciled := meta.FindStatusCondition(conditions, "Reconciled"); reconciled != nil && reconciled.Reason == "PausedReconciliation" {
+		p.Paused = true // also by the label of its Promise
+	}
 	return p
 }
+
+// Settling is how long a request may take to come to rest, from being made or from
+// being found wanting until nothing is left to be tried.
+const Settling = 15 * time.Minute
+
+// IsSettled reports whether it has been as it is for so long that it does not change by
+// itself.
+func (p Peer) IsSettled(now time.Time) bool { return !now.Before(p.Since.Add(Settling)) }
 
 // stuck is how long a deletion takes at the most where its Job can run, and does
 // not fail.
@@ -84,11 +101,16 @@ func (p Peer) IsForgotten(now time.Time) bool {
 	return p.Deleting.IsZero() && !p.Begun.IsZero() && !now.Before(p.Begun.Add(forgotten))
 }
 
+// IsLeftOut reports whether Kratix may not run the request at its interval: it has
+// forgotten a run, or it came by while the request was paused. When the pause of a
+// Promise ends nobody tells its requests, and no timer of theirs runs any more.
+func (p Peer) IsLeftOut(now time.Time) bool { return p.Paused || p.IsForgotten(now) }
+
 // Concerned reports whether the request should run again, now that terms hold.
 func (p Peer) Concerned(terms string, now time.Time) bool {
 	if !p.Deleting.IsZero() {
 		// Kratix tries a delete that failed only when it is asked to.
 		return p.IsStuck(now)
 	}
-	return p.IsForgotten(now) || !p.Refused && (p.Failed || p.Terms != terms)
+	return p.IsLeftOut(now) || !p.Refused && (p.Failed || p.Terms != terms)
 }

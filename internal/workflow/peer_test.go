@@ -59,6 +59,11 @@ func TestPeerOf(t *testing.T) {
 		{"a failure before a good end", "", "{conditions: [{type: Ready, status: 'False', reason: Failed}, {type: ConfigureWorkflowCompleted, status: 'True', reason: PipelinesExecutedSuccessfully}]}",
 			Peer{Reason: "Failed", Failed: true}},
 		{"a run in progress", "", "{conditions: [{type: ConfigureWorkflowCompleted, status: 'False', reason: PipelinesInProgress, lastTransitionTime: '2026-11-26T18:47:21Z'}]}", Peer{Begun: at}},
+		{"it was made", ", creationTimestamp: '2026-11-26T18:47:21Z'", "{}", Peer{Since: at}},
+		{"it is ready since", ", creationTimestamp: '2026-11-26T17:00:00Z'", "{conditions: [{type: Ready, status: 'True', reason: Delivered, lastTransitionTime: '2026-11-26T18:47:21Z'}]}", Peer{Ready: true, Reason: "Delivered", Since: at}},
+		{"it is paused", ", labels: {kratix.io/paused: 'true'}", "{}", Peer{Paused: true}},
+		{"it was paused", ", labels: {kratix.io/paused: 'false'}", "{conditions: [{type: Reconciled, status: Unknown, reason: Unpaused}]}", Peer{}},
+		{"its Promise is paused", "", "{conditions: [{type: Reconciled, status: Unknown, reason: PausedReconciliation, message: Paused}]}", Peer{Paused: true}},
 		{"conditions of others", "", "{conditions: [{type: Other, status: 'True', reason: Failed, lastTransitionTime: '2026-11-26T18:47:21Z'}, 7]}", Peer{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -69,6 +74,19 @@ func TestPeerOf(t *testing.T) {
 				t.Errorf("it is %+v, want %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// What does not come to rest within a quarter of an hour does not by itself.
+func TestIsSettled(t *testing.T) {
+	at := now()
+	for after, want := range map[time.Duration]bool{0: false, 15*time.Minute - 1: false, 15 * time.Minute: true} {
+		if is := (Peer{Since: at}).IsSettled(at.Add(after)); is != want {
+			t.Errorf("after %s it is %t", after, is)
+		}
+	}
+	if !(Peer{}).IsSettled(at) {
+		t.Error("what nobody knows the age of is taken for new")
 	}
 }
 
@@ -85,6 +103,8 @@ func TestConcerned(t *testing.T) {
 	}{
 		{name: "it has seen the terms", peer: Peer{Terms: "t"}},
 		{name: "it has seen others", peer: Peer{Terms: "s"}, want: true},
+		{name: "it is paused, or was", peer: Peer{Terms: "t", Paused: true}, want: true},
+		{name: "it is wrong, and paused", peer: Peer{Terms: "t", Refused: true, Paused: true}, want: true},
 		{name: "it has failed", peer: Peer{Terms: "t", Failed: true}, want: true},
 		{name: "its request is wrong", peer: Peer{Terms: "s", Failed: true, Refused: true}},
 		{name: "it has just begun", peer: Peer{Terms: "t", Begun: at}, after: time.Hour - 1},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
@@ -24,7 +25,7 @@ type target struct {
 
 // listTargets returns all targets of the platform.
 func listTargets(ctx context.Context, client platform.Client) ([]target, error) {
-	objects, err := client.List(ctx, platform.ApiAggregatorTarget, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.ApiAggregatorTarget)
 	if err != nil {
 		return nil, fmt.Errorf("the ApiAggregatorTargets cannot be listed: %w", err)
 	}

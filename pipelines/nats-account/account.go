@@ -87,10 +87,11 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err := forget(ctx, run, &in); err != nil {
 		return workflow.Result{}, err
 	}
-	if err := workflow.NotifyPeers(ctx, run, platform.NatsUser, concerned(in, found, run.Now)); err != nil {
+	notified := concerned(in, found, run.Now)
+	if err := workflow.NotifyPeers(ctx, run, platform.NatsUser, notified); err != nil {
 		return workflow.Result{}, err
 	}
-	return report(in, found, revocations), nil
+	return report(in, found, revocations, notified, run.Now), nil
 }
 
 // remove revokes what is still queued, for which there is nobody afterwards, and

@@ -204,7 +204,7 @@ func TestListUsers(t *testing.T) {
 	}
 	want := []natsUser{
 		{workflow.Peer{Namespace: "team-a", Name: "orders", Terms: "terms", Ready: true, Reason: "Delivered"}, "commerce", true},
-		{workflow.Peer{Namespace: "team-b", Name: "orders"}, "payments", false}, {workflow.Peer{Namespace: "team-c", Name: "orders"}, "", false},
+		{workflow.Peer{Namespace: "team-b", Name: "orders", Since: now.UTC()}, "payments", false}, {workflow.Peer{Namespace: "team-c", Name: "orders", Since: now.UTC()}, "", false},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(natsUser{})); diff != "" {
 		t.Error(diff)
@@ -234,6 +234,7 @@ func TestAsk(t *testing.T) {
 		peer("failed", func(p *workflow.Peer) { p.Failed = true }),
 		peer("refuted", func(p *workflow.Peer) { p.Reason = "AccountRefuted" }),
 		peer("forgotten", func(p *workflow.Peer) { p.Begun = now.Add(-time.Hour) }),
+		peer("paused", func(p *workflow.Peer) { p.Paused = true }),
 		peer("changed", func(*workflow.Peer) {}), // at the provider
 		peer("waits", func(*workflow.Peer) {}),
 		peer("refused", func(p *workflow.Peer) { p.Refused, p.Terms = true, "other" }),
@@ -249,11 +250,11 @@ func TestAsk(t *testing.T) {
 		change func(*inputs)
 		asks   string
 	}{
-		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
-		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/waits"},
+		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
+		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/paused, team-a/waits"},
 		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*inputs) {}, ""},
 		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper = keeper{} }, ""},
-		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/refuted, team-a/waits"},
+		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
@@ -307,6 +308,14 @@ func TestReport(t *testing.T) {
 	failing := func(name, why string) natsUser {
 		return natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: name, Reason: reason.Reason(why)}}
 	}
+	changed := func(u natsUser, change func(*natsUser)) natsUser {
+		change(&u)
+		return u
+	}
+	minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
+	since := func(u natsUser, ago time.Duration) natsUser {
+		return changed(u, func(u *natsUser) { u.Since = now.Add(-ago) })
+	}
 	var many []natsUser
 	var names []string
 	for i := range 21 {
@@ -320,7 +329,7 @@ func TestReport(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name            string
-		users           []natsUser
+		users, notified []natsUser
 		rows            []ledger.Record
 		found           finding
 		damaged         error
@@ -333,6 +342,13 @@ func TestReport(t *testing.T) {
 		{name: "one user", users: []natsUser{ready("a")}, ready: true, reason: "Verified", message: "verified; 1 user, of which 0 need attention", attention: []string{}},
 		{name: "some need attention", users: []natsUser{ready("a"), failing("b", "NotAdmitted"), failing("c", "")}, ready: true, reason: "Verified", message: "verified; 3 users, of which 2 need attention",
 			attention: []string{"team-a/b NotAdmitted", "team-a/c"}, needs: 2},
+		{name: "some come to rest", users: []natsUser{since(failing("a", "PlatformUnavailable"), minutes(1)), since(failing("b", "PlatformUnavailable"), minutes(15)), since(failing("c", "NotAdmitted"), 0), since(failing("d", ""), minutes(14)), since(failing("e", ""), minutes(15))},
+			notified: []natsUser{failing("a", ""), failing("b", "")},
+			ready:    true, reason: "Verified", message: "verified; 5 users, of which 3 need attention", attention: []string{"team-a/b PlatformUnavailable", "team-a/c NotAdmitted", "team-a/e"}, needs: 3},
+		{name: "some are paused or being deleted", users: []natsUser{
+			changed(ready("a"), func(u *natsUser) { u.Paused = true }), changed(ready("b"), func(u *natsUser) { u.Deleting = now.Add(-10 * time.Minute) }),
+			changed(failing("c", "NotAdmitted"), func(u *natsUser) { u.Deleting = now.Add(-time.Minute) }),
+		}, ready: true, reason: "Verified", message: "verified; 3 users, of which 2 need attention", attention: []string{"team-a/a Paused", "team-a/b Deleting"}, needs: 2},
 		{name: "as many as are shown", users: many[:20], ready: true, reason: "Verified", message: "verified; 20 users, of which 20 need attention", attention: names[:20], needs: 20},
 		{name: "more than are shown", users: many, ready: true, reason: "Verified", message: "verified; 21 users, of which 21 need attention", attention: names[:20], needs: 21},
 		{name: "some are unknown", found: finding{unknown: 2}, ready: true, reason: "Verified", attention: []string{},
@@ -357,7 +373,7 @@ func TestReport(t *testing.T) {
 					"policy":  in.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}
-			if diff := cmp.Diff(want, report(in, test.found, 7), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
+			if diff := cmp.Diff(want, report(in, test.found, 7, test.notified, now), cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Placement") }, cmp.Ignore())); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
@@ -76,7 +77,7 @@ func secretFailed(err error) error {
 }
 
 func listUsers(ctx context.Context, client platform.Client) ([]natsUser, error) {
-	objects, err := client.List(ctx, platform.NatsUser, "", nil)
+	objects, err := kratix.Requests(ctx, client, platform.NatsUser)
 	if err != nil {
 		return nil, fmt.Errorf("the NatsUsers cannot be listed: %w", err)
 	}

@@ -2,6 +2,7 @@ package natsaccount
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,8 @@ import (
 const maxNames = 20
 
 // report shows the account, what is in force, and who needs attention.
-func report(in inputs, found finding, revocations int) workflow.Result {
-	attention := attentionOf(in.users)
+func report(in inputs, found finding, revocations int, notified []natsUser, now time.Time) workflow.Result {
+	attention := attentionOf(in.users, notified, now)
 	shown := append([]string{}, attention[:min(len(attention), maxNames)]...)
 	result := workflow.Result{
 		Ready:   true,
@@ -48,13 +49,23 @@ func report(in inputs, found finding, revocations int) workflow.Result {
 	return result
 }
 
-// attentionOf names the requests that are not ready, each with its reason.
-func attentionOf(users []natsUser) []string {
+// attentionOf names the requests with which something stays wrong, each with its reason.
+// Nobody corrects the list before another run, so it names none that is about to come to
+// rest: one that is new, or that this run has notified, or that is being deleted. Pure.
+func attentionOf(users, notified []natsUser, now time.Time) []string {
 	var names []string
 	for _, u := range users {
-		if !u.Ready {
-			names = append(names, strings.TrimSuffix(u.Namespace+"/"+u.Name+" "+string(u.Reason), " "))
+		runs := u.Reason == "" || slices.ContainsFunc(notified, func(n natsUser) bool { return n.Namespace == u.Namespace && n.Name == u.Name })
+		why := string(u.Reason)
+		switch {
+		case u.Paused:
+			why = "Paused"
+		case u.IsStuck(now):
+			why = "Deleting"
+		case !u.Deleting.IsZero(), u.Ready, runs && !u.IsSettled(now):
+			continue
 		}
+		names = append(names, strings.TrimSuffix(u.Namespace+"/"+u.Name+" "+why, " "))
 	}
 	return names
 }

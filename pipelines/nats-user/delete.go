@@ -40,7 +40,13 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err := release(ctx, run); err != nil {
 		return err
 	}
-	if run.DryRun || l.Tombstone.Done {
+	if run.DryRun {
+		return nil
+	}
+	if err := unlist(ctx, run); err != nil {
+		return err
+	}
+	if l.Tombstone.Done {
 		return nil
 	}
 	return finish(ctx, run, l)

@@ -41,7 +41,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	if in.namespace, err = run.Config.WorkloadNamespace(in.user.Namespace, in.user.Spec.WorkloadNamespace); err != nil {
 		return in, workflow.Fail(reason.NamespaceNotMapped, err)
 	}
-	if in.account, err = p.readAccount(ctx, run, in.user.Spec.AccountRef.Name); err != nil {
+	if in.account, in.listed, err = p.readAccount(ctx, run, in.user.Spec.AccountRef.Name); err != nil {
 		return in, err
 	}
 	if err := verified(ctx, run, in.account); err != nil {
@@ -68,18 +68,17 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	return in, err
 }
 
-// readAccount opens the account.
-func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (*account.Account, error) {
+// readAccount opens the account, and reports whether it lists the request.
+func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name string) (opened *account.Account, listed bool, err error) {
 	object, spec, err := account.Get(ctx, run.Platform, name)
-	if object != nil && workflow.PeerOf(object, "").IsForgotten(run.Now) {
+	if object != nil && workflow.PeerOf(object, "").IsLeftOut(run.Now) {
 		if err := notifyAccounts(ctx, run, name); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if err == nil {
 		err = account.TooShort(spec, run.Config.ReconcileInterval)
 	}
-	var opened *account.Account
 	if err == nil {
 		opener := account.Opener{Client: run.Platform, Issuer: known.Issuer, How: provider.Setting{Network: provider.Network{Transport: p.transport}, Now: run.Now}}
 		opened, err = opener.Open(ctx, object, spec)
@@ -87,13 +86,13 @@ func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name strin
 	var gone *account.NotFoundError
 	switch {
 	case errors.As(err, &gone):
-		return nil, workflow.Fail(reason.AccountNotFound, err)
+		return nil, false, workflow.Fail(reason.AccountNotFound, err)
 	case platform.IsTransient(err):
-		return nil, err
+		return nil, false, err
 	case err != nil:
-		return nil, workflow.Fail(reason.AccountInvalid, err)
+		return nil, false, workflow.Fail(reason.AccountInvalid, err)
 	}
-	return opened, nil
+	return opened, isListed(object, run.Identity), nil
 }
 
 // verified makes sure that what the account signs would connect.

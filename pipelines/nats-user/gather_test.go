@@ -86,6 +86,9 @@ func TestGather(t *testing.T) {
 		{name: "Kratix has forgotten the account", spec: goodUser, change: ofAccount(func(_, status map[string]any) {
 			maps.Copy(status, condition("ConfigureWorkflowCompleted", "False", "PipelinesInProgress", "", 1, now.Add(-time.Hour)))
 		}), terms: true, asks: true, placed: "eu-1, us-1"},
+		{name: "Kratix came by while the account was paused", spec: goodUser, change: ofAccount(func(_, status map[string]any) {
+			maps.Copy(status, condition("Reconciled", "Unknown", "PausedReconciliation", "Paused", 1, now))
+		}), terms: true, asks: true, placed: "eu-1, us-1"},
 		{name: "a run of the account is in progress", spec: goodUser, change: ofAccount(func(_, status map[string]any) {
 			maps.Copy(status, condition("ConfigureWorkflowCompleted", "False", "PipelinesInProgress", "", 1, now.Add(-time.Hour+time.Second)))
 		}), terms: true, placed: "eu-1, us-1"},

@@ -3,6 +3,8 @@ package natsuser
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,33 +48,67 @@ func report(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster,
 	return result
 }
 
-// rows are what the status says of each cluster.
+// rows are what the status says of each cluster, also of one that no longer matches as
+// long as something of it can connect.
 func rows(l *ledger.Ledger, clusters []*cluster, now time.Time) []v1alpha1.CredentialStatus {
 	all := []v1alpha1.CredentialStatus{}
+	placed := map[string]bool{}
 	for _, c := range clusters {
-		row := v1alpha1.CredentialStatus{Destination: c.want.Destination, Problem: c.problem.message}
-		if current := l.Current(c.want.Destination); current != nil {
-			row.Generation, row.User, row.Reason = current.Generation, current.User, current.Reason
-			row.Issued, row.Expires, row.Renews = stamp(current.Issued), stamp(current.Expires), stamp(current.Renews)
-			row.Earlier = earlier(l, *current, now)
+		name := c.want.Destination
+		row := v1alpha1.CredentialStatus{Destination: name, Problem: c.problem.message}
+		if current := l.Current(name); current != nil {
+			row = rowOf(l, *current, now)
+			row.Problem, row.Renews = c.problem.message, stamp(current.Renews)
+		} else {
+			row.Earlier = earlier(l, ledger.Record{Destination: name, Generation: l.Next(name)}, now)
 		}
-		all = append(all, row)
+		all, placed[name] = append(all, row), true
 	}
+	left := map[string]v1alpha1.CredentialStatus{}
+	for _, r := range l.Records { // the newest of each comes last
+		if placed[r.Destination] || !canConnect(r, now) {
+			continue
+		}
+		row := rowOf(l, r, now)
+		if row.State = stateOf(r, now); r.State == ledger.Active {
+			row.State = "Leaving"
+		}
+		left[r.Destination] = row
+	}
+	all = slices.AppendSeq(all, maps.Values(left))
+	slices.SortFunc(all, func(a, b v1alpha1.CredentialStatus) int { return strings.Compare(a.Destination, b.Destination) })
 	return all
 }
 
-// earlier are the generations before the current one that can still connect.
-func earlier(l *ledger.Ledger, current ledger.Record, now time.Time) []v1alpha1.EarlierStatus {
+// rowOf is what the status says of a generation.
+func rowOf(l *ledger.Ledger, r ledger.Record, now time.Time) v1alpha1.CredentialStatus {
+	return v1alpha1.CredentialStatus{
+		Destination: r.Destination, Generation: r.Generation, User: r.User, Reason: r.Reason,
+		Issued: stamp(r.Issued), Expires: stamp(r.Expires), Earlier: earlier(l, r, now),
+	}
+}
+
+// canConnect reports whether somebody who has the credential can connect with it.
+func canConnect(r ledger.Record, now time.Time) bool {
+	return r.User != "" && r.State != ledger.Intended && r.Revoked.IsZero() && now.Before(r.Expires)
+}
+
+// stateOf is the state of a generation, as the status says it.
+func stateOf(r ledger.Record, now time.Time) string {
+	if r.Unrevoked(now) {
+		return "Unrevoked"
+	}
+	return string(r.State)
+}
+
+// earlier are the generations before another one that can still connect.
+func earlier(l *ledger.Ledger, than ledger.Record, now time.Time) []v1alpha1.EarlierStatus {
 	var all []v1alpha1.EarlierStatus
 	for _, r := range l.Records {
-		if r.Destination != current.Destination || r.Generation >= current.Generation || r.State == ledger.Retired && !r.Unrevoked(now) {
+		if r.Destination != than.Destination || r.Generation >= than.Generation || !canConnect(r, now) {
 			continue
 		}
-		state := string(r.State)
-		if r.Unrevoked(now) {
-			state = "Unrevoked"
-		}
-		all = append(all, v1alpha1.EarlierStatus{Generation: r.Generation, User: r.User, Expires: stamp(r.Expires), State: state})
+		all = append(all, v1alpha1.EarlierStatus{Generation: r.Generation, User: r.User, Expires: stamp(r.Expires), State: stateOf(r, now)})
 	}
 	return all
 }

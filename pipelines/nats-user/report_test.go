@@ -31,6 +31,9 @@ func TestReport(t *testing.T) {
 		}
 		return c
 	}
+	former := func(cluster string, generation int64, user, expires, state string, earlier ...v1alpha1.EarlierStatus) v1alpha1.CredentialStatus {
+		return row(cluster, generation, user, expires, func(c *v1alpha1.CredentialStatus) { c.Renews, c.State, c.Earlier = "", state, earlier })
+	}
 	eu, us := issued(1, "U1", "commerce"), on("us-1", issued(1, "U2", "commerce", days(20)))
 	for _, test := range []struct {
 		name         string
@@ -101,13 +104,32 @@ func TestReport(t *testing.T) {
 					{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Unrevoked"}, {Generation: 3, User: "U3", Expires: "2026-02-10T12:00:00Z", State: "Unrevoked"},
 					{Generation: 5, User: "U5", Expires: "2026-01-31T12:00:00Z", State: "Retiring"}, {Generation: 6, User: "U6", Expires: "2026-01-31T12:00:00Z", State: "Active"},
 				}
-			})},
+			}), former("us-1", 1, "U9", "2026-02-05T12:00:00Z", "Unrevoked")},
+		},
+		{
+			name: "some no longer match", placed: []string{"eu-1"}, emitted: []string{"eu-1"},
+			rows: []ledger.Record{
+				on("ap-1", issued(1, "A1", "commerce", retiring)), on("ap-1", issued(2, "A2", "commerce")),
+				eu,
+				on("sa-1", issued(1, "S1", "commerce", retired)), on("sa-1", issued(2, "S2", "commerce", retiring)), on("sa-1", issued(3, "", "commerce", retiring)),
+				on("us-1", issued(1, "U2", "commerce", retired, func(r *ledger.Record) { r.Revoked = now })), on("us-2", issued(1, "U3", "commerce", retiring, expired)),
+				on("us-3", issued(1, "U4", "commerce", intended)),
+			},
+			ready: true, reason: "Delivered", expires: "2026-01-31T12:00:00Z",
+			message: delivered + "1 cluster; former credentials that nobody can revoke: 1, the last expires on 2026-01-31T12:00:00Z; waiting for NatsAccount commerce to revoke 3 former credentials",
+			credentials: []v1alpha1.CredentialStatus{
+				former("ap-1", 2, "A2", "2026-01-31T12:00:00Z", "Leaving", v1alpha1.EarlierStatus{Generation: 1, User: "A1", Expires: "2026-01-31T12:00:00Z", State: "Retiring"}),
+				row("eu-1", 1, "U1", "2026-01-31T12:00:00Z"),
+				former("sa-1", 2, "S2", "2026-01-31T12:00:00Z", "Retiring", v1alpha1.EarlierStatus{Generation: 1, User: "S1", Expires: "2026-01-31T12:00:00Z", State: "Unrevoked"}),
+			},
 		},
 		{
 			name: "accounts are to revoke", placed: []string{"eu-1"},
 			rows:  []ledger.Record{issued(1, "U1", "payments", retiring), issued(2, "U2", "commerce", retiring), issued(3, "", "gone", retiring)},
 			ready: true, reason: "Delivered", message: delivered + "0 clusters; waiting for NatsAccount commerce, gone, payments to revoke 2 former credentials",
-			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1"}},
+			credentials: []v1alpha1.CredentialStatus{{Destination: "eu-1", Earlier: []v1alpha1.EarlierStatus{
+				{Generation: 1, User: "U1", Expires: "2026-01-31T12:00:00Z", State: "Retiring"}, {Generation: 2, User: "U2", Expires: "2026-01-31T12:00:00Z", State: "Retiring"},
+			}}},
 		},
 		{
 			name: "what was never made is waited for by nobody", placed: []string{"eu-1"}, rows: []ledger.Record{issued(1, "", "commerce", retiring)},

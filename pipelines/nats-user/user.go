@@ -38,6 +38,8 @@ type inputs struct {
 	kept      []string          // those that the request leaves, in their grace
 	bundles   map[string]string // certificates by Destination
 	templates render.Templates
+	// listed: the account says that the request needs attention.
+	listed bool
 	// seen is what the status tells the account of its terms, also by a run that
 	// cannot finish.
 	seen map[string]any
@@ -56,5 +58,9 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err != nil {
 		return workflow.Result{Status: in.seen}, err
 	}
-	return report(run, in, l, clusters, output), nil
+	result := report(run, in, l, clusters, output)
+	if result.Ready && in.listed { // which its next run corrects, and it does not notify who is ready
+		return result, notifyAccounts(ctx, run, in.account.Name)
+	}
+	return result, nil
 }

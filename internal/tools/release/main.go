@@ -52,7 +52,7 @@ type release struct {
 
 var (
 	registryForm = regexp.MustCompile(`^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$`)
-	tagForm      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	tagForm      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`) // it is a label's value, too
 	digestForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 

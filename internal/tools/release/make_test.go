@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,24 +14,34 @@ import (
 
 const root = "../../.."
 
-// A version that is given reaches binaries, images and Promises; without one a
-// binary has that of its commit, and the rest that of the next release.
+// A version that is given reaches binaries, images and Promises; without one all have
+// that of their commit.
 func TestMakeVersions(t *testing.T) {
-	const none = "-ldflags='-s -w' -o bin/"
+	script := exec.CommandContext(t.Context(), "./version.sh", "v0.1.0")
+	script.Dir = ".."
+	out, err := script.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := strings.TrimSpace(string(out))
 	for _, test := range []struct {
-		name              string
-		given             []string
-		build, image, tag string
+		name         string
+		given        []string
+		version, tag string
 	}{
-		{"none", nil, none, "--version '0.1.0' --tag 'v0.1.0'", "-tag 'v0.1.0'"},
-		{"a version", []string{"VERSION=1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
-		{"a version with its v", []string{"VERSION=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
-		{"an empty version", []string{"VERSION="}, none, "--version '0.1.0' --tag 'v0.1.0'", "-tag 'v0.1.0'"},
-		{"a tag", []string{"TAG=v1.2.3"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'v1.2.3'", "-tag 'v1.2.3'"},
-		{"both", []string{"VERSION=1.2.3", "TAG=edge"}, "-X main.stamped=v1.2.3'", "--version '1.2.3' --tag 'edge'", "-tag 'edge'"},
+		{"none", nil, commit, commit},
+		{"a version", []string{"VERSION=1.2.3"}, "v1.2.3", "v1.2.3"},
+		{"a version with its v", []string{"VERSION=v1.2.3"}, "v1.2.3", "v1.2.3"},
+		{"an empty version", []string{"VERSION="}, commit, commit},
+		{"a tag", []string{"TAG=v1.2.3"}, "v1.2.3", "v1.2.3"},
+		{"both", []string{"VERSION=1.2.3", "TAG=edge"}, "v1.2.3", "edge"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for target, want := range map[string]string{"build": test.build, "images": test.image, "promises": test.tag} {
+			for target, want := range map[string]string{
+				"build":    "-X main.stamped=" + test.version + "'",
+				"images":   "--version '" + strings.TrimPrefix(test.version, "v") + "' --tag '" + test.tag + "'",
+				"promises": "-tag '" + test.tag + "'",
+			} {
 				cmd := exec.CommandContext(t.Context(), "make", append([]string{"-C", root, "-n", target}, test.given...)...)
 				cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 				out, err := cmd.CombinedOutput()
@@ -40,6 +51,81 @@ func TestMakeVersions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Kratix keeps one revision of a Promise for each version, so each commit has another,
+// and what is not committed too. A release is called so only at the commit of its tag.
+func TestVersionOfCommit(t *testing.T) {
+	script, err := os.ReadFile("../version.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	run := func(at, name string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = dir
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_DATE=" + at, "GIT_AUTHOR_DATE=" + at,
+			"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	write := func(name, text string) {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const at = "2026-08-01T13:30:00+02:00"
+	seen := map[string]string{}
+	version := func(when, want string) string {
+		t.Helper()
+		got := run(at, "internal/tools/version.sh", "v1.2.3")
+		if !regexp.MustCompile("^("+want+")$").MatchString(got) || !tagForm.MatchString(got) {
+			t.Errorf("%s it is %q, want %s", when, got, want)
+		}
+		if was, twice := seen[got]; twice {
+			t.Errorf("%s it is %s, as it was %s", when, got, was)
+		}
+		seen[got] = when
+		return got
+	}
+	const commit, dirty = `v1\.2\.3-20260801113000-[0-9a-f]{12}`, `-dirty-[0-9a-f]{8}`
+	write("internal/tools/version.sh", string(script))
+	version("in an archive", `v1\.2\.3`)
+	run(at, "git", "init", "--quiet")
+	run(at, "git", "add", ".")
+	run(at, "git", "commit", "--quiet", "--message", "one")
+	one := version("at a commit", commit)
+	if again := run(at, "internal/tools/version.sh", "v1.2.3"); again != one {
+		t.Errorf("asked again it is %s, after %s", again, one)
+	}
+	write("cmd/a.go", "package a")
+	version("with a new file", commit+dirty)
+	write("orders.yaml", "kind: NatsUser")
+	write("cmd/a.go", "package b")
+	version("with another content of it", commit+dirty)
+	run(at, "git", "add", ".")
+	run(at, "git", "commit", "--quiet", "--message", "two")
+	version("at another commit of the same second", commit)
+	write("platform.kubeconfig", "kind: Config") // which is nothing that is built
+	if got := run(at, "internal/tools/version.sh", "v1.2.3"); strings.Contains(got, "dirty") {
+		t.Errorf("with a file that is no source it is %s", got)
+	}
+	write("cmd/a.go", "package c")
+	version("with a changed file", commit+dirty)
+	run(at, "git", "checkout", "--quiet", "cmd/a.go")
+	run(at, "git", "tag", "v1.2.3")
+	delete(seen, "v1.2.3") // of the archive, which is that of the tag
+	version("at the tag", `v1\.2\.3`)
+	write("cmd/a.go", "package d")
+	version("at the tag with a changed file", commit+dirty)
 }
 
 // What would end a quote in a recipe is refused before any shell sees it.

@@ -19,10 +19,13 @@ import (
 // +kubebuilder:resource:path=natsaccounts,singular=natsaccount,categories=baleen
 // +kubebuilder:printcolumn:name=Ready,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name=Reason,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name=Workflow,type=string,JSONPath=`.status.conditions[?(@.type=="ConfigureWorkflowCompleted")].reason`
 // +kubebuilder:printcolumn:name=Users,type=integer,JSONPath=`.status.users`
 // +kubebuilder:printcolumn:name=Attention,type=integer,JSONPath=`.status.needAttention`
 // +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name=Message,type=string,priority=1,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name=Generation,type=integer,priority=1,JSONPath=`.metadata.generation`
+// +kubebuilder:printcolumn:name=Observed,type=integer,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].observedGeneration`
+// +kubebuilder:printcolumn:name=Message,type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name may have at most 63 characters, because it becomes a label of Kratix's Jobs"
 type NatsAccount struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -494,7 +497,9 @@ type NatsAccountStatus struct {
 	Policy *Policy `json:"policy,omitempty"`
 	// Users is how many NatsUsers draw from the account.
 	Users int64 `json:"users,omitempty"`
-	// NeedAttention is how many of them are not ready, AttentionNames the first.
+	// NeedAttention is with how many of them something stays wrong, as the last run saw
+	// it: those that are refused, paused or stuck, and not those that are about to run.
+	// AttentionNames are the first of them.
 	NeedAttention  int64    `json:"needAttention,omitempty"`
 	AttentionNames []string `json:"attentionNames,omitempty"`
 	// Revocations is how many revoked users Baleen keeps in the account's JWT.

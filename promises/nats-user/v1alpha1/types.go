@@ -20,10 +20,13 @@ import (
 // +kubebuilder:resource:path=natsusers,singular=natsuser,categories=baleen
 // +kubebuilder:printcolumn:name=Ready,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name=Reason,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name=Workflow,type=string,JSONPath=`.status.conditions[?(@.type=="ConfigureWorkflowCompleted")].reason`
 // +kubebuilder:printcolumn:name=Secret,type=string,JSONPath=`.status.secret`
 // +kubebuilder:printcolumn:name=Expires,type=string,JSONPath=`.status.expires`
 // +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name=Message,type=string,priority=1,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name=Generation,type=integer,priority=1,JSONPath=`.metadata.generation`
+// +kubebuilder:printcolumn:name=Observed,type=integer,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].observedGeneration`
+// +kubebuilder:printcolumn:name=Message,type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name may have at most 63 characters, because it becomes a label of Kratix's Jobs"
 type NatsUser struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -417,6 +420,10 @@ type CredentialStatus struct {
 	Renews  string `json:"renews,omitempty"`
 	// Reason is why this generation was issued.
 	Reason string `json:"reason,omitempty"`
+	// State is that of a cluster which no longer matches, whose credential can still
+	// connect: Leaving, in its grace; Retiring, to be revoked; or Unrevoked, retired with
+	// nothing to revoke it with. One that matches has none.
+	State string `json:"state,omitempty"`
 	// Earlier are the generations before it that can still connect.
 	Earlier []EarlierStatus `json:"earlier,omitempty"`
 	// Problem is why the cluster does not have what was asked for.
