@@ -262,8 +262,11 @@ func secretWith(kind, account string) string {
 	return fmt.Sprintf("{type: %s, metadata: {annotations: {kubernetes.io/service-account.name: %s}}}", kind, account)
 }
 
+// marked is a request with labels.
+func marked(labels string) string { return "{metadata: {labels: {" + labels + "}}}" }
+
 // Who may use the account of a pipeline: Kratix for its Jobs, the Job controller for
-// their Pods, kubelets for its tokens; and whatever else a team does is none of the
+// their Pods, kubelets for its tokens; that only Kratix marks dry runs; and whatever else a team does is none of the
 // guard's business.
 func TestGuard(t *testing.T) {
 	const token = "kubernetes.io/service-account-token"
@@ -348,6 +351,18 @@ func TestGuard(t *testing.T) {
 		{"a token Secret with other annotations", team, "CREATE", "secrets", "", "{type: " + token + ", metadata: {annotations: {a: b}}}", "", ""},
 		{"a token of another's Promise in a Secret", team, "CREATE", "secrets", "", secretWith(token, "my-nats-user-resource-configure-configure"), "", ""},
 		{"a Secret without a type", team, "CREATE", "secrets", "", "{}", "", ""},
+		{"Kratix makes a dry run", kratix, "CREATE", "natsusers", "", marked("kratix.io/dry-run: 'true', kratix.io/dry-run-owner: a"), "", ""},
+		{"a team marks a request as a dry run", team, "CREATE", "natsusers", "", marked("kratix.io/dry-run: 'true'"), "",
+			"only Kratix marks requests as those of a dry run: leave out the labels kratix.io/dry-run and kratix.io/dry-run-owner of team-a/x, and apply a DryRun of platform.kratix.io instead"},
+		{"whatever it says", team, "CREATE", "natsusers", "", marked("kratix.io/dry-run: 'false'"), "", "only Kratix marks"},
+		{"a team gives one an owner", team, "UPDATE", "natsusers", "", marked("kratix.io/dry-run-owner: a"), marked(""), "only Kratix marks"},
+		{"an administrator marks one that is there", admin, "UPDATE", "apiaggregators", "", marked("kratix.io/dry-run: 'true'"), "{}", "only Kratix marks"},
+		{"another owner", team, "UPDATE", "natsusers", "", marked("kratix.io/dry-run-owner: a"), marked("kratix.io/dry-run-owner: b"), "only Kratix marks"},
+		{"a pipeline writes to a dry run", admin, "UPDATE", "natsusers", "", marked("kratix.io/dry-run: 'true', a: b"), marked("kratix.io/dry-run: 'true'"), ""},
+		{"a mark from before the guard is taken off", team, "UPDATE", "natsusers", "", marked("a: b"), marked("kratix.io/dry-run: 'true'"), ""},
+		{"a request like any other", team, "CREATE", "natsusers", "", marked("a: b"), "", ""},
+		{"a request without labels", team, "CREATE", "natsusers", "", "{}", "", ""},
+		{"a kind of somebody else", team, "CREATE", "pods", "", "{metadata: {labels: {kratix.io/dry-run: 'true'}}, spec: {containers: []}}", "", ""},
 		{"a Secret without a type, with the annotation", team, "CREATE", "secrets", "", "{metadata: {annotations: {kubernetes.io/service-account.name: " + account + "}}}", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -394,6 +409,11 @@ func request(t *testing.T, who user.Info, verb admission.Operation, resource, na
 		"jobs": batchv1.SchemeGroupVersion.WithKind("Job"), "pods": corev1.SchemeGroupVersion.WithKind("Pod"),
 		"secrets": corev1.SchemeGroupVersion.WithKind("Secret"), "serviceaccounts": corev1.SchemeGroupVersion.WithKind("ServiceAccount"),
 	}[resource]
+	for _, own := range promises.Kinds() {
+		if own.Plural == resource {
+			kind = own.GroupVersionKind
+		}
+	}
 	gvr := kind.GroupVersion().WithResource(resource)
 	switch subresource {
 	case "exec":

@@ -27,10 +27,13 @@ type Memory struct {
 	now     func() time.Time
 	mutex   sync.Mutex
 	objects map[memoryKey]*unstructured.Unstructured
-	// versions count the changes of each object, over all that had its name. What
-	// happens to one object so changes nothing in another.
-	versions map[memoryKey]int
-	first    int                             // what versions are counted from
+	version int // of the last change
+	apart   *apart
+}
+
+// apart is what a cluster counts by object: see [NewMemoryApart].
+type apart struct {
+	versions map[memoryKey]int               // over all that had the name
 	digests  map[memoryKey][sha256.Size]byte // of the objects that have not changed since
 }
 
@@ -43,14 +46,23 @@ var _ Client = (*Memory)(nil)
 
 // NewMemory returns an empty cluster. Timestamps come from now.
 func NewMemory(now func() time.Time) *Memory {
-	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}, versions: map[memoryKey]int{}, digests: map[memoryKey][sha256.Size]byte{}}
+	return &Memory{now: now, objects: map[memoryKey]*unstructured.Unstructured{}}
 }
 
-// Clone returns a copy that goes its own way.
+// NewMemoryApart returns an empty cluster on which what happens to one object changes
+// nothing in another, their versions and UIDs included: it is the same in whatever order
+// different objects were changed. It can be copied and compared.
+func NewMemoryApart(now func() time.Time) *Memory {
+	m := NewMemory(now)
+	m.apart = &apart{map[memoryKey]int{}, map[memoryKey][sha256.Size]byte{}}
+	return m
+}
+
+// Clone returns a copy that goes its own way, of a cluster of [NewMemoryApart].
 func (m *Memory) Clone() *Memory {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	return &Memory{now: m.now, objects: maps.Clone(m.objects), versions: maps.Clone(m.versions), first: m.first, digests: maps.Clone(m.digests)}
+	return &Memory{now: m.now, objects: maps.Clone(m.objects), apart: &apart{maps.Clone(m.apart.versions), maps.Clone(m.apart.digests)}}
 }
 
 // Compact returns a copy in which each object has its first version and nothing is known
@@ -59,7 +71,7 @@ func (m *Memory) Clone() *Memory {
 func (m *Memory) Compact(without ...Kind) *Memory {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	compact := NewMemory(m.now)
+	compact := NewMemoryApart(m.now)
 	for key, object := range m.objects {
 		if !slices.ContainsFunc(without, func(k Kind) bool { return k.GroupKind() == key.GroupKind }) {
 			compact.store(key, object.DeepCopy())
@@ -73,8 +85,8 @@ func (m *Memory) Digest() [sha256.Size]byte {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	var all [sha256.Size]byte
-	for key, version := range m.versions {
-		digest, known := m.digests[key]
+	for key, version := range m.apart.versions {
+		digest, known := m.apart.digests[key]
 		if !known {
 			data := fmt.Appendf(nil, "%s %s %d ", key.GroupKind, key.NamespacedName, version)
 			if o := m.objects[key]; o != nil {
@@ -82,7 +94,7 @@ func (m *Memory) Digest() [sha256.Size]byte {
 				data = append(data, object...)
 			}
 			digest = sha256.Sum256(data)
-			m.digests[key] = digest
+			m.apart.digests[key] = digest
 		}
 		for i := range all { // in any order
 			all[i] ^= digest[i]
@@ -140,11 +152,7 @@ func (m *Memory) Create(ctx context.Context, kind Kind, object *unstructured.Uns
 		return nil, apierrors.NewAlreadyExists(kind.GVR().GroupResource(), created.GetName())
 	}
 	keepOwned(created, &unstructured.Unstructured{})
-	incarnation := created.GetName()
-	if n := m.versions[key]; n > 0 { // the first has that which it has in a folder
-		incarnation += "#" + strconv.Itoa(n)
-	}
-	created.SetUID(UID(kind.GroupKind(), created.GetNamespace(), incarnation))
+	created.SetUID(m.uid(kind, key))
 	created.SetCreationTimestamp(metav1.NewTime(m.now()))
 	created.SetGeneration(1)
 	return m.store(key, created), nil
@@ -241,16 +249,39 @@ func (m *Memory) find(kind Kind, namespace, name string) (*unstructured.Unstruct
 }
 
 func (m *Memory) store(key memoryKey, object *unstructured.Unstructured) *unstructured.Unstructured {
-	m.versions[key]++
-	object.SetResourceVersion(strconv.Itoa(m.first + m.versions[key]))
+	m.version++
+	version := m.version
+	if m.apart != nil {
+		m.apart.versions[key]++
+		version = m.apart.versions[key]
+	}
+	object.SetResourceVersion(strconv.Itoa(version))
 	m.objects[key] = object.DeepCopy()
-	delete(m.digests, key)
+	m.changed(key)
 	return object
+}
+
+// uid is one that no object has had.
+func (m *Memory) uid(kind Kind, key memoryKey) types.UID {
+	if m.apart == nil {
+		return types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", m.version+1))
+	}
+	name := key.Name
+	if n := m.apart.versions[key]; n > 0 { // the first has that which it has in a folder
+		name += "#" + strconv.Itoa(n)
+	}
+	return UID(kind.GroupKind(), key.Namespace, name)
 }
 
 func (m *Memory) drop(key memoryKey) {
 	delete(m.objects, key)
-	delete(m.digests, key)
+	m.changed(key)
+}
+
+func (m *Memory) changed(key memoryKey) {
+	if m.apart != nil {
+		delete(m.apart.digests, key)
+	}
 }
 
 // adopt stores an object of another platform as it is there.
@@ -258,6 +289,4 @@ func (m *Memory) adopt(key memoryKey, object *unstructured.Unstructured) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.objects[key] = object.DeepCopy()
-	m.versions[key]++
-	delete(m.digests, key)
 }

@@ -28,7 +28,7 @@ var _ Client = (*Overlay)(nil)
 // NewOverlay returns an overlay above a platform. Timestamps come from now.
 func NewOverlay(below Client, now func() time.Time) *Overlay {
 	above := NewMemory(now)
-	above.first = 100_000_000_000 // a resourceVersion from below is none of those that come
+	above.version = 100_000_000_000 // a resourceVersion from below is none of those that come
 	return &Overlay{below: below, above: above, taken: map[memoryKey]bool{}}
 }
 

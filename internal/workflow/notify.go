@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -106,7 +107,7 @@ func (r *Run) Wait(ctx context.Context, done func(context.Context) (bool, error)
 		return nil
 	}
 	// By looks, and not by a deadline: the last of them would meet it.
-	left := r.looks
+	left := cmp.Or(r.looks, looks)
 	var failed error
 	_ = wait.PollUntilContextCancel(ctx, interval, false, func(ctx context.Context) (ok bool, _ error) {
 		left--

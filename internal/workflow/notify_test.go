@@ -52,7 +52,7 @@ func newRun(t *testing.T) *Run {
 	t.Helper()
 	return &Run{
 		Promise: "widget", Identity: identity.Request{Kind: "Widget", Namespace: "team-a", Name: "gadget"},
-		Platform: platform.NewMemory(now), Now: now(), Log: slog.New(slog.DiscardHandler), looks: looks,
+		Platform: platform.NewMemory(now), Now: now(), Log: slog.New(slog.DiscardHandler),
 	}
 }
 

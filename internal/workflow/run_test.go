@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -19,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
 
@@ -60,7 +63,7 @@ func TestOutcome(t *testing.T) {
 		{"not all could be done", Result{Reason: "PathConflict", Message: "it is another's"}, nil, "False", "PathConflict", "it is another's", nil, 0, ""},
 		{"a failure with a reason", Result{Status: map[string]any{"url": "u"}}, fmt.Errorf("first: %w", Fail("OverlayFailed", errors.New("it is\r\nbroken"))), "False", "OverlayFailed", "first: it is broken" + stays, "u", 4, ""},
 		{"a failure without", Result{}, errors.New("away"), "False", "Failed", "away" + stays, nil, 4, ""},
-		{"it must not be served any more", Result{}, fmt.Errorf("first: %w", Stop(errors.New("it is another's"))), "", "", "", nil, 0, "first: it is another's"},
+		{"it must not be served any more", Result{}, fmt.Errorf("first: %w", Gone(errors.New("it is another's"))), "", "", "", nil, 0, "first: it is another's"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
@@ -196,6 +199,7 @@ func TestCircumstances(t *testing.T) {
 		{"on a folder", "BALEEN_PLATFORM_DIR", "x", false, true, true},
 		{"dry", "KRATIX_DRY_RUN", "true", true, true, true},
 		{"not dry", "KRATIX_DRY_RUN", "false", false, true, false},
+		{"dry by the tool", "BALEEN_DRY_RUN", "true", true, true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
@@ -238,10 +242,69 @@ func TestCircumstances(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	// As the newest Kratix does it: under another name, for the request that is mounted.
+	t.Run("dry, by a request of Kratix's own", func(t *testing.T) {
+		b := newBench(t)
+		if _, err := b.apply(widget); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("KRATIX_OBJECT_NAME", "kratix-dry-run-x")
+		b.wantFailure("is of team-a/gadget, but the run is for team-a/kratix-dry-run-x")
+		t.Setenv("KRATIX_DRY_RUN", "true")
+		var r *Run
+		b.configure(func(_ context.Context, run *Run) (Result, error) {
+			r = run
+			return Result{Output: destination.Output{}}, nil
+		})
+		if err := b.run(); err != nil || r.Identity.Name != "gadget" || len(r.Last) == 0 || !r.DryRun {
+			t.Errorf("the run is %+v: %v", r, err)
+		}
+		// Its own deletion is about nothing but itself.
+		t.Setenv("KRATIX_WORKFLOW_ACTION", "delete")
+		b.pipeline.Delete = func(_ context.Context, run *Run) error { r = run; return nil }
+		b.wantFailure("Widget team-a/kratix-dry-run-x no longer exists")
+		own := object(t, strings.Replace(widget, "name: gadget", "name: kratix-dry-run-x", 1))
+		own.SetResourceVersion("")
+		if _, err := b.platform.Create(t.Context(), widgets.Kind, own); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.run(); err != nil || r.Identity.Name != "kratix-dry-run-x" || len(r.Last) > 0 || r.DryRun {
+			t.Errorf("the run is %+v: %v", r, err)
+		}
+	})
+	t.Run("what a dry run has emitted was not emitted", func(t *testing.T) {
+		b := newBench(t)
+		if _, err := b.apply(widget); err != nil {
+			t.Fatal(err)
+		}
+		works, err := b.platform.List(t.Context(), platform.Work, "team-a", nil)
+		if err != nil || len(works) != 1 {
+			t.Fatal(works, err)
+		}
+		dry := works[0].DeepCopy()
+		dry.SetName("dry")
+		dry.SetResourceVersion("")
+		labels := dry.GetLabels()
+		labels[kratix.LabelDryRun] = "true"
+		dry.SetLabels(labels)
+		if _, err := b.platform.Create(t.Context(), platform.Work, dry); err != nil {
+			t.Fatal(err)
+		}
+		var r *Run
+		b.configure(func(_ context.Context, run *Run) (Result, error) {
+			r = run
+			return Result{Output: destination.Output{}}, nil
+		})
+		if err := b.run(); err != nil || !slices.Equal(r.Works, []string{works[0].GetName()}) {
+			t.Errorf("its Works are %v: %v", r.Works, err)
+		}
+	})
 }
 
-// Of a request that is being deleted nothing is emitted any more, whatever run comes
-// last; its deletion is the pipeline's, if that has one.
+// Of a request that is being deleted nothing new is emitted, whatever run comes last: a
+// configure ends well, so that Kratix has nothing to try again, with what was emitted last
+// and no status. Its deletion is the pipeline's, if that has one; no label makes that a
+// dry run.
 func TestDeletion(t *testing.T) {
 	deleting := func(b *bench) {
 		_, err := b.platform.Patch(b.Context(), widgets.Kind, "team-a", "gadget", map[string]any{"metadata": map[string]any{"finalizers": []any{"kratix"}}})
@@ -258,8 +321,10 @@ func TestDeletion(t *testing.T) {
 		has          bool
 		says         string
 	}{
-		{"a configure", "configure", nil, true, "Widget team-a/gadget is being deleted: nothing is emitted for it any more"},
+		{"a configure", "configure", nil, true, ""},
+		{"a configure that finds it out later", "configure later", nil, true, ""},
 		{"a delete", "delete", nil, true, ""},
+		{"a delete that is called a dry run", "delete dry", nil, true, ""},
 		{"a delete that fails", "delete", errors.New("not yet"), true, "not yet"},
 		{"a delete of nothing", "delete", nil, false, ""},
 		{"neither", "remove", nil, true, `KRATIX_WORKFLOW_ACTION is "remove": it must be configure or delete`},
@@ -269,18 +334,37 @@ func TestDeletion(t *testing.T) {
 			if _, err := b.apply(widget); err != nil {
 				t.Fatal(err)
 			}
-			deleting(b)
+			last := b.written()
+			delete(last, "metadata/status.yaml")
+			action, how, _ := strings.Cut(test.action, " ")
+			if how == "later" {
+				b.configure(func(context.Context, *Run) (Result, error) {
+					deleting(b)
+					return Result{}, fmt.Errorf("first: %w", Deleted(errors.New("it is being deleted")))
+				})
+			} else {
+				deleting(b)
+			}
 			deleted := false
 			if test.has {
-				b.pipeline.Delete = func(_ context.Context, r *Run) error { deleted = true; return test.remove }
+				b.pipeline.Delete = func(_ context.Context, r *Run) error { deleted = !r.DryRun; return test.remove }
 			}
-			t.Setenv("KRATIX_WORKFLOW_ACTION", test.action)
+			t.Setenv("KRATIX_WORKFLOW_ACTION", action)
+			if how == "dry" {
+				t.Setenv("KRATIX_DRY_RUN", "true")
+			}
 			err := b.run()
 			if (err != nil) != (test.says != "") || err != nil && err.Error() != test.says {
 				t.Errorf("it says %v, want %q", err, test.says)
 			}
-			if deleted != (test.action == "delete" && test.has) || len(b.written()) > 0 {
-				t.Errorf("its deletion was run: %t; it leaves %v", deleted, b.written())
+			if deleted != (action == "delete" && test.has) {
+				t.Errorf("its deletion was run: %t", deleted)
+			}
+			if action != "configure" {
+				last = map[string]string{}
+			}
+			if left := b.written(); !maps.Equal(left, last) {
+				t.Errorf("it leaves %v, and was served by %v", left, last)
 			}
 		})
 	}
@@ -300,7 +384,7 @@ func TestExitCode(t *testing.T) {
 		}, 0, `level=INFO msg="done; `},
 		{"it could not finish", func(context.Context, *Run) (Result, error) { return Result{}, errors.New("away") }, 0,
 			`level=ERROR msg="the request cannot be carried out" promise=widget request=team-a/gadget error=away`},
-		{"nothing can be said", func(context.Context, *Run) (Result, error) { return Result{}, Stop(errors.New("it is\nanother's")) }, 1, "widget: it is another's\n"},
+		{"nothing can be said", func(context.Context, *Run) (Result, error) { return Result{}, Gone(errors.New("it is\nanother's")) }, 1, "widget: it is another's\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)

@@ -84,7 +84,7 @@ type Run struct {
 	Log       *slog.Logger
 
 	// alone tells that nothing can happen while this run waits, and looks is how often
-	// it looks otherwise.
+	// it looks otherwise, zero for a minute long.
 	alone bool
 	looks int
 }
@@ -125,12 +125,24 @@ func (f *Failure) Unwrap() error { return f.Err }
 // Fail gives an error its reason.
 func Fail(why reason.Reason, err error) error { return &Failure{why, err} }
 
-// stop is an error that ends a run without any output.
-type stop struct{ error }
+// deleted is an error that ends a configure run because its request is being deleted.
+type deleted struct{ error }
 
-// Stop has a run end with exit code 1 and this sentence, so that it emits nothing,
-// not even its last output: for a request that must not be served any more.
-func Stop(err error) error { return &stop{err} }
+// Deleted has a configure run end at once, because its request turns out to be being
+// deleted, with this sentence. That is no failure: Kratix would try a failed run again
+// and again, and the newest one waits for it before it begins with the deletion. But an
+// exit code of 0 has Kratix write what the run has emitted. So that nothing comes of it,
+// the run emits what was emitted last once more, and no status. This cannot outlive the
+// deletion: the newest Kratix begins with that when no configure runs, and with the
+// older one a delete run first ends all of them: see [Run.StopConfigure].
+func Deleted(err error) error { return &deleted{err} }
+
+// gone is an error that ends a run without any output.
+type gone struct{ error }
+
+// Gone has a run end with exit code 1 and this sentence, so that it emits nothing, not
+// even its last output: that may be another's by now.
+func Gone(err error) error { return &gone{err} }
 
 // Templates returns the Promise's templates with the overlays of the platform
 // team, which are the ConfigMap <promise>-overlays, on top.
@@ -187,8 +199,8 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 	if err != nil {
 		return err
 	}
-	action := e.Getenv("KRATIX_WORKFLOW_ACTION")
-	if action != "configure" && action != "delete" {
+	action := kratix.Action(e.Getenv("KRATIX_WORKFLOW_ACTION"))
+	if action != kratix.Configure && action != kratix.Delete {
 		return fmt.Errorf("KRATIX_WORKFLOW_ACTION is %q: it must be configure or delete", action)
 	}
 	if e.Getenv("KRATIX_PROMISE_NAME") == "" {
@@ -202,11 +214,11 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		Platform:  client,
 		Simulated: e.Getenv("BALEEN_NOW") != "",
 		Now:       now,
-		DryRun:    isDryRun(e.Getenv("KRATIX_DRY_RUN")),
+		DryRun:    m.isDryRun() && action == kratix.Configure || e.Getenv("BALEEN_DRY_RUN") == "true", // Kratix deletes what it says to be one
 		Log:       e.logger(p.Promise),
 		Promise:   p.Promise,
 	}
-	r.looks = cmp.Or(e.Looks, looks)
+	r.looks = e.Looks
 	r.alone = r.DryRun || e.Getenv("BALEEN_PLATFORM_DIR") != ""
 	if r.DryRun {
 		r.Platform = platform.ReadOnly(client)
@@ -215,10 +227,9 @@ func (e Environment) run(ctx context.Context, p Pipeline) error {
 		return err
 	}
 	switch {
-	case action == "configure" && r.Request.GetDeletionTimestamp() != nil:
-		// Kratix runs both workflows at once where a deletion overtakes a configure.
-		return fmt.Errorf("%s %s is being deleted: nothing is emitted for it any more", p.Kind.Kind, r.Identity)
-	case action == "configure":
+	case action == kratix.Configure && r.Request.GetDeletionTimestamp() != nil:
+		return r.giveWay(m, fmt.Errorf("%s %s is being deleted: nothing new is emitted for it", p.Kind.Kind, r.Identity))
+	case action == kratix.Configure:
 		return r.configure(ctx, p, m)
 	case p.Delete != nil:
 		return p.Delete(ctx, r)
@@ -258,6 +269,9 @@ func (r *Run) gather(ctx context.Context, p Pipeline, m mount) error {
 	}
 	r.Last = destination.Output{}
 	for i := range works {
+		if works[i].GetLabels()[kratix.LabelDryRun] != "" {
+			continue // of what would be emitted
+		}
 		r.Works = append(r.Works, works[i].GetName())
 		files, err := kratix.Unpack(&works[i])
 		if err != nil {
@@ -286,8 +300,11 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("the run was stopped before it was done: %w", context.Cause(ctx))
 	}
-	if _, ok := errors.AsType[*stop](err); ok {
+	if _, ok := errors.AsType[*gone](err); ok {
 		return err
+	}
+	if why, ok := errors.AsType[*deleted](err); ok {
+		return r.giveWay(m, why)
 	}
 	if err != nil {
 		status := r.failed(err)
@@ -315,6 +332,12 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	}
 	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", string(result.Reason))
 	return nil
+}
+
+// giveWay ends a configure run in favour of a deletion: see [Deleted].
+func (r *Run) giveWay(m mount, why error) error {
+	r.Log.Info(why.Error(), "request", r.Identity.String())
+	return m.write(r.Last, nil)
 }
 
 // Kept returns the Destinations that the request is not placed on any more and that
@@ -398,8 +421,6 @@ func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 }
 
-func isDryRun(value string) bool { return value != "" && value != "false" }
-
 func (e Environment) logger(promise string) *slog.Logger {
 	level := slog.LevelInfo
 	if e.Getenv("BALEEN_LOG") == "debug" {
@@ -442,6 +463,12 @@ func (m mount) clear() error {
 	return nil
 }
 
+// isDryRun reports whether Kratix wants to know what a run would do.
+func (m mount) isDryRun() bool {
+	value := m.getenv("KRATIX_DRY_RUN")
+	return value != "" && value != "false"
+}
+
 // request reads which request the run is for.
 func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 	file := filepath.Join(m.dir, "input", "object.yaml")
@@ -462,9 +489,16 @@ func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 	if text("kind") != kind.Kind || text("apiVersion") != kind.GroupVersion().String() || name == "" || namespace == "" {
 		return nil, fmt.Errorf("%s is not a whole %s of %s: run the pipeline again, for which Kratix writes it anew", file, kind.Kind, kind.GroupVersion())
 	}
-	// What is left of a name that was cut off may be another's.
-	if must := m.getenv("KRATIX_OBJECT_NAMESPACE") + "/" + m.getenv("KRATIX_OBJECT_NAME"); must != "/" && must != namespace+"/"+name {
-		return nil, fmt.Errorf("%s is of %s/%s, but the run is for %s: run the pipeline again, for which Kratix writes it anew", file, namespace, name, must)
+	at, named := m.getenv("KRATIX_OBJECT_NAMESPACE"), m.getenv("KRATIX_OBJECT_NAME")
+	switch other := named != "" && (at != namespace || named != name); {
+	case other && !m.isDryRun():
+		// What is left of a name that was cut off may be another's.
+		return nil, fmt.Errorf("%s is of %s/%s, but the run is for %s/%s: run the pipeline again, for which Kratix writes it anew", file, namespace, name, at, named)
+	case other && m.getenv("KRATIX_WORKFLOW_ACTION") == string(kratix.Delete):
+		// Kratix makes a request of its own for a dry run, and shows its pipelines the one
+		// that it is about. What is being deleted is its own.
+		object.SetNamespace(at)
+		object.SetName(named)
 	}
 	return &object, nil
 }
@@ -503,6 +537,9 @@ func (m mount) writeAll(output destination.Output, status map[string]any) error 
 		if err := m.WriteDestinationSelectors(selectors); err != nil {
 			return err
 		}
+	}
+	if status == nil {
+		return nil
 	}
 	return m.WriteStatus(sdk.NewStatusFromMap(status))
 }

@@ -113,7 +113,7 @@ func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	return workflow.NotifyAll(ctx, run, platform.NatsUser, attached(users, run.Identity.Name))
+	return workflow.NotifyPeers(ctx, run, platform.NatsUser, attached(users, run.Identity.Name))
 }
 
 // revokeRest revokes what is queued. It fails where something is left of that.

@@ -144,8 +144,12 @@ func stays(ctx context.Context, run *workflow.Run) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("NatsUser %s cannot be read: %w", run.Identity, err)
 	}
-	if !run.DryRun && (err != nil || stored.GetDeletionTimestamp() != nil || stored.GetUID() != run.Request.GetUID()) {
-		return workflow.Stop(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
+	switch {
+	case run.DryRun:
+	case err != nil, stored.GetUID() != run.Request.GetUID():
+		return workflow.Gone(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
+	case stored.GetDeletionTimestamp() != nil:
+		return workflow.Deleted(fmt.Errorf("NatsUser %s is being deleted: nothing is issued for it any more", run.Identity))
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func load(t *testing.T, dir string) *platform.Memory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory := platform.NewMemory(func() time.Time { return now })
+	memory := platform.NewMemoryApart(func() time.Time { return now })
 	for _, kind := range append(promises.Kinds(), platform.ConfigMap, platform.Secret, platform.Destination) {
 		objects, err := folder.List(t.Context(), kind, "", nil)
 		if err != nil {

@@ -316,7 +316,11 @@ func (r run) stage(ctx context.Context, object *unstructured.Unstructured) error
 	if r.Action == kratix.Delete && r.Promise.Delete == "" {
 		return nil
 	}
-	if err := r.Stage(ctx, Env(r.Action, r.Promise, object, r.DryRun)); err != nil {
+	env := Env(r.Action, r.Promise, object, r.DryRun)
+	if r.DryRun { // of a deletion too, which Kratix has none of
+		env = append(env, "BALEEN_DRY_RUN=true")
+	}
+	if err := r.Stage(ctx, env); err != nil {
 		return fmt.Errorf("the %s pipeline of %s failed (%w): nothing is delivered or removed, and no status is written", r.Action, r.Promise.Name, err)
 	}
 	return nil
