@@ -73,6 +73,8 @@ type search struct {
 	constant func(*request) bool
 	// always is to hold whenever output was written, and atRest where nothing can happen any more.
 	always, atRest func(*platform.Memory) error
+	// fails reports whether a run may end with this, nil for none.
+	fails func(said string) bool
 	// most is how many runs one request may have.
 	most int
 
@@ -197,6 +199,9 @@ func (s *search) pipeline(from state, pod simulator.Pod) (moves []move, alone bo
 	if at.request == nil {
 		alone = true
 		moves = append(moves, move{fmt.Sprintf("%s ends with %d: %s", pod.GetName(), at.outcome.code, strings.TrimSpace(at.outcome.said)), func(to *state) error {
+			if at.outcome.code != 0 && (s.fails == nil || !s.fails(at.outcome.said)) {
+				s.fail("%s fails", pod.GetName())
+			}
 			return exit(to, at, at.outcome.code != 0)
 		}})
 	} else {

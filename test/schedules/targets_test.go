@@ -88,6 +88,9 @@ func serving(ctx context.Context, p platform.Client) (map[string][]string, error
 	}
 	all := map[string][]string{}
 	for i := range works {
+		if works[i].GetLabels()[kratix.LabelDryRun] != "" {
+			continue
+		}
 		files, err := kratix.Unpack(&works[i])
 		if err != nil {
 			return nil, err
@@ -164,6 +167,20 @@ func remove(request *unstructured.Unstructured) event {
 	}}
 }
 
+// dryRun has Kratix try a request, and undoDryRun has it forget the try.
+func dryRun(request *unstructured.Unstructured) event {
+	return event{"a dry run of " + request.GetNamespace() + "/" + request.GetName(), func(ctx context.Context, c simulator.Cluster, p platform.Client) error {
+		_, err := c.DryRun(ctx, p, "try", request)
+		return err
+	}}
+}
+
+func undoDryRun(request *unstructured.Unstructured) event {
+	return event{"the dry run is deleted", func(ctx context.Context, c simulator.Cluster, p platform.Client) error {
+		return p.Delete(ctx, kindOf(request), request.GetNamespace(), simulator.DryRunName("try"), platform.Preconditions{})
+	}}
+}
+
 func kindOf(request *unstructured.Unstructured) platform.Kind {
 	promise, _ := promises.Find(request.GroupVersionKind().GroupKind())
 	return promise.Kind
@@ -176,6 +193,7 @@ func TestTargets(t *testing.T) {
 	b := func(paths ...string) *unstructured.Unstructured { return target(t, "team-b/shop", paths...) }
 	for _, test := range []struct {
 		name   string
+		latest bool                         // what only the newest Kratix has
 		before []*unstructured.Unstructured // at rest
 		events []event
 		want   []string // who serves what in the end, one of these
@@ -220,8 +238,26 @@ func TestTargets(t *testing.T) {
 			events: []event{apply(a("/y")), remove(a())},
 			want:   []string{""},
 		},
+		{
+			name: "a change is tried in a dry run, while another wants the path", before: []*unstructured.Unstructured{a("/x")}, latest: true,
+			events: []event{dryRun(a("/y")), apply(b("/y")), undoDryRun(a())},
+			want:   []string{"/x:a /y:b"},
+		},
+		{
+			name: "a request is tried in a dry run, and made", latest: true,
+			events: []event{dryRun(a("/x")), apply(a("/x")), undoDryRun(a())},
+			want:   []string{"/x:a"},
+		},
+		{
+			name: "a change is tried in a dry run, and its request is deleted", before: []*unstructured.Unstructured{a("/x")}, latest: true,
+			events: []event{dryRun(a("/y")), remove(a()), undoDryRun(a())},
+			want:   []string{""},
+		},
 	} {
 		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
+			if test.latest && version != simulator.KratixLatest {
+				continue
+			}
 			t.Run(test.name+"/"+string(version), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newSearch(t, clusterOf(version, platform.ApiAggregatorTarget))

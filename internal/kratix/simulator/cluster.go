@@ -75,11 +75,14 @@ func (c Cluster) Apply(ctx context.Context, client platform.Client, request *uns
 // deletes the DryRun deletes it.
 func (c Cluster) DryRun(ctx context.Context, client platform.Client, name string, of *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	ephemeral := of.DeepCopy()
-	ephemeral.SetName("kratix-dry-run-" + name + "-" + hash("kratix-dry-run-" + name)[:5])
+	ephemeral.SetName(DryRunName(name))
 	ephemeral.SetLabels(map[string]string{kratix.LabelDryRun: "true", kratix.LabelDryRunOwner: name})
 	ephemeral.SetAnnotations(map[string]string{annotationDryRunName: of.GetName(), annotationDryRunNamespace: of.GetNamespace()})
 	return ephemeral, c.Apply(ctx, client, ephemeral)
 }
+
+// DryRunName is the name of the request of a dry run.
+func DryRunName(name string) string { return objectName("kratix-dry-run-" + name) }
 
 const (
 	annotationDryRunName      = "kratix.io/dry-run-resource-name"
