@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/cryptotest"
 	"testing/fstest"
 	"time"
 
@@ -80,6 +81,7 @@ type run struct {
 	pipeline workflow.Pipeline
 	env      []string
 	mounted  *unstructured.Unstructured
+	seed     uint64 // of what it makes at random
 }
 
 // runner runs pipelines, as far as a place in one needs it.
@@ -107,9 +109,12 @@ func (r *runner) place(p place) *place {
 func (r *runner) begin(p simulator.Pod) *place {
 	data, _ := json.Marshal([]any{p.Env(), p.Mounted()})
 	key := string(data)
+	if p.Promise() == "nats-user" { // each run of it makes other keys
+		key += p.Key()
+	}
 	if r.roots[key] == nil {
 		i := slices.IndexFunc(r.pipelines, func(w workflow.Pipeline) bool { return w.Promise == p.Promise() })
-		r.roots[key] = r.place(place{run: &run{r.pipelines[i], p.Env(), p.Mounted()}})
+		r.roots[key] = r.place(place{run: &run{r.pipelines[i], p.Env(), p.Mounted(), uint64(len(r.roots))}})
 	}
 	return r.roots[key]
 }
@@ -188,6 +193,7 @@ func (e *execution) expect(t *testing.T, p *place) {
 // start runs the pipeline's code as its container would.
 func (r *runner) start(what *run) *execution {
 	r.executions++
+	cryptotest.SetGlobalRandom(r.t, what.seed)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	e := &execution{requests: make(chan request), answers: make(chan answer), ended: make(chan outcome, 1), cancel: cancel}
 	go func() {

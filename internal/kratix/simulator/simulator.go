@@ -316,8 +316,13 @@ func (r run) stage(ctx context.Context, object *unstructured.Unstructured) error
 	if r.Action == kratix.Delete && r.Promise.Delete == "" {
 		return nil
 	}
-	env := Env(r.Action, r.Promise, object, r.DryRun)
-	if r.DryRun { // of a deletion too, which Kratix has none of
+	named := object
+	if r.DryRun && r.Action == kratix.Configure { // Kratix makes a request for it
+		named = object.DeepCopy()
+		named.SetName(DryRunName(object.GetName()))
+	}
+	env := Env(r.Action, r.Promise, named, r.DryRun)
+	if r.DryRun { // of a deletion too, of which Kratix has none
 		env = append(env, "BALEEN_DRY_RUN=true")
 	}
 	if err := r.Stage(ctx, env); err != nil {

@@ -1,0 +1,177 @@
+package schedules
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/kratix/simulator"
+	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
+)
+
+// user is a request for a credential in a Secret on one cluster.
+func user(t *testing.T, name, secret, more string) *unstructured.Unstructured {
+	return parse(t, fmt.Sprintf("apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {namespace: team-a, name: %s}\nspec:\n  accountRef: {name: commerce}\n"+
+		"  permissions: {publish: {allow: [orders.>]}}\n  placement: {matchLabels: {baleen.dev/destination: eu-1}}\n  secret: {name: %s}\n  deletionPolicy: Retain\n%s", name, secret, more))
+}
+
+// delivered is whose users are in each Secret, by what is in the Works.
+func delivered(ctx context.Context, p platform.Client) (map[string][]string, error) {
+	works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: "nats-user"})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]string{}
+	for i := range works {
+		if works[i].GetLabels()[kratix.LabelDryRun] != "" {
+			continue
+		}
+		files, err := kratix.Unpack(&works[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, data := range files {
+			var o unstructured.Unstructured
+			if err := yaml.Unmarshal(data, &o.Object); err != nil {
+				return nil, err
+			}
+			if o.GetKind() == "SealedSecret" {
+				all[o.GetName()] = append(all[o.GetName()], works[i].GetLabels()[kratix.LabelResource]+" "+o.GetAnnotations()["baleen.dev/nats-user"])
+			}
+		}
+	}
+	return all, nil
+}
+
+// accounted: each Secret has the credential of one request, which is the one that the
+// ledger says is current.
+func accounted(ctx context.Context, p platform.Client) (string, error) {
+	secrets, err := delivered(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	ledgers, err := ledger.Store{Client: p}.All(ctx)
+	if err != nil {
+		return "", err
+	}
+	var words []string
+	for _, secret := range slices.Sorted(maps.Keys(secrets)) {
+		if len(secrets[secret]) != 1 {
+			return "", fmt.Errorf("the Secret %s is delivered for %v", secret, secrets[secret])
+		}
+		request, key, _ := strings.Cut(secrets[secret][0], " ")
+		i := slices.IndexFunc(ledgers, func(l *ledger.Ledger) bool { return l.Request.Name == request })
+		if i < 0 {
+			return "", fmt.Errorf("the Secret %s is delivered for %s, which has no ledger", secret, request)
+		}
+		if current := ledgers[i].Current("eu-1"); current == nil || current.User != key {
+			return "", fmt.Errorf("the Secret %s has the user %s, and %+v is current", secret, key, current)
+		}
+		words = append(words, secret+":"+request)
+	}
+	return strings.Join(words, " "), nil
+}
+
+// Two requests for credentials that want one Secret, and an account whose runs meet
+// theirs, in all orders: what is delivered is what the ledger has, no Secret is of two,
+// whoever is deleted goes, and nobody keeps anybody else awake.
+func TestUsers(t *testing.T) {
+	a := func(more string) *unstructured.Unstructured { return user(t, "a", "x", more) }
+	b := func(more string) *unstructured.Unstructured { return user(t, "b", "x", more) }
+	account := func(more string) *unstructured.Unstructured {
+		o := load(t, "../../testdata/platform")
+		stored, err := o.Get(t.Context(), platform.NatsAccount, "baleen-system", "commerce")
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy := stored.Object["spec"].(map[string]any)["policy"].(map[string]any)
+		policy["tags"] = []any{more}
+		return stored
+	}
+	for _, test := range []struct {
+		name   string
+		kinds  []platform.Kind
+		latest bool
+		before []*unstructured.Unstructured // at rest
+		events []event
+		want   []string // whose credential is in each Secret in the end, one of these
+	}{
+		{
+			name: "one is deleted, and another waits for its Secret", before: []*unstructured.Unstructured{a(""), b("")},
+			events: []event{remove(a(""))},
+			want:   []string{"x:b"},
+		},
+		{
+			name:   "two ask for one Secret",
+			events: []event{apply(a("")), apply(b(""))},
+			want:   []string{"x:a", "x:b"},
+		},
+		{
+			name:   "one is made and deleted",
+			events: []event{apply(a("")), remove(a(""))},
+			want:   []string{""},
+		},
+		{
+			name: "one is rotated and deleted", before: []*unstructured.Unstructured{a("")},
+			events: []event{apply(a("  credentials: {rotate: one}\n")), remove(a(""))},
+			want:   []string{""},
+		},
+		{
+			name: "a rotation is tried in a dry run, while it is deleted", before: []*unstructured.Unstructured{a("")}, latest: true,
+			events: []event{dryRun(a("  credentials: {rotate: one}\n")), remove(a("")), undoDryRun(a(""))},
+			want:   []string{""},
+		},
+		{
+			name: "the account changes, and one is rotated", before: []*unstructured.Unstructured{account("a"), a("")}, kinds: []platform.Kind{platform.NatsAccount},
+			events: []event{apply(account("b")), apply(a("  credentials: {rotate: one}\n"))},
+			want:   []string{"x:a"},
+		},
+		{
+			name: "the account changes, and one is deleted", before: []*unstructured.Unstructured{account("a"), a("")}, kinds: []platform.Kind{platform.NatsAccount},
+			events: []event{apply(account("b")), remove(a(""))},
+			want:   []string{""},
+		},
+	} {
+		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
+			if test.latest && version != simulator.KratixLatest {
+				continue
+			}
+			t.Run(test.name+"/"+string(version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSearch(t, clusterOf(version, append(test.kinds, platform.NatsUser)...))
+					s.events = test.events
+					s.constant = func(r *request) bool { return settings(r) && (r.kind != platform.NatsAccount || len(test.kinds) == 0) }
+					s.always = func(p *platform.Memory) error {
+						secrets, err := delivered(t.Context(), p)
+						for name, who := range secrets {
+							if len(who) > 1 {
+								return fmt.Errorf("the Secret %s is delivered for %v", name, who)
+							}
+						}
+						return err
+					}
+					s.atRest = func(p *platform.Memory) error {
+						if err := quiet(t.Context(), p); err != nil {
+							return err
+						}
+						got, err := accounted(t.Context(), p)
+						if err == nil && !slices.Contains(test.want, got) {
+							err = fmt.Errorf("delivered is %q, want one of %q", got, test.want)
+						}
+						return err
+					}
+					s.run(test.before)
+				})
+			})
+		}
+	}
+}
