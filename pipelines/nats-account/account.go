@@ -25,9 +25,14 @@ type Network struct {
 	// Dial connects to servers, and Transport carries requests to control planes.
 	Dial      sysaccount.Dial
 	Transport http.RoundTripper
+	// Servers are others than those that are dialled.
+	Servers provider.Servers
 }
 
 func (n Network) servers(urls []string, authorities string) provider.Servers {
+	if n.Servers != nil {
+		return n.Servers
+	}
 	return sysaccount.Servers{URLs: urls, CA: authorities, Dial: n.Dial}
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/pipelines"
+	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
 )
 
 // request is a request to the platform, and answer what comes of it.
@@ -78,16 +80,15 @@ type outcome struct {
 
 // run is what a pipeline's container starts with.
 type run struct {
-	pipeline workflow.Pipeline
-	env      []string
-	mounted  *unstructured.Unstructured
-	seed     uint64 // of what it makes at random
+	promise string
+	env     []string
+	mounted *unstructured.Unstructured
+	seed    uint64 // of what it makes at random
 }
 
 // runner runs pipelines, as far as a place in one needs it.
 type runner struct {
 	t          *testing.T
-	pipelines  []workflow.Pipeline
 	now        time.Time
 	roots      map[string]*place
 	places     int
@@ -95,8 +96,8 @@ type runner struct {
 	live       *execution
 }
 
-func newRunner(t *testing.T, now time.Time, pipelines []workflow.Pipeline) *runner {
-	return &runner{t: t, pipelines: pipelines, now: now, roots: map[string]*place{}}
+func newRunner(t *testing.T, now time.Time) *runner {
+	return &runner{t: t, now: now, roots: map[string]*place{}}
 }
 
 func (r *runner) place(p place) *place {
@@ -113,8 +114,7 @@ func (r *runner) begin(p simulator.Pod) *place {
 		key += p.Key()
 	}
 	if r.roots[key] == nil {
-		i := slices.IndexFunc(r.pipelines, func(w workflow.Pipeline) bool { return w.Promise == p.Promise() })
-		r.roots[key] = r.place(place{run: &run{r.pipelines[i], p.Env(), p.Mounted(), uint64(len(r.roots))}})
+		r.roots[key] = r.place(place{run: &run{p.Promise(), p.Env(), p.Mounted(), uint64(len(r.roots))}})
 	}
 	return r.roots[key]
 }
@@ -222,17 +222,28 @@ func (r *runner) execute(ctx context.Context, e *execution, what *run) outcome {
 		variables[key] = value
 	}
 	var stderr strings.Builder
+	client := &scripted{e}
 	o := outcome{code: workflow.Environment{
 		Getenv: func(key string) string { return variables[key] }, Stderr: &stderr,
 		Looks: 2,
-		Open:  func(func() time.Time) (platform.Client, error) { return &scripted{e}, nil },
-	}.Run(ctx, what.pipeline)}
+		Open:  func(func() time.Time) (platform.Client, error) { return client, nil },
+	}.Run(ctx, pipelineOf(what.promise, client))}
 	o.said = stderr.String()
 	if o.emitted, err = mount.Emitted(); err != nil {
 		r.t.Error(err)
 	}
 	o.emitted.Output = inMemory(r.t, o.emitted.Output)
 	return o
+}
+
+// pipelineOf is a Promise's pipeline. The NATS servers that it reaches are on the platform
+// too.
+func pipelineOf(promise string, client *scripted) workflow.Pipeline {
+	if promise == "nats-account" {
+		return natsaccount.New(natsaccount.Network{Servers: servers{client}})
+	}
+	all := pipelines.All()
+	return all[slices.IndexFunc(all, func(w workflow.Pipeline) bool { return w.Promise == promise })]
 }
 
 func inMemory(t *testing.T, files fs.FS) fs.FS {

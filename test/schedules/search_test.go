@@ -11,11 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
-	"github.com/baleen-platform/baleen/pipelines"
 )
 
 var (
@@ -69,6 +66,8 @@ type search struct {
 	runner  *runner
 	// events happen in their order, each at any time.
 	events []event
+	// prepare changes the platform before anything happens.
+	prepare func(*platform.Memory)
 	// constant reports whether nobody changes what a request is about.
 	constant func(*request) bool
 	// always is to hold whenever output was written, and atRest where nothing can happen any more.
@@ -89,20 +88,23 @@ type search struct {
 
 func newSearch(t *testing.T, cluster simulator.Cluster) *search {
 	return &search{
-		t: t, cluster: cluster, runner: newRunner(t, now, pipelines.All()), most: 8, constant: settings,
+		t: t, cluster: cluster, runner: newRunner(t, now), most: 8, constant: settings,
 		ways: map[[sha256.Size]byte]float64{}, onWay: map[[sha256.Size]byte]bool{},
 	}
 }
 
-// run brings requests to rest one after the other, and tries all schedules of what
-// happens then.
-func (s *search) run(before []*unstructured.Unstructured) {
+// run has one thing happen after the other, each until all is at rest, and tries all
+// schedules of what happens then.
+func (s *search) run(before []event) {
 	defer s.runner.stop()
 	at := state{platform: load(s.t, "../../testdata/platform"), at: map[string]*place{}}
+	if s.prepare != nil {
+		s.prepare(at.platform)
+	}
 	events := s.events
 	s.events = nil
-	for _, request := range before {
-		if err := s.cluster.Apply(s.t.Context(), at.platform, request); err != nil {
+	for _, e := range before {
+		if err := e.do(s.t.Context(), s.cluster, at.platform); err != nil {
 			s.t.Fatal(err)
 		}
 		s.look(&at)

@@ -193,13 +193,13 @@ func TestTargets(t *testing.T) {
 	b := func(paths ...string) *unstructured.Unstructured { return target(t, "team-b/shop", paths...) }
 	for _, test := range []struct {
 		name   string
-		latest bool                         // what only the newest Kratix has
-		before []*unstructured.Unstructured // at rest
+		latest bool    // what only the newest Kratix has
+		before []event // each at rest
 		events []event
 		want   []string // who serves what in the end, one of these
 	}{
 		{
-			name: "one is deleted, and another waits for its path", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			name: "one is deleted, and another waits for its path", before: []event{apply(a("/x")), apply(b("/x"))},
 			events: []event{remove(a())},
 			want:   []string{"/x:b"},
 		},
@@ -209,22 +209,22 @@ func TestTargets(t *testing.T) {
 			want:   []string{"/x:a", "/x:b"},
 		},
 		{
-			name: "one gives up a path, and another waits for it", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			name: "one gives up a path, and another waits for it", before: []event{apply(a("/x")), apply(b("/x"))},
 			events: []event{apply(a("/y"))},
 			want:   []string{"/x:b /y:a"},
 		},
 		{
-			name: "one gives up a path and is deleted, and another waits for it", before: []*unstructured.Unstructured{a("/x"), b("/x")},
+			name: "one gives up a path and is deleted, and another waits for it", before: []event{apply(a("/x")), apply(b("/x"))},
 			events: []event{apply(a("/y")), remove(a())},
 			want:   []string{"/x:b"},
 		},
 		{
-			name: "two wait for each other's paths, and both are deleted", before: []*unstructured.Unstructured{a("/x"), b("/y"), a("/x", "/y"), b("/x", "/y")},
+			name: "two wait for each other's paths, and both are deleted", before: []event{apply(a("/x")), apply(b("/y")), apply(a("/x", "/y")), apply(b("/x", "/y"))},
 			events: []event{remove(a()), remove(b())},
 			want:   []string{""},
 		},
 		{
-			name: "two change places", before: []*unstructured.Unstructured{a("/x"), b("/y")},
+			name: "two change places", before: []event{apply(a("/x")), apply(b("/y"))},
 			events: []event{apply(a("/y")), apply(b("/x"))},
 			want:   []string{"/x:b /y:a"},
 		},
@@ -234,12 +234,12 @@ func TestTargets(t *testing.T) {
 			want:   []string{""},
 		},
 		{
-			name: "one changes and is deleted", before: []*unstructured.Unstructured{a("/x")},
+			name: "one changes and is deleted", before: []event{apply(a("/x"))},
 			events: []event{apply(a("/y")), remove(a())},
 			want:   []string{""},
 		},
 		{
-			name: "a change is tried in a dry run, while another wants the path", before: []*unstructured.Unstructured{a("/x")}, latest: true,
+			name: "a change is tried in a dry run, while another wants the path", before: []event{apply(a("/x"))}, latest: true,
 			events: []event{dryRun(a("/y")), apply(b("/y")), undoDryRun(a())},
 			want:   []string{"/x:a /y:b"},
 		},
@@ -249,7 +249,7 @@ func TestTargets(t *testing.T) {
 			want:   []string{"/x:a"},
 		},
 		{
-			name: "a change is tried in a dry run, and its request is deleted", before: []*unstructured.Unstructured{a("/x")}, latest: true,
+			name: "a change is tried in a dry run, and its request is deleted", before: []event{apply(a("/x"))}, latest: true,
 			events: []event{dryRun(a("/y")), remove(a()), undoDryRun(a())},
 			want:   []string{""},
 		},

@@ -87,26 +87,35 @@ func accounted(ctx context.Context, p platform.Client) (string, error) {
 func TestUsers(t *testing.T) {
 	a := func(more string) *unstructured.Unstructured { return user(t, "a", "x", more) }
 	b := func(more string) *unstructured.Unstructured { return user(t, "b", "x", more) }
-	account := func(more string) *unstructured.Unstructured {
-		o := load(t, "../../testdata/platform")
-		stored, err := o.Get(t.Context(), platform.NatsAccount, "baleen-system", "commerce")
-		if err != nil {
-			t.Fatal(err)
-		}
-		policy := stored.Object["spec"].(map[string]any)["policy"].(map[string]any)
-		policy["tags"] = []any{more}
-		return stored
+	account := func(tag string) event {
+		return event{"the account is applied with the tag " + tag, func(ctx context.Context, c simulator.Cluster, p platform.Client) error {
+			stored, err := p.Get(ctx, platform.NatsAccount, "baleen-system", "commerce")
+			if err != nil {
+				return err
+			}
+			if err := unstructured.SetNestedStringSlice(stored.Object, []string{tag}, "spec", "policy", "tags"); err != nil {
+				return err
+			}
+			return c.Apply(ctx, p, stored)
+		}}
+	}
+	revoked := func(name string, more string) *unstructured.Unstructured {
+		o := user(t, name, name, more)
+		o.Object["spec"].(map[string]any)["deletionPolicy"] = "Revoke"
+		return o
 	}
 	for _, test := range []struct {
 		name   string
 		kinds  []platform.Kind
 		latest bool
-		before []*unstructured.Unstructured // at rest
-		events []event
-		want   []string // whose credential is in each Secret in the end, one of these
+		// operated: the account can revoke.
+		operated bool
+		before   []event // each at rest
+		events   []event
+		want     []string // whose credential is in each Secret in the end, one of these
 	}{
 		{
-			name: "one is deleted, and another waits for its Secret", before: []*unstructured.Unstructured{a(""), b("")},
+			name: "one is deleted, and another waits for its Secret", before: []event{apply(a("")), apply(b(""))},
 			events: []event{remove(a(""))},
 			want:   []string{"x:b"},
 		},
@@ -121,24 +130,36 @@ func TestUsers(t *testing.T) {
 			want:   []string{""},
 		},
 		{
-			name: "one is rotated and deleted", before: []*unstructured.Unstructured{a("")},
+			name: "one is rotated and deleted", before: []event{apply(a(""))},
 			events: []event{apply(a("  credentials: {rotate: one}\n")), remove(a(""))},
 			want:   []string{""},
 		},
 		{
-			name: "a rotation is tried in a dry run, while it is deleted", before: []*unstructured.Unstructured{a("")}, latest: true,
+			name: "a rotation is tried in a dry run, while it is deleted", before: []event{apply(a(""))}, latest: true,
 			events: []event{dryRun(a("  credentials: {rotate: one}\n")), remove(a("")), undoDryRun(a(""))},
 			want:   []string{""},
 		},
 		{
-			name: "the account changes, and one is rotated", before: []*unstructured.Unstructured{account("a"), a("")}, kinds: []platform.Kind{platform.NatsAccount},
-			events: []event{apply(account("b")), apply(a("  credentials: {rotate: one}\n"))},
+			name: "the account changes, and one is rotated", before: []event{account("a"), apply(a(""))}, kinds: []platform.Kind{platform.NatsAccount},
+			events: []event{account("b"), apply(a("  credentials: {rotate: one}\n"))},
 			want:   []string{"x:a"},
 		},
 		{
-			name: "the account changes, and one is deleted", before: []*unstructured.Unstructured{account("a"), a("")}, kinds: []platform.Kind{platform.NatsAccount},
-			events: []event{apply(account("b")), remove(a(""))},
+			name: "the account changes, and one is deleted", before: []event{account("a"), apply(a(""))}, kinds: []platform.Kind{platform.NatsAccount},
+			events: []event{account("b"), remove(a(""))},
 			want:   []string{""},
+		},
+		{
+			name: "one is deleted, and its account revokes it", kinds: []platform.Kind{platform.NatsAccount}, operated: true,
+			before: []event{account("a"), apply(revoked("a", ""))},
+			events: []event{remove(revoked("a", ""))},
+			want:   []string{""},
+		},
+		{
+			name: "one is deleted, and another's former credential is to be revoked", kinds: []platform.Kind{platform.NatsAccount}, operated: true,
+			before: []event{account("a"), apply(revoked("a", "")), apply(revoked("b", ""))},
+			events: []event{remove(revoked("a", "")), apply(revoked("b", "  credentials: {rotate: one, revokePrevious: Immediately}\n"))},
+			want:   []string{"b:b"},
 		},
 	} {
 		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
@@ -149,6 +170,10 @@ func TestUsers(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newSearch(t, clusterOf(version, append(test.kinds, platform.NatsUser)...))
 					s.events = test.events
+					if test.operated {
+						s.prepare = s.operate
+						s.fails = func(said string) bool { return strings.Contains(said, "are not revoked yet") }
+					}
 					s.constant = func(r *request) bool { return settings(r) && (r.kind != platform.NatsAccount || len(test.kinds) == 0) }
 					s.always = func(p *platform.Memory) error {
 						secrets, err := delivered(t.Context(), p)
