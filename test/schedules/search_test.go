@@ -17,8 +17,8 @@ import (
 
 var (
 	crashes = flag.Int("crashes", 1, "how many crashes a schedule may have")
-	states  = flag.Int("states", 1500, "how many states to search of each case, 0 for all")
-	walks   = flag.Int("walks", 10, "how many schedules to try at random besides, where not all are searched")
+	states  = flag.Int("states", 300, "how many states to search of each case, 0 for all")
+	walks   = flag.Int("walks", 2, "how many schedules to try at random besides, where not all are searched")
 )
 
 // state is a platform and where the pipelines of its Pods are.
@@ -93,10 +93,24 @@ func newSearch(t *testing.T, cluster simulator.Cluster) *search {
 	}
 }
 
-// run has one thing happen after the other, each until all is at rest, and tries all
-// schedules of what happens then.
+// run begins with some things, and tries all schedules of what happens then.
 func (s *search) run(before []event) {
 	defer s.runner.stop()
+	at := s.begin(before)
+	n := s.from(at)
+	searched := "all"
+	if s.cut {
+		searched = "some"
+		for seed := range uint64(*walks) {
+			s.walk(at, rand.New(rand.NewPCG(seed, 0)))
+		}
+	}
+	s.t.Logf("%s of the schedules: %.3g in %d states, up to %d steps long; %d runs of the code", searched, n, len(s.ways), s.deepest, s.runner.executions)
+	s.t.Attr("tried.schedules-of-runs-that-meet", fmt.Sprintf("%.0f", min(n, 1e15)))
+}
+
+// begin has one thing happen after the other, each until all is at rest.
+func (s *search) begin(before []event) state {
 	at := state{platform: load(s.t, "../../testdata/platform"), at: map[string]*place{}}
 	if s.prepare != nil {
 		s.prepare(at.platform)
@@ -113,16 +127,7 @@ func (s *search) run(before []event) {
 	s.events, s.way = events, nil
 	at.crashes, at.intervals = *crashes, 2
 	s.look(&at)
-	n := s.from(at)
-	searched := "all"
-	if s.cut {
-		searched = "some"
-		for seed := range uint64(*walks) {
-			s.walk(at, rand.New(rand.NewPCG(seed, 0)))
-		}
-	}
-	s.t.Logf("%s of the schedules: %.3g in %d states, up to %d steps long; %d runs of the code", searched, n, len(s.ways), s.deepest, s.runner.executions)
-	s.t.Attr("tried.schedules", fmt.Sprintf("%.0f", n))
+	return at
 }
 
 // walk goes one way to its end, which random choices lead to.

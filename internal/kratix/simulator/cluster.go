@@ -371,7 +371,7 @@ func (r reconciliation) nextName(ctx context.Context, client platform.Client, ac
 	for _, j := range r.jobs {
 		last = max(last, number(j.GetName()))
 	}
-	return fmt.Sprintf("%s-%s-%d", r.request.GetName(), action, last+1), nil
+	return fmt.Sprintf("%s-%s-%s-%d", r.promise.Name, r.request.GetName(), action, last+1), nil
 }
 
 // number is the last part of a Job's name.
