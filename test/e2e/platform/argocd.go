@@ -15,6 +15,25 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
+// application applies a cluster's folder as docs/how-to.md has it. An object that a
+// cluster refuses holds up nobody else: what fails is tried again with the newest
+// revision and not with its own, and a kind that the cluster does not know is no reason
+// to begin with nothing. It is tried again sooner than there.
+func application(cluster, repository string) string {
+	return fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: %[1]s, namespace: argocd}
+spec:
+  project: default
+  destination: {name: %[1]s}
+  source: {repoURL: %[2]s, targetRevision: main, path: %[1]s, directory: {recurse: true}}
+  syncPolicy:
+    automated: {prune: true, selfHeal: true, allowEmpty: true}
+    syncOptions: [ServerSideApply=true, ApplyOutOfSyncOnly=true, SkipDryRunOnMissingResource=true]
+    retry: {limit: -1, refresh: true, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}
+`, cluster, repository)
+}
+
 // startArgo runs Argo CD's application controller and repo server against the
 // platform cluster: a hub that syncs each Destination's folder to its cluster.
 func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*cluster) error {
@@ -65,10 +84,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		documents = append(documents,
 			fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: argocd, labels: {argocd.argoproj.io/secret-type: cluster}}, stringData: {name: %s, server: %q, config: %q}}`,
 				w.name, w.name, w.url(), config),
-			fmt.Sprintf(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: %[1]s, namespace: argocd}, spec: {
-  project: default, destination: {name: %[1]s}, source: {repoURL: "https://%[2]s/state.git", targetRevision: main, path: %[1]s, directory: {recurse: true}},
-  syncPolicy: {automated: {prune: true, selfHeal: true, allowEmpty: true}, syncOptions: [ServerSideApply=true, ApplyOutOfSyncOnly=true], retry: {limit: -1, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}}}}`,
-				w.name, gitAddr))
+			application(w.name, "https://"+gitAddr+"/state.git"))
 	}
 	if err := p.apply(ctx, hub, strings.Join(documents, "\n---\n")); err != nil {
 		return err
