@@ -2,6 +2,8 @@ package kratix
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -13,7 +15,7 @@ type Given struct {
 	Images, Manifests string
 }
 
-// FromEnvironment reads which Kratix somebody gives, if any.
+// FromEnvironment reads which Kratix somebody gives, if any, and that it is there.
 func FromEnvironment(getenv func(string) string) (Given, error) {
 	g := Given{Images: getenv("KRATIX_IMAGES"), Manifests: getenv("KRATIX_MANIFESTS")}
 	switch {
@@ -30,8 +32,11 @@ func FromEnvironment(getenv func(string) string) (Given, error) {
 			continue
 		}
 		absolute, err := filepath.Abs(path)
+		if err == nil {
+			_, err = os.Stat(absolute)
+		}
 		if err != nil {
-			return g, err
+			return g, fmt.Errorf("no image can be read: %w", err)
 		}
 		all = append(all, absolute)
 	}
@@ -40,8 +45,13 @@ func FromEnvironment(getenv func(string) string) (Given, error) {
 	}
 	g.Images = strings.Join(all, ",")
 	var err error
-	g.Manifests, err = filepath.Abs(g.Manifests)
-	return g, err
+	if g.Manifests, err = filepath.Abs(g.Manifests); err == nil {
+		_, err = os.Stat(g.Manifests)
+	}
+	if err != nil {
+		return g, fmt.Errorf("no manifests can be read: %w", err)
+	}
+	return g, nil
 }
 
 // IsGiven reports whether there is one.
