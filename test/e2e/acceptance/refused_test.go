@@ -58,6 +58,9 @@ func refusedObjects(s *story) {
 	deleted.arrives(t)
 
 	hub().apply(t, namespaces("team-lost"))
+	for _, on := range []*cluster{eu(), us()} {
+		on.kubectl(t, "", "delete", "namespace", "team-lost", "--ignore-not-found") // of an earlier try
+	}
 	eu().apply(t, unwelcome)
 	within(t, 30*time.Second, func() error { // until the policy holds
 		out, err := eu().tryKubectl(t.Context(), "{apiVersion: bitnami.com/v1alpha1, kind: SealedSecret, metadata: {name: unwelcome-nats, namespace: team-a}, spec: {encryptedData: {a: a}}}",
