@@ -106,7 +106,7 @@ bin/platform:
 platform-deps: bin/platform ## Install what the platform of the acceptance tests needs, with apt.
 	@bin/platform deps
 
-platform-up: bin/platform ## Bring up a real platform on this machine: three clusters, Kratix, Argo CD, NATS, Traefik.
+platform-up: bin/platform ## Bring up a real platform on this machine: three clusters, Kratix (KRATIX_IMAGES, KRATIX_MANIFESTS: another), Argo CD, NATS, Traefik.
 	@bin/platform up
 
 platform-down: bin/platform ## Take it down, and remove all but its programs.
@@ -117,5 +117,6 @@ e2e: bin/platform ## Run all acceptance tests on a real platform; KEEP=1 keeps o
 	@test/e2e/run
 
 e2e-smoke: bin/platform ## One API, one credential and the command line on a real platform; skipped where that cannot run.
+	@go -C test/e2e test ./kratix ./platform
 	@if why=$$(bin/platform check 2>&1); then go -C test/e2e test ./machine && test/e2e/run -test.short -test.run TestStories/AtOnce/Smoke; \
 	else printf 'e2e-smoke: SKIPPED, and so not passed. %s\n' "$$why"; fi

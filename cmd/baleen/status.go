@@ -35,7 +35,8 @@ func statusCommand() *cobra.Command {
 		Short: "Follow one request from its spec to the clusters",
 		Long: `Status shows what a request asks for, what its last run decided and why, what of it is
 in Git for each cluster, the claims that it holds, and for a NatsUser the records of
-its credentials. It shows no secret and no ciphertext.
+its credentials. It shows no secret and no ciphertext. What a cluster has refused it
+shows where Argo CD runs on the platform cluster and you may read its Applications.
 
 KIND is one of Baleen's kinds as kubectl names them: natsuser, natsusers,
 natsusers.baleen.dev.`,
@@ -150,6 +151,8 @@ type deliveredStatus struct {
 	// State is Written, Scheduled, Misplaced or the reason of a failure.
 	State   string `json:"state"`
 	Version string `json:"version,omitempty"` // the commit
+	// NotOnCluster are the objects that the cluster has refused, as far as Argo CD says so.
+	NotOnCluster []string `json:"notOnCluster,omitempty"`
 }
 
 type claimStatus struct {
@@ -349,6 +352,10 @@ func deliveredOf(ctx context.Context, client platform.Client, promise promises.P
 	if err != nil {
 		return nil, fmt.Errorf("the Works of %s/%s cannot be listed: %w", owner.Namespace, owner.Resource, err)
 	}
+	refused, err := refusals(ctx, client)
+	if err != nil {
+		return nil, err
+	}
 	for _, work := range works {
 		placements, err := client.List(ctx, platform.WorkPlacement, owner.Namespace, map[string]string{kratix.LabelWork: work.GetName()})
 		if err != nil {
@@ -368,6 +375,7 @@ func deliveredOf(ctx context.Context, client platform.Client, promise promises.P
 					d.State = cmp.Or(c.Reason, "Failed")
 				}
 			}
+			d.NotOnCluster = missingOf(wp, refused[d.Destination])
 			delivered = append(delivered, d)
 		}
 	}
@@ -410,8 +418,20 @@ func (f *followed) write(w io.Writer, wide bool, now time.Time) error {
 		if err := writeTable(w, wide, section); err != nil {
 			return err
 		}
+		if i == 2 {
+			f.writeRefused(w)
+		}
 	}
 	return f.writeOwn(w, wide, now)
+}
+
+// writeRefused writes what is in Git and not on a cluster.
+func (f *followed) writeRefused(w io.Writer) {
+	for _, d := range f.Delivered {
+		for _, object := range d.NotOnCluster {
+			fmt.Fprintln(w, term.Clean("Not on "+d.Destination+", which refuses it: "+object))
+		}
+	}
 }
 
 // writeOwn writes what only some kinds have.

@@ -54,6 +54,36 @@ func TestStatusJSONHoldsNoCiphertext(t *testing.T) {
 	}
 }
 
+// What a cluster has refused is in Git, and the status of the request says nothing of it.
+func TestStatusOfWhatIsRefused(t *testing.T) {
+	const refused = `{group: bitnami.com, version: v1alpha1, kind: SealedSecret, namespace: team-a, name: orders-nats, status: SyncFailed, message: 'namespaces "team-a" not found'}`
+	const line = "Not on us-1, which refuses it: SealedSecret team-a/orders-nats: namespaces \"team-a\" not found\n"
+	for _, test := range []struct {
+		name, source, result string
+		want                 int
+	}{
+		{"one object of it", "source: {path: us-1}", refused, 1},
+		{"a folder within", "source: {path: ./us-1/resources/team-a/}", refused, 1},
+		{"one source of several", "sources: [{path: other}, {path: us-1}]", refused, 1},
+		{"another's", "source: {path: us-1}", strings.Replace(refused, "orders-nats", "billing-nats", 1), 0},
+		{"another kind", "source: {path: us-1}", strings.Replace(refused, "SealedSecret", "Secret", 1), 0},
+		{"it was taken", "source: {path: us-1}", strings.Replace(refused, "SyncFailed", "Synced", 1), 0},
+		{"a folder whose name begins so", "source: {path: us-11}", refused, 0},
+		{"no folder", "source: {chart: other}", refused, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newUsersWorld(t)
+			w.at(day0)
+			w.write(w.platform+"/argocd/Application.argoproj.io/anything.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: anything, namespace: argocd}\n"+
+				"spec: {"+test.source+"}\nstatus: {operationState: {syncResult: {resources: ["+test.result+"]}}}\n")
+			code, stdout, stderr := w.baleen(w.status("natsuser/orders", "-n", "team-a")...)
+			if code != 0 || stderr != "" || strings.Count(stdout, line) != test.want || strings.Count(stdout, "Not on ") != test.want {
+				t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
 func TestStatusOfPaths(t *testing.T) {
 	w := newUsersWorld(t)
 	w.request = "../../promises/api-aggregator-target/example.yaml"

@@ -139,7 +139,7 @@ var Tables = []Table{
 		{ScopeMismatch, "the scope needs a tag that `synadia.requiredTags` does not name", "`AccountRefuted`"},
 	}},
 	{"promises/nats-user/README.md", "reasons", []string{"Reason", "Meaning", "Who mends it"}, []Row{
-		{Delivered, "a credential as asked was handed to Kratix for every cluster", ""},
+		{Delivered, "a credential as asked was handed to Kratix for every cluster, which writes it to the state store; whether a cluster has applied it, [a status does not know](../../docs/concepts.md#what-a-status-knows)", ""},
 		{InvalidSpec, "a field is wrong; the message names it", "you"},
 		{NotAdmitted, "the account's policy does not admit your namespace or something you ask for; the message says what it allows", "you, or the platform team"},
 		{NamespaceNotMapped, "the workload namespace is not yours", "the platform team"},

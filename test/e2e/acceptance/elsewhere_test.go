@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/baleen-platform/baleen/test/e2e/kratix"
 	"github.com/baleen-platform/baleen/test/e2e/platform"
 )
 
@@ -48,6 +50,16 @@ func elsewhere(getenv func(string) string) (platform.Environment, error) {
 		return e, fmt.Errorf("STATE_STORE cannot be cloned: %s", withoutToken(string(out), getenv("STATE_STORE")))
 	}
 	return e, nil
+}
+
+// whichKratix reads from a Kratix that somebody else has installed which one it is.
+func whichKratix(ctx context.Context) error {
+	if world.Kratix != "" {
+		return nil
+	}
+	images, err := hub().tryKubectl(ctx, "", "-n", kratix.Namespace, "get", "deployment", kratix.Deployment, "-o", "jsonpath={.spec.template.spec.containers[*].image}")
+	world.Kratix = images
+	return err
 }
 
 // path is a file as make was told of it, seen from here.

@@ -94,7 +94,7 @@ func writeReport() error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Baleen on a real platform\n\n%s\n\n| Story | Result | Took |\n|---|---|---|\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(&b, "# Baleen on a real platform\n\n%s, with the Kratix %s\n\n| Story | Result | Took |\n|---|---|---|\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), world.Kratix)
 	for _, s := range report.stories {
 		fmt.Fprintf(&b, "| %s | %s | %.0f s |\n", s.name, s.result, s.took.Seconds())
 	}

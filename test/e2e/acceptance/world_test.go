@@ -87,6 +87,10 @@ func run(m *testing.M) (int, error) {
 		}
 		clusters[name] = c
 	}
+	if err := whichKratix(context.Background()); err != nil {
+		return 1, err
+	}
+	fmt.Println("Kratix:", world.Kratix)
 	if err := install(context.Background()); err != nil {
 		return 1, err
 	}

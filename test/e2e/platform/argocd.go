@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,25 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"k8s.io/client-go/tools/clientcmd"
 )
+
+// application applies a cluster's folder as docs/how-to.md has it. An object that a
+// cluster refuses holds up nobody else: what fails is tried again with the newest
+// revision and not with its own, and a kind that the cluster does not know is no reason
+// to begin with nothing. It is tried again sooner than there.
+func application(cluster, repository string) string {
+	return fmt.Sprintf(`apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: %[1]s, namespace: argocd}
+spec:
+  project: default
+  destination: {name: %[1]s}
+  source: {repoURL: %[2]s, targetRevision: main, path: %[1]s, directory: {recurse: true}}
+  syncPolicy:
+    automated: {prune: true, selfHeal: true, allowEmpty: true}
+    syncOptions: [ServerSideApply=true, ApplyOutOfSyncOnly=true, SkipDryRunOnMissingResource=true]
+    retry: {limit: -1, refresh: true, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}
+`, cluster, repository)
+}
 
 // startArgo runs Argo CD's application controller and repo server against the
 // platform cluster: a hub that syncs each Destination's folder to its cluster.
@@ -46,7 +66,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		`{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-gpg-keys-cm, namespace: argocd, labels: {app.kubernetes.io/part-of: argocd}}}`,
 		`{apiVersion: v1, kind: Secret, metadata: {name: argocd-secret, namespace: argocd, labels: {app.kubernetes.io/part-of: argocd}}, stringData: {server.secretkey: of-no-use}}`,
 		`{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {name: default, namespace: argocd}, spec: {sourceRepos: ["*"], destinations: [{server: "*", namespace: "*"}], clusterResourceWhitelist: [{group: "*", kind: "*"}]}}`,
-		fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: state, namespace: argocd, labels: {argocd.argoproj.io/secret-type: repository}}, stringData: {type: git, url: "http://%s/state.git", username: %s, password: %s}}`, gitAddr, gitUser, gitPassword),
+		fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: state, namespace: argocd, labels: {argocd.argoproj.io/secret-type: repository}}, stringData: {type: git, url: "https://%s/state.git", username: %s, password: %s}}`, gitAddr, gitUser, gitPassword),
 	}
 	for _, w := range workloads {
 		tls := map[string]any{}
@@ -64,10 +84,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		documents = append(documents,
 			fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: argocd, labels: {argocd.argoproj.io/secret-type: cluster}}, stringData: {name: %s, server: %q, config: %q}}`,
 				w.name, w.name, w.url(), config),
-			fmt.Sprintf(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: %[1]s, namespace: argocd}, spec: {
-  project: default, destination: {name: %[1]s}, source: {repoURL: "http://%[2]s/state.git", targetRevision: main, path: %[1]s, directory: {recurse: true}},
-  syncPolicy: {automated: {prune: true, selfHeal: true, allowEmpty: true}, syncOptions: [ServerSideApply=true, ApplyOutOfSyncOnly=true], retry: {limit: -1, backoff: {duration: 2s, factor: 2, maxDuration: 20s}}}}}`,
-				w.name, gitAddr))
+			application(w.name, "https://"+gitAddr+"/state.git"))
 	}
 	if err := p.apply(ctx, hub, strings.Join(documents, "\n---\n")); err != nil {
 		return err
@@ -83,6 +100,17 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "ssh", "ssh_known_hosts"), nil, 0o644); err != nil {
+		return err
+	}
+	authority, err := os.ReadFile(p.gitAuthority())
+	if err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(gitAddr)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tls", host), authority, 0o644); err != nil { // argocd-tls-certs-cm in a pod
 		return err
 	}
 	config, err := clientcmd.LoadFromFile(hub.kubeconfig())

@@ -126,9 +126,10 @@ func (p *Platform) startCluster(ctx context.Context, c *cluster) error {
 		return err
 	}
 	if err := waitFor(ctx, 2*time.Minute, "the API server of "+c.name, func() error {
-		out, err := exec.CommandContext(ctx, p.programs["kubectl"], "--kubeconfig", c.kubeconfig(), "get", "--raw", "/readyz").CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%s", out)
+		for _, what := range []string{"/readyz", "/api/v1/namespaces/kube-system"} { // which the server makes itself, soon after it is ready
+			if _, err := p.kubectl(ctx, c, "", "get", "--raw", what); err != nil {
+				return err
+			}
 		}
 		return nil
 	}); err != nil {

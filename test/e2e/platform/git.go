@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -17,7 +18,10 @@ const (
 	gitPassword = "not-a-secret" // of a server that nobody outside the machine reaches
 )
 
-// startGit serves the state store over HTTP, as a Git host does. While the file
+// gitAuthority is the file with the certificate of who has signed the state store's.
+func (p *Platform) gitAuthority() string { return filepath.Join(p.Dir, "git", "authority", "ca.crt") }
+
+// startGit serves the state store over HTTPS, as a Git host does. While the file
 // away is beside it, it answers 503.
 func (p *Platform) startGit() error {
 	dir := filepath.Join(p.Dir, "git")
@@ -48,7 +52,18 @@ func (p *Platform) startGit() error {
 		Path: filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=" + gitUser},
 	}
-	return serve(gitAddr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ca, err := newAuthority(filepath.Dir(p.gitAuthority()), "state store")
+	if err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(gitAddr)
+	if err != nil {
+		return err
+	}
+	if err := ca.issue("tls", "state store", nil, host); err != nil {
+		return err
+	}
+	return serveTLS(gitAddr, ca.file("tls.crt"), ca.file("tls.key"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := os.Stat(filepath.Join(dir, "away")); !errors.Is(err, fs.ErrNotExist) {
 			http.Error(w, "away", http.StatusServiceUnavailable)
 			return

@@ -9,124 +9,116 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/baleen-platform/baleen/test/e2e/kratix"
 )
 
-const kratixNamespace = "kratix-platform-system"
-
-// startKratix installs Kratix from the manifests of its own repository, as a
-// Deployment. What differs: the images are made here, the certificates of its
-// webhooks too, where cert-manager would make them, and the manager has no limits,
-// because the published 100m of a CPU take minutes to clone.
-func (p *Platform) startKratix(ctx context.Context, c *cluster) error {
+// kratix is the one that is given, or the one of the module, whose images are made here.
+func (p *Platform) kratix(ctx context.Context, c *cluster) (kratix.Kratix, error) {
+	kustomize := func(dir string) (string, error) { return p.kubectl(ctx, c, "", "kustomize", dir) }
+	if p.given.IsGiven() {
+		return p.given.Read(filepath.Join(p.Dir, "kratix", "images"), kustomize)
+	}
+	k := kratix.Kratix{}
+	var err error
+	if k.Manifests, err = kratix.ReadManifests(filepath.Join(p.sources["kratix"], "config"), kustomize); err != nil {
+		return k, err
+	}
+	_, version, _ := strings.Cut(filepath.Base(p.sources["kratix"]), "@")
+	labels := map[string]string{"org.opencontainers.image.version": version}
 	for _, i := range []image{
-		{repository: "kratix-platform", tag: "m", binary: p.programs["manager"], at: "/manager", user: "65532:65532"},
-		{repository: "kratix-pipeline-adapter", tag: "m", binary: p.programs["pipeline-adapter"], at: "/bin/pipeline-adapter", user: "65532:65532"},
+		{repository: "kratix-platform", binary: p.programs["manager"], at: "/manager", user: "65532:65532", labels: labels},
+		{repository: "kratix-platform-pipeline-adapter", binary: p.programs["pipeline-adapter"], at: "/bin/pipeline-adapter", user: "65532:65532", labels: labels},
 	} {
-		if err := i.push(); err != nil {
-			return err
-		}
-	}
-	dir := filepath.Join(p.Dir, "kratix")
-	if err := os.MkdirAll(filepath.Join(dir, "overlay"), 0o755); err != nil {
-		return err
-	}
-	if err := os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(p.sources["kratix"], "config"))); err != nil {
-		return err
-	}
-	ca, err := newAuthority(filepath.Join(dir, "webhook"), "kratix webhooks")
-	if err != nil {
-		return err
-	}
-	service := "kratix-platform-webhook-service." + kratixNamespace + ".svc"
-	if err := ca.issue("tls", service, nil, service); err != nil {
-		return err
-	}
-	data := map[string]string{}
-	for _, name := range []string{"ca.crt", "tls.crt", "tls.key"} {
-		content, err := os.ReadFile(ca.file(name))
+		content, err := i.build()
 		if err != nil {
-			return err
+			return k, err
 		}
-		data[name] = base64.StdEncoding.EncodeToString(content)
+		k.Images = append(k.Images, kratix.Image{Name: i.repository, From: i.binary, Content: content})
 	}
-	overlay := `apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [../config/default]
-images:
-- {name: docker.io/syntasso/kratix-platform, newName: ` + registryAddr + `/kratix-platform, newTag: m}
-patches:
-- patch: |
-    apiVersion: cert-manager.io/v1
-    kind: Certificate
-    metadata: {name: kratix-platform-serving-cert, namespace: ` + kratixNamespace + `}
-    $patch: delete
-- patch: |
-    apiVersion: cert-manager.io/v1
-    kind: Certificate
-    metadata: {name: kratix-platform-metrics-server-cert, namespace: ` + kratixNamespace + `}
-    $patch: delete
-- patch: |
-    apiVersion: cert-manager.io/v1
-    kind: Issuer
-    metadata: {name: kratix-platform-selfsigned-issuer, namespace: ` + kratixNamespace + `}
-    $patch: delete
-- target: {kind: ConfigMap, name: kratix-platform-pipeline-adapter-config}
-  patch: |
-    - {op: replace, path: /data/PIPELINE_ADAPTER_IMG, value: "` + registryAddr + `/kratix-pipeline-adapter:m"}
-- target: {kind: Deployment, name: kratix-platform-controller-manager}
-  patch: |
-    - {op: remove, path: /spec/template/spec/containers/0/resources}
-`
-	if err := os.WriteFile(filepath.Join(dir, "overlay", "kustomization.yaml"), []byte(overlay), 0o644); err != nil {
-		return err
-	}
-	manifests, err := p.kubectl(ctx, c, "", "kustomize", filepath.Join(dir, "overlay"))
+	return k, nil
+}
+
+// startKratix installs Kratix from manifests of its own, as a Deployment. What
+// differs: the images are in the registry here, the certificates of its webhooks are
+// made here, where cert-manager would make them, it trusts who has signed that of the
+// state store, and the manager has no limits.
+func (p *Platform) startKratix(ctx context.Context, c *cluster) error {
+	k, err := p.kratix(ctx, c)
 	if err != nil {
 		return err
 	}
-	if manifests, err = trustWebhooks(manifests, data["ca.crt"]); err != nil {
+	p.version = k.Version()
+	if err := k.Manifests.Use(func(reference string) (string, error) { return pushed(k.Images, reference) }); err != nil {
 		return err
 	}
-	if err := p.apply(ctx, c, manifests); err != nil {
+	k.Manifests.Unlimit()
+	if err := k.Manifests.TrustGit("state-store-authority", "ca.crt"); err != nil {
 		return err
 	}
-	if err := p.apply(ctx, c, fmt.Sprintf(`apiVersion: v1
-kind: Secret
-metadata: {name: webhook-server-cert, namespace: %[1]s}
-data: {ca.crt: %[2]s, tls.crt: %[3]s, tls.key: %[4]s}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: metrics-server-cert, namespace: %[1]s}
-data: {ca.crt: %[2]s, tls.crt: %[3]s, tls.key: %[4]s}
-`, kratixNamespace, data["ca.crt"], data["tls.crt"], data["tls.key"])); err != nil {
+	ca, err := newAuthority(filepath.Join(p.Dir, "kratix", "webhook"), "kratix webhooks")
+	if err != nil {
 		return err
 	}
-	_, err = p.kubectl(ctx, c, "", "-n", kratixNamespace, "rollout", "status", "deployment/kratix-platform-controller-manager", "--timeout=180s")
+	authority, err := os.ReadFile(ca.file("ca.crt"))
+	if err != nil {
+		return err
+	}
+	more := ""
+	for _, certificate := range k.Manifests.Certificates() {
+		if len(certificate.Names) == 0 {
+			return fmt.Errorf("the Certificate for %s has no names", certificate.Secret)
+		}
+		if err := ca.issue(certificate.Secret, certificate.Names[0], nil, certificate.Names...); err != nil {
+			return err
+		}
+		more += fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\ndata:\n  ca.crt: %s\n",
+			certificate.Secret, kratix.Namespace, base64.StdEncoding.EncodeToString(authority))
+		for key, file := range map[string]string{"tls.crt": certificate.Secret + ".crt", "tls.key": certificate.Secret + ".key"} {
+			content, err := os.ReadFile(ca.file(file))
+			if err != nil {
+				return err
+			}
+			more += fmt.Sprintf("  %s: %s\n", key, base64.StdEncoding.EncodeToString(content))
+		}
+	}
+	k.Manifests.Trust(base64.StdEncoding.EncodeToString(authority))
+	stateStore, err := os.ReadFile(p.gitAuthority())
+	if err != nil {
+		return err
+	}
+	more += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: state-store-authority, namespace: %s}\ndata: {ca.crt: %q}\n", kratix.Namespace, stateStore)
+	if err := p.apply(ctx, c, k.Manifests.String()+more); err != nil {
+		return err
+	}
+	_, err = p.kubectl(ctx, c, "", "-n", kratix.Namespace, "rollout", "status", "deployment/"+kratix.Deployment, "--timeout=180s")
 	return err
 }
 
-// trustWebhooks does what cert-manager's injector does: it tells the API server
-// the authority of the webhooks.
-func trustWebhooks(manifests, ca string) (string, error) {
-	documents := strings.Split(manifests, "\n---\n")
-	for i, document := range documents {
-		object := map[string]any{}
-		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
-			return "", err
-		}
-		webhooks, _ := object["webhooks"].([]any)
-		for _, w := range webhooks {
-			w.(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = ca
-		}
-		trusting, err := yaml.Marshal(object)
-		if err != nil {
-			return "", err
-		}
-		documents[i] = string(trusting)
+// pushed has the registry have an image, and returns how it is called there.
+func pushed(images []kratix.Image, reference string) (string, error) {
+	i, err := kratix.Find(images, reference)
+	if err != nil {
+		return "", err
 	}
-	return strings.Join(documents, "\n---\n"), nil
+	known, err := name.ParseReference(reference)
+	if err != nil {
+		return "", err
+	}
+	digest, err := i.Content.Digest()
+	if err != nil {
+		return "", fmt.Errorf("%s has no digest: %w", i.From, err)
+	}
+	to, err := name.NewDigest(fmt.Sprintf("%s/%s@%s", registryAddr, known.Context().RepositoryStr(), digest), name.Insecure)
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Push(to, i.Content); err != nil {
+		return "", fmt.Errorf("%s cannot be pushed: %w", i.From, err)
+	}
+	return to.Name(), nil
 }
 
 // addDestinations registers the workload clusters: all under one Git repository,
@@ -141,7 +133,7 @@ apiVersion: platform.kratix.io/v1alpha1
 kind: GitStateStore
 metadata: {name: git}
 spec:
-  url: http://%s/state.git
+  url: https://%s/state.git
   branch: main
   authMethod: basicAuth
   secretRef: {name: git, namespace: default}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baleen-platform/baleen/test/e2e/kratix"
 	"github.com/baleen-platform/baleen/test/e2e/machine"
 )
 
@@ -25,6 +26,8 @@ type Platform struct {
 	// programs are the paths of the programs, sources the folders of modules whose
 	// manifests are applied.
 	programs, sources map[string]string
+	given             kratix.Given // in place of the module's
+	version           string       // of Kratix, in words
 	supervisor        *supervisor
 	synadia           Synadia
 }
@@ -58,6 +61,8 @@ func Addresses() []string {
 type Environment struct {
 	// Kubeconfigs of administrators, by cluster: "platform" and the workload clusters.
 	Kubeconfigs map[string]string
+	// Kratix says which one is installed.
+	Kratix string
 	// Registry is where images of Baleen are pushed to.
 	Registry string
 	// Git is the bare repository of the state store. While the file Away exists the
@@ -77,10 +82,10 @@ type Environment struct {
 }
 
 // New returns the platform of a folder, which [tools.Build] has made the programs
-// for.
-func New(dir string, programs, sources map[string]string) *Platform {
+// for, with the Kratix that is given, if one is.
+func New(dir string, programs, sources map[string]string, given kratix.Given) *Platform {
 	m := machine.Machine{Dir: dir}
-	return &Platform{Machine: m, programs: programs, sources: sources, supervisor: newSupervisor(filepath.Join(dir, "log"))}
+	return &Platform{Machine: m, programs: programs, sources: sources, given: given, supervisor: newSupervisor(filepath.Join(dir, "log"))}
 }
 
 // Files in the machine's folder by which `platform up` follows what happens.
@@ -196,7 +201,7 @@ func together(work ...func() error) error {
 
 func (p *Platform) writeEnvironment(all []*cluster) error {
 	e := Environment{
-		Kubeconfigs: map[string]string{}, Registry: registryAddr + "/baleen",
+		Kubeconfigs: map[string]string{}, Kratix: p.version, Registry: registryAddr + "/baleen",
 		Git: filepath.Join(p.Dir, "git", "state.git"), Away: filepath.Join(p.Dir, "git", "away"),
 		HTTPS: traefikAddress + ":8443", HTTP: traefikAddress + ":8000", Backend: backendAddress,
 		Control: filepath.Join("/run", "baleen-control.sock"), Logs: filepath.Join(p.Dir, "log"), Kubectl: p.programs["kubectl"], NATSServer: p.programs["nats-server"],

@@ -34,7 +34,11 @@ spec: {ports: [{name: http, port: 8080}]}
 apiVersion: v1
 kind: Pod
 metadata: {name: sealed-secrets-controller, namespace: kube-system}
-spec: {containers: [{name: controller, image: sealed-secrets-controller}]}
+spec:
+  # Its own: the namespace's default account is made by a controller, and may not be there yet.
+  serviceAccountName: sealed-secrets-controller
+  automountServiceAccountToken: false
+  containers: [{name: controller, image: sealed-secrets-controller}]
 ---
 apiVersion: v1
 kind: Endpoints

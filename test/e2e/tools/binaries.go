@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -71,10 +72,13 @@ func (m module) versionFlags(source string) (string, error) {
 }
 
 // Build makes what is not in the cache yet and returns the path of each program.
-// Source is the folder of this package.
-func Build(source, cache string, progress io.Writer) (map[string]string, error) {
+// Source is the folder of this package; modules that are given by somebody are left out.
+func Build(source, cache string, progress io.Writer, given ...string) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, m := range modules {
+		if slices.Contains(given, m.name) {
+			continue
+		}
 		flags, err := m.versionFlags(source)
 		if err != nil {
 			return nil, err

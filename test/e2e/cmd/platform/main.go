@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baleen-platform/baleen/test/e2e/kratix"
 	"github.com/baleen-platform/baleen/test/e2e/machine"
 	"github.com/baleen-platform/baleen/test/e2e/platform"
 	"github.com/baleen-platform/baleen/test/e2e/tools"
@@ -90,7 +91,10 @@ func sourceDir() string {
 func here(dir string) machine.Machine { return machine.Machine{Dir: filepath.Join(dir, "run")} }
 
 // built is what up tells the process that runs in the machine.
-type built struct{ Programs, Sources map[string]string }
+type built struct {
+	Programs, Sources map[string]string
+	Kratix            kratix.Given
+}
 
 func up(ctx context.Context, dir string) error {
 	if err := check(dir); err != nil {
@@ -106,8 +110,20 @@ func up(ctx context.Context, dir string) error {
 	}
 	b := built{}
 	var err error
-	if b.Programs, err = tools.Build(sourceDir(), filepath.Join(dir, "bin"), os.Stderr); err != nil {
+	if b.Kratix, err = kratix.FromEnvironment(os.Getenv); err != nil {
 		return err
+	}
+	var given []string
+	if b.Kratix.IsGiven() {
+		given = []string{"kratix"}
+	}
+	if b.Programs, err = tools.Build(sourceDir(), filepath.Join(dir, "bin"), os.Stderr, given...); err != nil {
+		return err
+	}
+	if b.Kratix.IsGiven() {
+		if err := examine(ctx, b); err != nil {
+			return err
+		}
 	}
 	if b.Sources, err = tools.Sources(sourceDir()); err != nil {
 		return err
@@ -126,6 +142,28 @@ func up(ctx context.Context, dir string) error {
 		return err
 	}
 	return follow(ctx, m)
+}
+
+// examine reads the Kratix that is given before anything runs, so that what is wrong
+// with it is said at once.
+func examine(ctx context.Context, b built) error {
+	dir, err := os.MkdirTemp("", "baleen-e2e-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	k, err := b.Kratix.Read(dir, func(dir string) (string, error) {
+		out, err := exec.CommandContext(ctx, b.Programs["kubectl"], "kustomize", dir).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("%s cannot be built by kustomize: %s", dir, out)
+		}
+		return string(out), nil
+	})
+	if err != nil {
+		return fmt.Errorf("this Kratix cannot be installed: %w", err)
+	}
+	fmt.Fprintln(os.Stderr, "Kratix is given:", k.Version())
+	return nil
 }
 
 // follow shows how the platform comes up, until it is up or has failed.
@@ -172,7 +210,7 @@ func run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return platform.New(m.Dir, b.Programs, b.Sources).Run(ctx)
+	return platform.New(m.Dir, b.Programs, b.Sources, b.Kratix).Run(ctx)
 }
 
 func execute(dir string, args []string) error {
