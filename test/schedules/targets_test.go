@@ -170,8 +170,7 @@ func remove(request *unstructured.Unstructured) event {
 // dryRun has Kratix try a request, and undoDryRun has it forget the try.
 func dryRun(request *unstructured.Unstructured) event {
 	return event{"a dry run of " + request.GetNamespace() + "/" + request.GetName(), func(ctx context.Context, c simulator.Cluster, p platform.Client) error {
-		_, err := c.DryRun(ctx, p, "try", request)
-		return err
+		return c.DryRun(ctx, p, "try", request)
 	}}
 }
 

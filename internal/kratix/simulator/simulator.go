@@ -4,9 +4,11 @@
 // the status. It knows the newest Kratix that is a Go module ([Kratix202508]) and the newest
 // one ([KratixLatest]), as far as their difference can be seen by a pipeline.
 //
-// Left out: Jobs and their retries, Promises with more than one pipeline,
-// cluster-scoped requests, state stores, finalizers, and the conditions that
-// only Kratix itself reads.
+// [Run] is one run from its beginning to its end. [Cluster] is all that goes on around
+// runs that meet, in single steps: Jobs, their Pods and retries, finalizers, labels.
+//
+// Left out: Promises with more than one pipeline, cluster-scoped requests, state stores,
+// pauses, revisions, and the conditions that only Kratix itself reads.
 package simulator
 
 import (
