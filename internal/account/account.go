@@ -22,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
 	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -85,7 +86,7 @@ func Get(ctx context.Context, client platform.Client, name string) (*unstructure
 		return nil, nil, &NotFoundError{name}
 	case err != nil:
 		return nil, nil, fmt.Errorf("NatsAccount %s/%s cannot be read: %w", config.Namespace, name, err)
-	case object.GetDeletionTimestamp() != nil:
+	case object.GetDeletionTimestamp() != nil, kratix.IsDryRun(object): // one that is only tried offers nothing
 		return nil, nil, &NotFoundError{name}
 	}
 	a, err := v1alpha1.Read(object)

@@ -36,6 +36,8 @@ type Peer struct {
 	// Paused tells that Kratix runs nothing for it: neither a change nor a renewal, nor
 	// its deletion.
 	Paused bool
+	// Held tells that it is its own label that pauses it.
+	Held bool
 }
 
 // Key implements [Keyed].
@@ -49,7 +51,8 @@ const conditionReady = "Ready"
 
 // PeerOf reads the status of another request; its terms have a key of their own.
 func PeerOf(o *unstructured.Unstructured, termsKey string) Peer {
-	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName(), Since: o.GetCreationTimestamp().UTC(), Paused: kratix.IsPaused(o)}
+	p := Peer{Namespace: o.GetNamespace(), Name: o.GetName(), Since: o.GetCreationTimestamp().UTC(), Held: kratix.IsPaused(o)}
+	p.Paused = p.Held
 	p.Terms, _, _ = unstructured.NestedString(o.Object, "status", termsKey)
 	if d := o.GetDeletionTimestamp(); d != nil {
 		p.Deleting = d.Time
@@ -85,9 +88,9 @@ func (p Peer) IsSettled(now time.Time) bool { return !now.Before(p.Since.Add(Set
 const stuck = 10 * time.Minute
 
 // IsStuck reports whether a deletion does not come to an end: Jobs cannot run in a
-// namespace that terminates.
+// namespace that terminates. One that somebody holds still is not stuck.
 func (p Peer) IsStuck(now time.Time) bool {
-	return !p.Deleting.IsZero() && !now.Before(p.Deleting.Add(stuck))
+	return !p.Deleting.IsZero() && !p.Held && !now.Before(p.Deleting.Add(stuck))
 }
 
 // forgotten is how long after its beginning Kratix has forgotten a run.
@@ -104,7 +107,9 @@ func (p Peer) IsForgotten(now time.Time) bool {
 // IsLeftOut reports whether Kratix may not run the request at its interval: it has
 // forgotten a run, or it came by while the request was paused. When the pause of a
 // Promise ends nobody tells its requests, and no timer of theirs runs any more.
-func (p Peer) IsLeftOut(now time.Time) bool { return p.Paused || p.IsForgotten(now) }
+func (p Peer) IsLeftOut(now time.Time) bool {
+	return p.Deleting.IsZero() && (p.Paused || p.IsForgotten(now)) // a deletion has no interval
+}
 
 // Concerned reports whether the request should run again, now that terms hold.
 func (p Peer) Concerned(terms string, now time.Time) bool {

@@ -61,7 +61,7 @@ func TestPeerOf(t *testing.T) {
 		{"a run in progress", "", "{conditions: [{type: ConfigureWorkflowCompleted, status: 'False', reason: PipelinesInProgress, lastTransitionTime: '2026-11-26T18:47:21Z'}]}", Peer{Begun: at}},
 		{"it was made", ", creationTimestamp: '2026-11-26T18:47:21Z'", "{}", Peer{Since: at}},
 		{"it is ready since", ", creationTimestamp: '2026-11-26T17:00:00Z'", "{conditions: [{type: Ready, status: 'True', reason: Delivered, lastTransitionTime: '2026-11-26T18:47:21Z'}]}", Peer{Ready: true, Reason: "Delivered", Since: at}},
-		{"it is paused", ", labels: {kratix.io/paused: 'true'}", "{}", Peer{Paused: true}},
+		{"it is paused", ", labels: {kratix.io/paused: 'true'}", "{}", Peer{Paused: true, Held: true}},
 		{"it was paused", ", labels: {kratix.io/paused: 'false'}", "{conditions: [{type: Reconciled, status: Unknown, reason: Unpaused}]}", Peer{}},
 		{"its Promise is paused", "", "{conditions: [{type: Reconciled, status: Unknown, reason: PausedReconciliation, message: Paused}]}", Peer{Paused: true}},
 		{"conditions of others", "", "{conditions: [{type: Other, status: 'True', reason: Failed, lastTransitionTime: '2026-11-26T18:47:21Z'}, 7]}", Peer{}},

@@ -491,7 +491,7 @@ func (m mount) request(kind platform.Kind) (*unstructured.Unstructured, error) {
 	}
 	at, named := m.getenv("KRATIX_OBJECT_NAMESPACE"), m.getenv("KRATIX_OBJECT_NAME")
 	switch other := named != "" && (at != namespace || named != name); {
-	case other && !m.isDryRun():
+	case other && (!m.isDryRun() || at != namespace): // a dry run must not read what is another namespace's
 		// What is left of a name that was cut off may be another's.
 		return nil, fmt.Errorf("%s is of %s/%s, but the run is for %s/%s: run the pipeline again, for which Kratix writes it anew", file, namespace, name, at, named)
 	case other && m.getenv("KRATIX_WORKFLOW_ACTION") == string(kratix.Delete):

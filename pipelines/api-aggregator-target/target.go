@@ -11,6 +11,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
@@ -97,7 +98,7 @@ func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.Api
 	namespace, name := t.AggregatorNamespace(), t.Spec.AggregatorRef.Name
 	object, err := client.Get(ctx, platform.ApiAggregator, namespace, name)
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), err == nil && kratix.IsDryRun(object): // one that is only tried offers nothing
 		return nil, workflow.Fail(reason.AggregatorNotFound, fmt.Errorf("there is no ApiAggregator %s/%s: create it, or correct spec.aggregatorRef", namespace, name))
 	case err != nil:
 		return nil, fmt.Errorf("ApiAggregator %s/%s cannot be read: %w", namespace, name, err)

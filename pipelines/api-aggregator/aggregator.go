@@ -65,9 +65,12 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	return report(in, output, claims), nil
 }
 
-// remove releases the host and tells the targets that they lose it.
+// remove releases the host, ends configure runs, and tells the targets that they lose it.
 func remove(ctx context.Context, run *workflow.Run) error {
 	if err := releaseHost(ctx, run); err != nil {
+		return err
+	}
+	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
 	all, err := listTargets(ctx, run.Platform)

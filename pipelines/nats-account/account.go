@@ -102,6 +102,9 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 // remove revokes what is still queued, for which there is nobody afterwards, and
 // has the requests say that their account is gone.
 func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
+	if err := run.StopConfigure(ctx); err != nil {
+		return err
+	}
 	in, err := p.gather(ctx, run)
 	var failure *workflow.Failure
 	switch {

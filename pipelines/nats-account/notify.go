@@ -20,7 +20,7 @@ func concerned(in inputs, found finding, now time.Time) []natsUser {
 		return nil // nor can they be served before a run has seen it
 	}
 	return slices.DeleteFunc(slices.Clone(in.users), func(u natsUser) bool {
-		if found.refusal != nil && u.Terms == in.account.Terms() && !waits(in, u) && !u.IsLeftOut(now) {
+		if found.refusal != nil && (u.IsDeleting() || u.Terms == in.account.Terms()) && !waits(in, u) && !u.IsLeftOut(now) {
 			return true // who waits for a revocation asks for it, and would be asked again without end
 		}
 		news := in.news[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}]

@@ -58,10 +58,10 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 		runs := u.Reason == "" || slices.ContainsFunc(notified, func(n natsUser) bool { return n.Namespace == u.Namespace && n.Name == u.Name })
 		why := string(u.Reason)
 		switch {
-		case u.Paused:
-			why = "Paused"
 		case u.IsStuck(now):
 			why = "Deleting"
+		case u.Paused:
+			why = "Paused"
 		case !u.Deleting.IsZero(), u.Ready, runs && !u.IsSettled(now):
 			continue
 		}

@@ -106,6 +106,12 @@ func (r *runner) place(p place) *place {
 	return &p
 }
 
+// later has all runs from now on begin at another time.
+func (r *runner) later(by time.Duration) {
+	r.stop()
+	r.now, r.roots = r.now.Add(by), map[string]*place{}
+}
+
 // begin returns where the pipeline of a Pod begins.
 func (r *runner) begin(p simulator.Pod) *place {
 	data, _ := json.Marshal([]any{p.Env(), p.Mounted()})

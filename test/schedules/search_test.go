@@ -97,15 +97,23 @@ func newSearch(t *testing.T, cluster simulator.Cluster) *search {
 func (s *search) run(before []event) {
 	defer s.runner.stop()
 	at := s.begin(before)
-	n := s.from(at)
-	searched := "all"
+	for crashes := range *crashes + 1 {
+		at.crashes = crashes
+		s.all(at)
+	}
+}
+
+// all tries all schedules from a state on, or as many as it may.
+func (s *search) all(at state) {
+	s.ways, s.onWay, s.way, s.cut, s.deepest = map[[sha256.Size]byte]float64{}, map[[sha256.Size]byte]bool{}, nil, false, 0
+	n, searched := s.from(at), "all"
 	if s.cut {
 		searched = "some"
 		for seed := range uint64(*walks) {
 			s.walk(at, rand.New(rand.NewPCG(seed, 0)))
 		}
 	}
-	s.t.Logf("%s of the schedules: %.3g in %d states, up to %d steps long; %d runs of the code", searched, n, len(s.ways), s.deepest, s.runner.executions)
+	s.t.Logf("with %d crashes %s of the schedules: %.3g in %d states, up to %d steps long; %d runs of the code so far", at.crashes, searched, n, len(s.ways), s.deepest, s.runner.executions)
 	s.t.Attr("tried.schedules-of-runs-that-meet", fmt.Sprintf("%.0f", min(n, 1e15)))
 }
 
@@ -125,7 +133,7 @@ func (s *search) begin(before []event) state {
 		at = s.rest(at)
 	}
 	s.events, s.way = events, nil
-	at.crashes, at.intervals = *crashes, 2
+	at.intervals = 2
 	s.look(&at)
 	return at
 }
@@ -184,8 +192,9 @@ func (s *search) moves(from state) []move {
 	if len(all) == 0 && from.intervals > 0 {
 		all = append(all, move{"the interval is over", func(to *state) error {
 			to.intervals--
-			to.platform = to.platform.Compact(platform.Job, platform.Pod) // what has no Job gets one
-			return nil
+			var err error
+			to.platform, err = s.cluster.Interval(ctx, to.view, to.platform)
+			return err
 		}})
 	}
 	return all

@@ -123,7 +123,8 @@ func oneEach(t *testing.T) func(*platform.Memory) error {
 	}
 }
 
-// quiet: nothing is being deleted, nobody is asked to run, and no Job has failed.
+// quiet: nothing is being deleted, nobody is asked to run, and there is no output of
+// what is gone.
 func quiet(ctx context.Context, p platform.Client) error {
 	for _, kind := range promises.Kinds() {
 		objects, err := p.List(ctx, kind, "", nil)
@@ -139,8 +140,22 @@ func quiet(ctx context.Context, p platform.Client) error {
 				return fmt.Errorf("%s is still asked to run", who)
 			}
 		}
+		works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: promiseOf(kind)})
+		if err != nil {
+			return err
+		}
+		for _, work := range works {
+			if _, err := p.Get(ctx, kind, work.GetNamespace(), work.GetLabels()[kratix.LabelResource]); err != nil {
+				return fmt.Errorf("output is left of %s %s/%s: %w", kind.Kind, work.GetNamespace(), work.GetLabels()[kratix.LabelResource], err)
+			}
+		}
 	}
 	return nil
+}
+
+func promiseOf(kind platform.Kind) string {
+	promise, _ := promises.Find(kind.GroupKind())
+	return promise.Name
 }
 
 // settings are what no request of a team changes.
@@ -271,6 +286,37 @@ func TestTargets(t *testing.T) {
 						}
 						return err
 					}
+					s.run(test.before)
+				})
+			})
+		}
+	}
+}
+
+// An aggregator that is made, changed and deleted leaves nothing, whatever comes in
+// between.
+func TestAggregators(t *testing.T) {
+	aggregator := func(size string) *unstructured.Unstructured {
+		return parse(t, "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregator\nmetadata: {namespace: platform, name: other}\nspec:\n  hostname: other.example.com\n"+
+			"  placement: {matchLabels: {environment: prod}}\n  gateway: {className: traefik, implementation: Traefik, namespace: gateways}\n  requestBody: {max: "+size+"}\n")
+	}
+	for _, test := range []struct {
+		name   string
+		before []event
+		events []event
+	}{
+		{"it is made and deleted", nil, []event{apply(aggregator("1Mi")), remove(aggregator("1Mi"))}},
+		{"it changes and is deleted", []event{apply(aggregator("1Mi"))}, []event{apply(aggregator("2Mi")), remove(aggregator("1Mi"))}},
+	} {
+		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
+			t.Run(test.name+"/"+string(version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSearch(t, clusterOf(version, platform.ApiAggregator))
+					s.events = test.events
+					s.constant = func(r *request) bool {
+						return settings(r) && r.kind != platform.ApiAggregator && !strings.HasPrefix(r.name, "host-")
+					}
+					s.atRest = func(p *platform.Memory) error { return quiet(t.Context(), p) }
 					s.run(test.before)
 				})
 			})

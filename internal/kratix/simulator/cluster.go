@@ -98,6 +98,27 @@ func (c Cluster) promise(request *unstructured.Unstructured) (Promise, error) {
 	return Promise{}, fmt.Errorf("no Promise serves %s", request.GetKind())
 }
 
+// Interval returns the platform when the interval is over: Kratix runs each request again,
+// whatever its Jobs were, but for deletions. Their Jobs that have failed stay failed.
+func (c Cluster) Interval(ctx context.Context, v View, at *platform.Memory) (*platform.Memory, error) {
+	after := at.Compact(platform.Job, platform.Pod)
+	for _, j := range v.jobs {
+		if j.action() != kratix.Delete || !j.has("Failed") {
+			continue
+		}
+		o := j.DeepCopy()
+		o.SetResourceVersion("")
+		created, err := after.Create(ctx, platform.Job, o)
+		if err == nil {
+			err = job{created}.end(ctx, after, "Failed")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return after, nil
+}
+
 // View is what there is of requests, Jobs and Pods at a moment.
 type View struct {
 	requests map[string][]unstructured.Unstructured // by Promise
