@@ -746,3 +746,60 @@ func TestForgottenRuns(t *testing.T) {
 		t.Error("an account whose servers are away does not ask for the run: issuing needs none of them")
 	}
 }
+
+// An account that is only tried, in a dry run of Kratix's, gives nobody a credential: its
+// policy was granted by nobody, and when the try is over nobody could revoke anything.
+func TestTriedAccountGivesNothing(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	account, err := l.Client.Get(t.Context(), platform.NatsAccount, "baleen-system", "commerce")
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := account.DeepCopy()
+	try.Object["metadata"] = map[string]any{"namespace": "baleen-system", "name": "kratix-dry-run-wider-1a2b3",
+		"labels": map[string]any{kratix.LabelDryRun: "true", kratix.LabelDryRunOwner: "wider"}}
+	if err := unstructured.SetNestedStringSlice(try.Object, []string{"payments.>"}, "spec", "policy", "publish"); err != nil {
+		t.Fatal(err)
+	}
+	made, err := l.Client.Create(t.Context(), platform.NatsAccount, try)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.Object["status"] = account.Object["status"] // that of the account it is about, as Kratix writes it
+	if _, err := l.Client.UpdateStatus(t.Context(), platform.NatsAccount, made); err != nil {
+		t.Fatal(err)
+	}
+	user := strings.NewReplacer(`publish: {allow: ["orders.>"]}`, `publish: {allow: ["payments.>"]}`, "{name: commerce}", "{name: kratix-dry-run-wider-1a2b3}").Replace(example(t, "nats-user"))
+	if ready, reason, message := l.Apply(user).Ready(); ready != "False" || reason != "AccountNotFound" {
+		t.Errorf("it is %s, %s: %s", ready, reason, message)
+	}
+}
+
+// A deletion that somebody holds still, by the label with which Kratix pauses a request,
+// is not carried out by its account as one that is stuck.
+func TestHeldDeletionWaits(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		t.Run(fmt.Sprint(held), func(t *testing.T) {
+			l := newLive(t)
+			l.wantReason("Verified", "")
+			l.Apply(example(t, "nats-user"))
+			metadata := map[string]any{"finalizers": []any{"kratix"}}
+			if held {
+				metadata["labels"] = map[string]any{kratix.LabelPaused: "true"}
+			}
+			if _, err := l.Client.Patch(t.Context(), platform.NatsUser, "team-a", "orders", map[string]any{"metadata": metadata}); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Client.Delete(t.Context(), platform.NatsUser, "team-a", "orders", platform.Preconditions{}); err != nil {
+				t.Fatal(err)
+			}
+			l.Now = l.Now.Add(11 * time.Minute)
+			l.wantReason("Verified", "")
+			got, err := ledger.Store{Client: l.Client}.Get(t.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
+			if err != nil || (got.Tombstone == nil) != held {
+				t.Errorf("the ledger has the tombstone %v: %v", got.Tombstone, err)
+			}
+		})
+	}
+}

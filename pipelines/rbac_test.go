@@ -201,9 +201,10 @@ func liveAPIs(t *testing.T, s *scenario.Scenario) {
 	s.Delete(shop("team-b", "{path: /shop}"))
 	s.Apply(shop("team-e", "{path: /e}"))
 	s.Apply(shop("team-f", "{path: /e}"))
-	s.Write(configureJob("team-e", "api-aggregator-target"))
+	s.Write(configureJob("team-e", "api-aggregator-target", "shop"))
 	s.Delete(shop("team-e", "{path: /e}")) // somebody waits, and a run is under way
-	s.Delete(aggregator)                   // here too
+	s.Write(configureJob("platform", "api-aggregator", "public-api"))
+	s.Delete(aggregator) // here too
 	s.Reconcile(platform.ApiAggregator, "team-x", "thief")
 	s.RemoveAll("team-x")
 	s.Apply(aggregator) // finds its owner gone
@@ -242,11 +243,10 @@ func liveSynadia(t *testing.T, s *scenario.Scenario) {
 	s.Delete(account)
 }
 
-// configureJob is a run that is under way while its request, called shop, is
-// deleted.
-func configureJob(namespace, promise string) txtar.File {
+// configureJob is a run that is under way while its request is deleted.
+func configureJob(namespace, promise, request string) txtar.File {
 	return txtar.File{Name: namespace + "/Job.batch/configure.yaml", Data: []byte("apiVersion: batch/v1\nkind: Job\nmetadata: {name: configure, namespace: " + namespace +
-		", labels: {kratix.io/promise-name: " + promise + ", kratix.io/resource-name: shop, kratix.io/workflow-action: configure}}\n")}
+		", labels: {kratix.io/promise-name: " + promise + ", kratix.io/resource-name: " + request + ", kratix.io/workflow-action: configure}}\n")}
 }
 
 // liveNATS is one of accounts and users.
@@ -294,7 +294,7 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 	}
 
 	s.Apply(user("team-a", "nats", ""))
-	s.Write(configureJob("team-a", "nats-user"))
+	s.Write(configureJob("team-a", "nats-user", "shop"))
 	s.Write(txtar.File{Name: "team-c/NatsUser.baleen.dev/shop.yaml", Data: []byte(user("team-c", "nats", ""))})
 	s.Delete(user("team-c", "nats", "")) // nothing was issued yet
 	s.Apply(user("team-b", "nats", ""))  // waits
@@ -303,6 +303,7 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 	s.Delete(user("team-a", "nats", "")) // is done with it, and tells who waits
 	s.Reconcile(platform.NatsUser, "team-b", "shop")
 	s.Apply(user("team-b", "nats", rotated))
+	s.Write(configureJob("baleen-system", "nats-account", "shop"))
 	rivals["nats-account delete"] = true
 	s.Delete(account("orders.>")) // revokes, and tells its users that it goes
 }

@@ -251,6 +251,10 @@ func TestCircumstances(t *testing.T) {
 		t.Setenv("KRATIX_OBJECT_NAME", "kratix-dry-run-x")
 		b.wantFailure("is of team-a/gadget, but the run is for team-a/kratix-dry-run-x")
 		t.Setenv("KRATIX_DRY_RUN", "true")
+		at := os.Getenv("KRATIX_OBJECT_NAMESPACE")
+		t.Setenv("KRATIX_OBJECT_NAMESPACE", "team-b") // whose dry run must not show what is team-a's
+		b.wantFailure("is of team-a/gadget, but the run is for team-b/kratix-dry-run-x")
+		t.Setenv("KRATIX_OBJECT_NAMESPACE", at)
 		var r *Run
 		b.configure(func(_ context.Context, run *Run) (Result, error) {
 			r = run
