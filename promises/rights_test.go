@@ -33,6 +33,7 @@ func TestRightsInCore(t *testing.T) {
 			},
 			[]permission{
 				core("baleen-state", "configmaps", change),
+				core("", "pods", list),
 			},
 		},
 		"api-aggregator-target": {
@@ -54,6 +55,7 @@ func TestRightsInCore(t *testing.T) {
 			[]permission{
 				core("baleen-system", "secrets", get),
 				core("baleen-state", "configmaps", change),
+				core("", "pods", list),
 			},
 		},
 		"nats-user": {
