@@ -126,6 +126,7 @@ func (p *Platform) startArgo(ctx context.Context, hub *cluster, workloads []*clu
 		"KUBECONFIG=" + kubeconfig, "ARGOCD_FAKE_IN_CLUSTER=true", "ARGOCD_GPG_ENABLED=false",
 		"ARGOCD_TLS_DATA_PATH=" + filepath.Join(dir, "tls"), "ARGOCD_SSH_DATA_PATH=" + filepath.Join(dir, "ssh"),
 		"ARGOCD_GNUPGHOME=" + filepath.Join(dir, "gpg"), "ARGOCD_PLUGINSOCKFILEPATH=" + filepath.Join(dir, "plugins"),
+		"ARGOCD_ASK_PASS_SOCK=/run/argocd-ask-pass.sock", // else below /tmp, which the machine shares with another platform's
 		"HOME=" + dir, "PATH=" + filepath.Join(dir, "bin") + ":" + filepath.Dir(p.programs["argocd"]) + ":" + os.Getenv("PATH"),
 		// It asks Git every 20 s here, where others have webhooks.
 		"ARGOCD_RECONCILIATION_TIMEOUT=20s", "ARGOCD_RECONCILIATION_JITTER=0s", "ARGOCD_APPLICATION_CONTROLLER_REPO_SERVER_TIMEOUT_SECONDS=60",
