@@ -22,8 +22,8 @@ const startedOn = "10.99.0.4:4333"
 // adaptations are what this platform needs otherwise than docs/getting-started.md has
 // it. Each must be needed, so that it is seen when the document changes.
 var adaptations = []struct{ text, by, why string }{
-	{"make images PUSH=\"$REGISTRY\" TAG=v0.1.0\n", "", "test/e2e/run has built and pushed the images with this command"},
-	{"make promises REGISTRY=\"$REGISTRY\" TAG=v0.1.0\n", "", "it has made the Promises, too"},
+	{"make images PUSH=\"$REGISTRY\"\n", "", "test/e2e/run has built and pushed the images with this command"},
+	{"make promises REGISTRY=\"$REGISTRY\"\n", "", "it has made the Promises, too"},
 	{"for namespace in gateways team-a;", "for namespace in team-a;", "the Gateway's namespace is there already"},
 	{"for namespace in platform team-a;", "for namespace in team-a;", "the platform team's namespace is there already"},
 	{"kubectl --kubeconfig \"$WORKLOAD\" -n team-a create deployment orders --image=traefik/whoami\n", "", "the workload clusters have no node: a process of the test answers"},
