@@ -55,7 +55,7 @@ func dryRuns(s *story) {
 	_, spec, _ = strings.Cut(spec, "spec:\n")
 	hub().apply(t, fmt.Sprintf(tried, indented(spec)))
 	within(t, 3*time.Minute, func() error {
-		if state, message := condition(hub().get(t, dryRunRequests, "team-a", "rotate-tried"), "Completed"); state != "True" {
+		if state, message := condition(hub().get(t, dryRunRequests, "team-a", "rotate-tried"), "Completed"); !strings.HasPrefix(state, "True/") {
 			return fmt.Errorf("the dry run is %q: %s", state, message)
 		}
 		return nil

@@ -3,6 +3,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,6 +168,13 @@ func (r *reader) startNATS(t testing.TB) {
 		r.leave()
 		_ = server.Process.Kill()
 		_ = server.Wait()
+	})
+	within(t, time.Minute, func() error { // its reader sees that it is up
+		conn, err := net.Dial("tcp", startedOn)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
 	})
 }
 
