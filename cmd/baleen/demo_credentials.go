@@ -366,8 +366,8 @@ func (c *credentialsDemo) generations(former, latter string) error {
 }
 
 func (c *credentialsDemo) retire(ctx context.Context) error {
-	// The next run sees the new one in the state store, and one a day later retires it
-	// of the former, which the account's pipeline then revokes.
+	// The next run sees the new one in the state store, and one a day later retires
+	// the former, which the account's pipeline then revokes.
 	for _, after := range []time.Duration{10 * time.Hour, 24 * time.Hour} {
 		c.now = c.now.Add(after)
 		if _, err := c.carryOut(ctx, "user-rotated.yaml"); err != nil {

@@ -80,7 +80,8 @@ func (m *Memory) Compact(without ...Kind) *Memory {
 	return compact
 }
 
-// Digest is the same for two clusters exactly if what any request to them returns is.
+// Digest is the same for two clusters of [NewMemoryApart] exactly if what any request to
+// them returns is.
 func (m *Memory) Digest() [sha256.Size]byte {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

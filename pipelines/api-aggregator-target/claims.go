@@ -97,7 +97,7 @@ func servedBy(run *workflow.Run) func(claim.Resource) bool {
 	}
 }
 
-// release releases all paths of a request that is being deleted. They are free
+// release gives up all paths of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
 	ask, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))

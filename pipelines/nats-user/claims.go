@@ -80,7 +80,7 @@ func served(run *workflow.Run) []claim.Resource {
 	return resources
 }
 
-// release releases all Secrets of a request that is being deleted. They are free
+// release gives up all Secrets of a request that is being deleted. They are free
 // once the request is gone.
 func release(ctx context.Context, run *workflow.Run) error {
 	waiters, err := claims(run).ReleaseAll(ctx, claim.OwnerOf(run.Request))

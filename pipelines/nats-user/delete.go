@@ -97,7 +97,7 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 	return l, nil
 }
 
-// retire retires every identity, and returns when nothing is left to revoke.
+// retire ends every identity, and returns when nothing is left to revoke.
 func retire(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
 	revoke := policy(run) == v1alpha1.Revoke
 	l, err := change(ctx, run, func(l *ledger.Ledger) { credential.RetireAll(l, revoke, run.Now) })

@@ -221,7 +221,7 @@ func (s *search) pipeline(from state, pod simulator.Pod) (moves []move, alone bo
 			return exit(to, at, at.outcome.code != 0)
 		}})
 	} else {
-		if alone = at.request.reads && s.constant(at.request); !alone && !at.request.reads && s.constant(at.request) {
+		if alone = s.constant(at.request); alone && !at.request.reads {
 			s.fail("%s: %s changes what was taken for constant", pod.GetName(), at.request.what)
 		}
 		moves = append(moves, move{pod.GetName() + ": " + at.request.what, func(to *state) error {

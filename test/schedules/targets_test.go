@@ -80,13 +80,14 @@ func target(t *testing.T, who string, paths ...string) *unstructured.Unstructure
 		"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [%s]\n", namespace, name, strings.Join(all, ", ")))
 }
 
-// serving is who serves each path, by what is in the Works.
-func serving(ctx context.Context, p platform.Client) (map[string][]string, error) {
-	works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: "api-aggregator-target"})
+// outputOf is what is in the Works of a Promise's requests, by namespace/name; what dry
+// runs have left is not among it.
+func outputOf(ctx context.Context, p platform.Client, promise string) (map[string][][]byte, error) {
+	works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: promise})
 	if err != nil {
 		return nil, err
 	}
-	all := map[string][]string{}
+	output := map[string][][]byte{}
 	for i := range works {
 		if works[i].GetLabels()[kratix.LabelDryRun] != "" {
 			continue
@@ -96,8 +97,21 @@ func serving(ctx context.Context, p platform.Client) (map[string][]string, error
 			return nil, err
 		}
 		who := works[i].GetNamespace() + "/" + works[i].GetLabels()[kratix.LabelResource]
+		output[who] = append(output[who], slices.Collect(maps.Values(files))...)
+	}
+	return output, nil
+}
+
+// serving is who serves each path, by what is in the Works.
+func serving(ctx context.Context, p platform.Client) (map[string][]string, error) {
+	output, err := outputOf(ctx, p, "api-aggregator-target")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]string{}
+	for who, documents := range output {
 		seen := map[string]bool{}
-		for _, data := range files {
+		for _, data := range documents {
 			for line := range strings.Lines(string(data)) {
 				if _, path, ok := strings.Cut(line, "value: /"); ok && !seen[path] {
 					seen[path] = true

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -26,26 +25,20 @@ func user(t *testing.T, name, secret, more string) *unstructured.Unstructured {
 
 // delivered is whose users are in each Secret, by what is in the Works.
 func delivered(ctx context.Context, p platform.Client) (map[string][]string, error) {
-	works, err := p.List(ctx, platform.Work, "", map[string]string{kratix.LabelPromise: "nats-user"})
+	output, err := outputOf(ctx, p, "nats-user")
 	if err != nil {
 		return nil, err
 	}
 	all := map[string][]string{}
-	for i := range works {
-		if works[i].GetLabels()[kratix.LabelDryRun] != "" {
-			continue
-		}
-		files, err := kratix.Unpack(&works[i])
-		if err != nil {
-			return nil, err
-		}
-		for _, data := range files {
+	for who, documents := range output {
+		_, request, _ := strings.Cut(who, "/")
+		for _, data := range documents {
 			var o unstructured.Unstructured
 			if err := yaml.Unmarshal(data, &o.Object); err != nil {
 				return nil, err
 			}
 			if o.GetKind() == "SealedSecret" {
-				all[o.GetName()] = append(all[o.GetName()], works[i].GetLabels()[kratix.LabelResource]+" "+o.GetAnnotations()["baleen.dev/nats-user"])
+				all[o.GetName()] = append(all[o.GetName()], request+" "+o.GetAnnotations()["baleen.dev/nats-user"])
 			}
 		}
 	}
