@@ -135,7 +135,7 @@ func values(run *workflow.Run, in inputs, paths []path, destination string) map[
 		},
 		"namespace":      in.namespace,
 		"paths":          routes,
-		"refusal":        map[string]any{"name": refusalName(run.Identity), "annotations": common},
+		"refusal":        map[string]any{"name": refusalName(run.Identity), "annotations": run.Identity.Annotations()},
 		"backends":       spec.Backends,
 		"timeout":        spec.Timeout,
 		"requestHeaders": map[string]any{"set": set, "remove": remove},

@@ -118,7 +118,7 @@ const termsKey = "aggregatorTerms"
 
 // report says in the status what became of each path.
 func report(in inputs, paths []path, output destination.Output) workflow.Result {
-	url := "https://" + in.terms.Hostname
+	url := in.terms.URL()
 	rows := []v1alpha1.PathStatus{}
 	accepted := 0
 	var refused []string

@@ -2,19 +2,25 @@ package apiaggregator
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
 // emit renders the Gateway and what belongs to it for each cluster.
-func emit(run *workflow.Run, in inputs) (destination.Output, error) {
+func emit(run *workflow.Run, in inputs, claims []claim.Claim) (destination.Output, error) {
+	closed := closedPrefixes(in.aggregator, claims)
 	output := destination.Output{}
 	for _, name := range in.placement.Placed {
-		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, name))
+		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, closed, name))
 		if err != nil {
 			return nil, workflow.Fail(reason.RenderFailed, err)
 		}
@@ -47,8 +53,49 @@ func specOn(name string, spec v1alpha1.ApiAggregatorSpec) v1alpha1.ApiAggregator
 	return spec
 }
 
+// closedPrefixes are those that are delegated and nobody gets until somebody publishes
+// them. There is none wider than /, so none takes what is below it. For NGINX Gateway
+// Fabric the older of two routes for one prefix wins, whatever its methods: there only
+// what nobody has is closed, and a target that gets or leaves one has its aggregator run.
+func closedPrefixes(a *v1alpha1.ApiAggregator, claims []claim.Claim) []string {
+	var closed []string
+	for _, d := range a.Spec.Delegations {
+		prefix, err := httppath.Parse(d.Prefix)
+		if err != nil || prefix.Key == "/" {
+			continue
+		}
+		held := slices.ContainsFunc(claims, func(c claim.Claim) bool {
+			return c.State == claim.Held && c.Resource == claim.Path(a.Spec.Hostname, prefix.Key)
+		})
+		if held && a.Spec.Gateway.Implementation == v1alpha1.NGINXGatewayFabric {
+			continue
+		}
+		closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
+	}
+	return closed
+}
+
+// closings are the routes that close prefixes, as the templates get them.
+func closings(run *workflow.Run, i v1alpha1.Implementation, prefixes []string) []any {
+	routes := []any{}
+	for n, closing := range gateway.Closings(i, prefixes) {
+		rules := []any{}
+		for _, r := range closing {
+			matches := []any{}
+			for _, prefix := range r.Prefixes {
+				for _, method := range r.Methods {
+					matches = append(matches, map[string]any{"prefix": prefix, "method": method})
+				}
+			}
+			rules = append(rules, map[string]any{"matches": matches})
+		}
+		routes = append(routes, map[string]any{"name": run.Identity.ObjectName("closed", fmt.Sprint(n)), "rules": rules})
+	}
+	return routes
+}
+
 // values are what the templates get; the keys are those of their schema.
-func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiAggregator, destination string) map[string]any {
+func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiAggregator, closed []string, destination string) map[string]any {
 	onGateway, onRedirect := map[string]string{}, map[string]string{}
 	if d := spec.DNS; d != nil && !*d.Enabled {
 		onRedirect = gateway.DNSIgnore()
@@ -88,7 +135,16 @@ func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiA
 		"redirect": map[string]any{
 			"enabled":     *spec.HTTPRedirect,
 			"name":        run.Identity.ObjectName("redirect"),
+			"port":        gateway.TermsFor(a, "", nil).Port,
+			"kept":        gateway.ACME,
 			"annotations": onRedirect,
+		},
+		"implementation": spec.Gateway.Implementation,
+		"closing": map[string]any{
+			"namespace":   cmp.Or(spec.Gateway.ClosingNamespace, spec.Gateway.Namespace),
+			"refusal":     run.Identity.ObjectName("refusal"),
+			"routes":      closings(run, spec.Gateway.Implementation, closed),
+			"annotations": gateway.DNSIgnore(),
 		},
 		"labels":      run.Identity.Labels(),
 		"annotations": run.Identity.Annotations(),
