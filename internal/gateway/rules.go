@@ -3,7 +3,9 @@ package gateway
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
@@ -165,6 +167,26 @@ type Closing []ClosedRule
 // whatever the method is.
 type ClosedRule struct {
 	Prefixes, Methods []string
+}
+
+// ClosesWhatIsFree reports whether prefixes are closed only as long as nobody has them.
+// With NGINX Gateway Fabric the older of two routes for one prefix wins, whatever its
+// methods. A request that gets or leaves such a prefix has its aggregator run.
+func ClosesWhatIsFree(i v1alpha1.Implementation) bool { return i == v1alpha1.NGINXGatewayFabric }
+
+// Closed returns the delegated prefixes, in the form in which they are emitted, that
+// nobody gets until somebody publishes them. Held tells whether the path of a key is
+// somebody's. There is nothing wider than /, which so needs not be closed.
+func Closed(a *v1alpha1.ApiAggregator, held func(key string) bool) []string {
+	var closed []string
+	for _, d := range a.Spec.Delegations {
+		prefix, err := httppath.Parse(d.Prefix)
+		if err != nil || prefix.Key == "/" || ClosesWhatIsFree(a.Spec.Gateway.Implementation) && held(prefix.Key) {
+			continue
+		}
+		closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
+	}
+	return closed
 }
 
 // Closings returns the routes that close prefixes: as few as there can be. A target

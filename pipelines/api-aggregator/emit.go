@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
-	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
@@ -17,7 +15,10 @@ import (
 
 // emit renders the Gateway and what belongs to it for each cluster.
 func emit(run *workflow.Run, in inputs, claims []claim.Claim) (destination.Output, error) {
-	closed := closedPrefixes(in.aggregator, claims)
+	closed := gateway.Closed(in.aggregator, func(key string) bool {
+		path := claim.Path(in.aggregator.Spec.Hostname, key)
+		return slices.ContainsFunc(claims, func(c claim.Claim) bool { return c.State == claim.Held && c.Resource == path })
+	})
 	output := destination.Output{}
 	for _, name := range in.placement.Placed {
 		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, closed, name))
@@ -51,28 +52,6 @@ func specOn(name string, spec v1alpha1.ApiAggregatorSpec) v1alpha1.ApiAggregator
 		}
 	}
 	return spec
-}
-
-// closedPrefixes are those that are delegated and nobody gets until somebody publishes
-// them. There is none wider than /, so none takes what is below it. For NGINX Gateway
-// Fabric the older of two routes for one prefix wins, whatever its methods: there only
-// what nobody has is closed, and a target that gets or leaves one has its aggregator run.
-func closedPrefixes(a *v1alpha1.ApiAggregator, claims []claim.Claim) []string {
-	var closed []string
-	for _, d := range a.Spec.Delegations {
-		prefix, err := httppath.Parse(d.Prefix)
-		if err != nil || prefix.Key == "/" {
-			continue
-		}
-		held := slices.ContainsFunc(claims, func(c claim.Claim) bool {
-			return c.State == claim.Held && c.Resource == claim.Path(a.Spec.Hostname, prefix.Key)
-		})
-		if held && a.Spec.Gateway.Implementation == v1alpha1.NGINXGatewayFabric {
-			continue
-		}
-		closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
-	}
-	return closed
 }
 
 // closings are the routes that close prefixes, as the templates get them.
