@@ -118,6 +118,16 @@ func TestKnownFaults(t *testing.T) {
 			map[string]string{"NGINX": "!b /a+b/c", "Traefik": "b /v1/c", "Envoy": "b /v1/c"},
 		},
 		{
+			"so does a repetition of nothing",
+			[]string{"a /orders", "b /a** >/"}, "GET /orders",
+			map[string]string{"NGINX": "!broken"},
+		},
+		{
+			"not one that PCRE does not go back on",
+			[]string{"b /a*+ >/v1"}, "GET /a*+/c",
+			map[string]string{"NGINX": "!b /v1*+/c", "Traefik": "b /v1/c"},
+		},
+		{
 			"a group takes the place of what follows",
 			[]string{"b /(b) >/v1"}, "GET /(b)/c",
 			map[string]string{"NGINX": "!b /(b)/c", "Traefik": "b /v1/c"},
@@ -305,13 +315,13 @@ func TestModels(t *testing.T) {
 			map[string][]string{"Traefik": {"first /"}, "NGINX": {"first /"}, "Envoy": {"first /"}, "Standard": {"first /"}},
 		},
 		{
-			"the number of rules counts as much as a hundredth of a character",
+			"of two of one path and age the route of more rules, or the first name",
 			[]Route{
-				route("a", 0, Rule{Matches: prefix("/orders", ""), Backends: to("a")}),
-				route("b", 0, slices.Repeat([]Rule{{Matches: prefix("/orders/", ""), Backends: to("b")}}, 1)...),
+				route("a", 0, Rule{Backends: to("a")}),
+				route("b", 0, Rule{Backends: to("b")}, Rule{Matches: prefix("/x", ""), Backends: to("b")}),
 			},
-			Request{Path: "/orders/7"},
-			map[string][]string{"Traefik": {"b /orders/7"}},
+			Request{Path: "/orders"},
+			map[string][]string{"Traefik": {"b /orders"}, "NGINX": {"a /orders"}, "Envoy": {"a /orders"}, "Standard": {"a /orders"}},
 		},
 		{
 			"methods that nginx has not",

@@ -60,7 +60,9 @@ type Verdict struct {
 // Where merging slashes and removing segments do not commute, a reading has both outcomes.
 //
 // A path that is rewritten arrives with its prefix replaced by whole segments, in any of
-// the readings in which its owner has it; one that is not arrives in any reading.
+// the readings in which its owner has it; if it is the prefix itself, also with the slash
+// that the rewrite ends with, since the Gateway API has no example of that. A path that
+// is not rewritten arrives in any reading.
 func (w World) Judge(request Request) []Verdict {
 	var verdicts []Verdict
 	s := spell(request.Path)
@@ -78,7 +80,11 @@ func (w World) Judge(request Request) []Verdict {
 		if c.Rewrite == "" {
 			v.Paths = s.all()
 		} else {
-			v.Paths = append(v.Paths, replaced(path, form(c.Value, key), c.Rewrite))
+			prefix := form(c.Value, key)
+			v.Paths = append(v.Paths, replaced(path, prefix, c.Rewrite))
+			if path == trimmed(prefix) {
+				v.Paths = append(v.Paths, c.Rewrite)
+			}
 		}
 	}
 	for _, path := range append([]string{s.raw}, s.normal...) {
