@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,4 +207,17 @@ func Closings(i v1alpha1.Implementation, prefixes []string) []Closing {
 		closings = append(closings, closing)
 	}
 	return closings
+}
+
+// Delegable returns an error for the aggregator's owner if an implementation does not
+// serve a prefix because of its characters or its length: it could not be closed either.
+func Delegable(i v1alpha1.Implementation, prefix string) error {
+	path, err := httppath.Parse(prefix)
+	if err != nil {
+		return err
+	}
+	if why := FitsPrefix(i, path.Value); why != "" {
+		return errors.New(why)
+	}
+	return HonoursPath(i, path.Value, "")
 }
