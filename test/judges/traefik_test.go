@@ -399,4 +399,3 @@ func (c *client) send(t *testing.T, request gatewaytest.Request) answer {
 	t.Fatalf("no answer to %s %s", request.Method, request.Path)
 	return answer{}
 }
-
