@@ -57,7 +57,7 @@ func honoured(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) (v1
 	if t.Spec.Timeout != "" && !gateway.HonoursTimeout(terms.Implementation) {
 		return v1alpha1.UnsupportedByImplementation, fmt.Sprintf("%s does not honour timeouts: leave out spec.timeout", terms.Implementation)
 	}
-	if err := gateway.HonoursPath(terms.Implementation, p.parsed.Value, p.spec.RewritePrefix); err != nil {
+	if err := gateway.HonoursPath(terms.Implementation, gateway.Route{Path: p.parsed.Value, Rewrite: p.spec.RewritePrefix, Methods: p.spec.Methods}); err != nil {
 		return v1alpha1.UnsupportedByImplementation, err.Error()
 	}
 	if h := t.Spec.RequestHeaders; h != nil {
