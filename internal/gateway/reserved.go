@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/httppath"
@@ -20,21 +19,21 @@ const (
 	internalPrefix = "/_ngf"
 )
 
-// Reserved tells why a path, given by its key, is nobody's to publish, or not without
-// a delegation; nothing if it may be. Withdraw says that it must not go on either where
-// it was published. Own says that it is asked for in the aggregator's own namespace.
-func Reserved(t Terms, key string, own bool) (why string, withdraw bool) {
+// Reserved returns an error for the owner, a Refusal, if a path, given by its key, is
+// nobody's to publish, or not without a delegation. Own says that it is asked for in the
+// aggregator's own namespace.
+func Reserved(t Terms, key string, own bool) error {
 	switch {
 	case httppath.Covers(ACME, key):
-		return ACME + " is where certificate authorities ask who controls the host: it is never published", true
+		return &Refusal{"certificate authorities ask at " + ACME + " who controls the host: it is never published", true}
 	case httppath.Covers(wellKnown, key):
 		// A delegation of something wider says nothing about the host's own affairs.
 		if prefix, ok := t.Delegated(key); own || ok && httppath.Covers(wellKnown, prefix) {
-			return "", false
+			return nil
 		}
-		return fmt.Sprintf("%s speaks for the whole host: ask the aggregator's owner for a delegation of %s", wellKnown, key), true
+		return &Refusal{wellKnown + " speaks for the whole host: ask the aggregator's owner for a delegation of " + key, true}
 	case strings.HasPrefix(key, internalPrefix):
-		return "paths that begin with " + internalPrefix + " are NGINX Gateway Fabric's own: choose another name", t.Implementation == v1alpha1.NGINXGatewayFabric
+		return &Refusal{"paths that begin with " + internalPrefix + " are NGINX Gateway Fabric's own: choose another name", t.Implementation == v1alpha1.NGINXGatewayFabric}
 	}
-	return "", false
+	return nil
 }

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -89,19 +87,10 @@ func traefikRules(a Asked) []Rule {
 	return rules
 }
 
-// maxTraefikPrefix is the length of a prefix, in bytes, from which on its points would
+// traefikLongest is the length of a prefix, in bytes, from which on its points would
 // be more than the 100,000 of an exact path: 10,000 for being a prefix, 100 for each
 // byte, 1,000 for the method and up to 16 for its place in the route.
-const maxTraefikPrefix = 889
-
-// FitsPrefix tells why a prefix, in the form in which it is emitted, is too long for an
-// implementation: it would win against longer or exact paths of others.
-func FitsPrefix(i v1alpha1.Implementation, value string) (why string) {
-	if i == v1alpha1.Traefik && len(value) > maxTraefikPrefix {
-		return fmt.Sprintf("Traefik would prefer a prefix of %d bytes to exact paths: at most %d are allowed", len(value), maxTraefikPrefix)
-	}
-	return ""
-}
+const traefikLongest = 889
 
 // nginxRules: NGINX Gateway Fabric looks for the path alone, and answers 404 where the
 // method has no rule.
@@ -216,8 +205,5 @@ func Delegable(i v1alpha1.Implementation, prefix string) error {
 	if err != nil {
 		return err
 	}
-	if why := FitsPrefix(i, path.Value); why != "" {
-		return errors.New(why)
-	}
-	return HonoursPath(i, path.Value, "")
+	return HonoursPath(i, Route{Path: path.Value})
 }

@@ -445,10 +445,13 @@ func TestPlan(t *testing.T) {
 		{"no timeouts", gateway.Terms{Implementation: aggregator.Traefik, MaxBody: "1Mi"}, func(s *v1alpha1.ApiAggregatorTargetSpec) { s.Timeout, s.Paths[0].MaxRequestBodySize = "30s", "2Mi" }, v1alpha1.UnsupportedByImplementation,
 			"Traefik does not honour timeouts: leave out spec.timeout", ""},
 		{"a rewrite", gateway.Terms{Implementation: aggregator.NGINXGatewayFabric}, func(s *v1alpha1.ApiAggregatorTargetSpec) { s.Paths[0].RewritePrefix = "/$a" }, v1alpha1.UnsupportedByImplementation,
-			"NGINXGatewayFabric cannot rewrite to a path with $: leave it out", ""},
+			"NGINXGatewayFabric cannot rewrite to a path with $: choose a rewritePrefix without it", ""},
 		{"headers", gateway.Terms{Implementation: aggregator.EnvoyGateway}, func(s *v1alpha1.ApiAggregatorTargetSpec) {
 			s.RequestHeaders = &v1alpha1.RequestHeaders{Set: map[string]v1alpha1.HeaderValue{"X-A": "a"}, Remove: []string{"X-B"}}
 		}, v1alpha1.Accepted, "", ""},
+		{"methods and a rewrite", gateway.Terms{Implementation: aggregator.NGINXGatewayFabric}, func(s *v1alpha1.ApiAggregatorTargetSpec) {
+			s.Paths[0].Methods, s.Paths[0].RewritePrefix = []v1alpha1.Method{"GET"}, "/v1"
+		}, v1alpha1.UnsupportedByImplementation, "NGINXGatewayFabric does not serve methods together with rewritePrefix: leave one of them out", ""},
 		{"a header is set", gateway.Terms{Implementation: aggregator.EnvoyGateway}, func(s *v1alpha1.ApiAggregatorTargetSpec) {
 			s.RequestHeaders = &v1alpha1.RequestHeaders{Set: map[string]v1alpha1.HeaderValue{"X-A": "a", "X-C": "%", "X-B": "%"}}
 		}, v1alpha1.UnsupportedByImplementation, `spec.requestHeaders: EnvoyGateway cannot have % in the value of the header "X-B": leave it out`, ""},
@@ -621,6 +624,13 @@ func TestValues(t *testing.T) {
 		}, nil, []any{}, map[string]any{
 			"set": []any{map[string]any{"name": "X-A", "value": v1alpha1.HeaderValue("a")}, map[string]any{"name": "X-B", "value": v1alpha1.HeaderValue("b")}}, "remove": []string{"X-C"},
 		}, "30s"},
+		{"headers and weights on NGINX Gateway Fabric", func(in *inputs) {
+			in.terms.Implementation = aggregator.NGINXGatewayFabric
+			in.target.Spec.Backends[1].Weight = new(int32)
+			in.target.Spec.RequestHeaders = &v1alpha1.RequestHeaders{Set: map[string]v1alpha1.HeaderValue{"x-real-ip": "b", "Z-A": "a"}, Remove: []string{"x-forwarded-for", "X-C"}}
+		}, nil, []any{}, map[string]any{
+			"set": []any{map[string]any{"name": "X-Real-IP", "value": v1alpha1.HeaderValue("b")}, map[string]any{"name": "Z-A", "value": v1alpha1.HeaderValue("a")}}, "remove": []string{"X-Forwarded-For", "X-C"},
+		}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := inputs{target: &v1alpha1.ApiAggregatorTarget{}, namespace: "workload", terms: gateway.Terms{
@@ -631,8 +641,12 @@ func TestValues(t *testing.T) {
 			if test.headers == nil {
 				test.headers = map[string]any{"set": []any{}, "remove": []string{}}
 			}
+			backends := slices.Clone(in.target.Spec.Backends)
+			if *backends[1].Weight == 0 {
+				slices.Reverse(backends)
+			}
 			want := map[string]any{
-				"destination": "eu-1", "implementation": aggregator.Traefik, "hostname": host, "namespace": "workload", "paths": test.routes, "backends": in.target.Spec.Backends,
+				"destination": "eu-1", "implementation": in.terms.Implementation, "hostname": host, "namespace": "workload", "paths": test.routes, "backends": backends,
 				"gateway": map[string]any{"name": "gateway", "namespace": "gateways", "listener": "https"}, "timeout": test.timeout, "requestHeaders": test.headers, "labels": shop.Labels(),
 				"refusal": map[string]any{"name": "shop-8d6845f9-refusal", "annotations": shop.Annotations()},
 			}

@@ -121,10 +121,16 @@ func values(run *workflow.Run, in inputs, paths []path, destination string) map[
 	}
 	set, remove := []any{}, []string{}
 	if h := spec.RequestHeaders; h != nil {
-		for _, name := range slices.Sorted(maps.Keys(h.Set)) {
-			set = append(set, map[string]any{"name": name, "value": h.Set[name]})
+		values := map[string]v1alpha1.HeaderValue{} // by the name that is emitted
+		for name, value := range h.Set {
+			values[gateway.HeaderName(in.terms.Implementation, name)] = value
 		}
-		remove = append(remove, h.Remove...)
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			set = append(set, map[string]any{"name": name, "value": values[name]})
+		}
+		for _, name := range h.Remove {
+			remove = append(remove, gateway.HeaderName(in.terms.Implementation, name))
+		}
 	}
 	return map[string]any{
 		"destination":    destination,
@@ -136,7 +142,7 @@ func values(run *workflow.Run, in inputs, paths []path, destination string) map[
 		"namespace":      in.namespace,
 		"paths":          routes,
 		"refusal":        map[string]any{"name": refusalName(run.Identity), "annotations": run.Identity.Annotations()},
-		"backends":       spec.Backends,
+		"backends":       gateway.Backends(in.terms.Implementation, spec.Backends),
 		"timeout":        spec.Timeout,
 		"requestHeaders": map[string]any{"set": set, "remove": remove},
 		"labels":         run.Identity.Labels(),

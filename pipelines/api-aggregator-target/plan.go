@@ -61,14 +61,21 @@ type verdict struct {
 	withdraw bool
 }
 
-func unsupported(message string) verdict {
-	return verdict{state: v1alpha1.UnsupportedByImplementation, message: message}
+// refused gives an error, nil for none, a state. A [gateway.Refusal] says whether what is
+// published must go.
+func refused(state v1alpha1.PathState, err error) verdict {
+	if err == nil {
+		return verdict{}
+	}
+	return verdict{state, err.Error(), gateway.Withdraws(err)}
 }
+
+func unsupported(err error) verdict { return refused(v1alpha1.UnsupportedByImplementation, err) }
 
 // judge asks each rule in turn; the first that refuses decides.
 func judge(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
 	for _, rule := range []func(*path, *v1alpha1.ApiAggregatorTarget, gateway.Terms) verdict{
-		reserved, delegated, fits, honoured, limited,
+		reserved, delegated, honoured, limited,
 	} {
 		if v := rule(p, t, terms); v.state != "" {
 			return v
@@ -79,47 +86,32 @@ func judge(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdic
 
 // reserved: some paths of a host decide about more than an API.
 func reserved(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
-	why, withdraw := gateway.Reserved(terms, p.parsed.Key, t.AggregatorNamespace() == t.Namespace)
-	if why == "" {
-		return verdict{}
-	}
-	return verdict{v1alpha1.Reserved, why, withdraw}
-}
-
-func fits(p *path, _ *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
-	why := ""
-	if p.spec.Type == v1alpha1.Prefix {
-		why = gateway.FitsPrefix(terms.Implementation, p.parsed.Value)
-	}
-	if why == "" {
-		return verdict{}
-	}
-	return verdict{v1alpha1.UnsupportedByImplementation, why, true}
+	return refused(v1alpha1.Reserved, gateway.Reserved(terms, p.parsed.Key, t.AggregatorNamespace() == t.Namespace))
 }
 
 func delegated(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
 	if prefix, ok := terms.Delegated(p.parsed.Key); !ok {
-		return verdict{state: v1alpha1.NotDelegated, message: fmt.Sprintf("the aggregator delegates %s to other namespaces than %s: publish elsewhere, or ask the aggregator's owner for it", prefix, t.Namespace)}
+		return refused(v1alpha1.NotDelegated, fmt.Errorf("the aggregator delegates %s to other namespaces than %s: publish elsewhere, or ask the aggregator's owner for it", prefix, t.Namespace))
 	}
 	return verdict{}
 }
 
 func honoured(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
 	if t.Spec.Timeout != "" && !gateway.HonoursTimeout(terms.Implementation) {
-		return unsupported(fmt.Sprintf("%s does not honour timeouts: leave out spec.timeout", terms.Implementation))
+		return unsupported(fmt.Errorf("%s does not honour timeouts: leave out spec.timeout", terms.Implementation))
 	}
-	if err := gateway.HonoursPath(terms.Implementation, p.parsed.Value, p.spec.RewritePrefix); err != nil {
-		return unsupported(err.Error())
+	if err := gateway.HonoursPath(terms.Implementation, gateway.Route{Path: p.parsed.Value, Exact: p.spec.Type == v1alpha1.Exact, Rewrite: p.spec.RewritePrefix, Methods: p.spec.Methods}); err != nil {
+		return unsupported(err)
 	}
 	if h := t.Spec.RequestHeaders; h != nil {
 		for _, name := range slices.Sorted(maps.Keys(h.Set)) { // a status must not depend on a map's order
 			if err := gateway.HonoursHeader(terms.Implementation, name, string(h.Set[name])); err != nil {
-				return unsupported(err.Error())
+				return unsupported(err)
 			}
 		}
 		for _, name := range h.Remove {
 			if err := gateway.HonoursHeader(terms.Implementation, name, ""); err != nil {
-				return unsupported(err.Error())
+				return unsupported(err)
 			}
 		}
 	}
@@ -129,11 +121,11 @@ func honoured(p *path, t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) ver
 func limited(p *path, _ *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) verdict {
 	asked := p.spec.MaxRequestBodySize
 	if terms.MaxBody != "" && asked.Bytes() > terms.MaxBody.Bytes() {
-		return verdict{state: v1alpha1.BodyLimitAboveMaximum, message: fmt.Sprintf("maxRequestBodySize %s is above the aggregator's maximum of %s: ask for less, or ask the aggregator's owner for more", asked, terms.MaxBody)}
+		return refused(v1alpha1.BodyLimitAboveMaximum, fmt.Errorf("maxRequestBodySize %s is above the aggregator's maximum of %s: ask for less, or ask the aggregator's owner for more", asked, terms.MaxBody))
 	}
 	limit, err := gateway.BodyLimit(terms.Implementation, cmp.Or(asked, terms.DefaultBody))
 	if err != nil {
-		return unsupported(err.Error())
+		return unsupported(err)
 	}
 	p.limit = limit
 	return verdict{}
