@@ -154,6 +154,9 @@ func report(in inputs, paths []path, output destination.Output) workflow.Result 
 			p.message += "; what was last accepted stays in place"
 		}
 		row := v1alpha1.PathStatus{Path: p.spec.Path, Type: p.spec.Type, State: p.state, Message: p.message}
+		if p.state == v1alpha1.Accepted && p.behind != "" && len(p.spec.Methods) > 0 {
+			row.Message = fmt.Sprintf("methods that it does not list are closed when %s has run with this version of Baleen, too", p.behind)
+		}
 		if p.state == v1alpha1.Accepted {
 			row.URL = url + p.parsed.Value
 			accepted++
