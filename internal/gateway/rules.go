@@ -177,7 +177,9 @@ func Closed(a *v1alpha1.ApiAggregator, claims []claim.Claim) []string {
 			continue
 		}
 		switch i := a.Spec.Gateway.Implementation; {
-		case ClosesWhatIsFree(i) && slices.ContainsFunc(claims, func(c claim.Claim) bool { return c.State == claim.Held && c.Resource.Key == prefix.Key }):
+		case ClosesWhatIsFree(i) && slices.ContainsFunc(claims, func(c claim.Claim) bool {
+			return c.State == claim.Held && c.Resource.Key == prefix.Key && c.Facts[FactType] == "Prefix"
+		}):
 		case i == v1alpha1.Traefik && Behind(claims, prefix.Key, claim.Owner{}) != nil:
 		default:
 			closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))

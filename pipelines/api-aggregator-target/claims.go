@@ -16,11 +16,9 @@ import (
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-// What a claim of a path tells others about it.
-const (
-	factType   = "type"
-	factNested = "allowNested"
-)
+// factNested is what a claim of a path tells others about it, besides
+// [gateway.FactType] and [gateway.FactRules].
+const factNested = "allowNested"
 
 func claims(run *workflow.Run) claim.Store {
 	return claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
@@ -53,7 +51,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 		wants[i] = claim.Want{
 			Resource: claim.Path(in.terms.Hostname, p.parsed.Key),
 			FactsFrom: func(ctx context.Context, mine *claim.Claim) (map[string]string, error) {
-				facts := map[string]string{factType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)}
+				facts := map[string]string{gateway.FactType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)}
 				if in.terms.Implementation != aggregator.Traefik {
 					return facts, nil
 				}
@@ -170,7 +168,7 @@ func (a ancestry) refuse(ctx context.Context, key string, in inputs) (string, er
 			a.seen[above] = c
 		}
 		// One that is free says nothing of its path.
-		if c == nil || c.Owner.Namespace == in.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
+		if c == nil || c.Owner.Namespace == in.target.Namespace || c.Facts[gateway.FactType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
 			continue
 		}
 		return fmt.Sprintf("it lies below %s, which belongs to %s: ask its owner for allowNested, or the aggregator's owner for a delegation", above, c.Owner), nil

@@ -220,7 +220,9 @@ func (w *routing) try(t *testing.T, model gatewaytest.Model) (served int) {
 			routes = append(routes, o.routes...)
 			world.Claims = append(world.Claims, o.claims...)
 			for _, c := range o.claims {
-				held = append(held, claim.Claim{Resource: claim.Path(host, gatewaytest.Key(c.Value)), State: claim.Held, Facts: map[string]string{gateway.FactRules: gateway.RulesAll}})
+				held = append(held, claim.Claim{Resource: claim.Path(host, gatewaytest.Key(c.Value)), State: claim.Held, Facts: map[string]string{
+					gateway.FactRules: gateway.RulesAll, gateway.FactType: map[bool]string{true: "Exact", false: "Prefix"}[c.Exact],
+				}})
 			}
 		}
 		admitted = append(admitted, world)

@@ -77,13 +77,13 @@ func tellAggregator(ctx context.Context, run *workflow.Run, in inputs, output de
 	return run.Notify(ctx, platform.ApiAggregator, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
 }
 
-// delegatedIn returns the keys of the delegated prefixes that an output serves.
+// delegatedIn returns the keys of the delegated prefixes that an output serves whole.
 func delegatedIn(terms gateway.Terms, output destination.Output) map[string]bool {
 	keys := map[string]bool{}
 	for _, files := range output {
 		for _, data := range files {
 			path := pathOf(data)
-			if _, delegated := terms.Delegations[path.Key]; delegated && path.Scope == terms.Hostname {
+			if _, delegated := terms.Delegations[path.Key]; delegated && path.Scope == terms.Hostname && matchesPrefix(data) {
 				keys[path.Key] = true
 			}
 		}

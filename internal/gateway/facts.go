@@ -5,6 +5,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/httppath"
 )
 
+// FactType is a fact of the claim of a path: Prefix or Exact.
+const FactType = "type"
+
 // FactRules is a fact of the claim of a path: how far its routes name all methods, which
 // those of v0.1.0 do not. With Traefik a prefix whose routes name them would take the
 // requests of longer paths whose routes do not yet. So a path gets them when all that lie
