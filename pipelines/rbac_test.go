@@ -208,6 +208,14 @@ func liveAPIs(t *testing.T, s *scenario.Scenario) {
 	s.Reconcile(platform.ApiAggregator, "team-x", "thief")
 	s.RemoveAll("team-x")
 	s.Apply(aggregator) // finds its owner gone
+	nginx := "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregator\nmetadata: {name: nginx, namespace: platform}\nspec:\n" +
+		"  hostname: nginx.example.com\n  tls: {clusterIssuer: letsencrypt}\n  gateway: {className: nginx, implementation: NGINXGatewayFabric, namespace: gateways}\n" +
+		"  allowedNamespaces: ['*']\n  delegations: [{prefix: /d, namespaces: [team-g]}]\n"
+	delegated := strings.Replace(shop("team-g", "{path: /d}"), "name: public-api", "name: nginx", 1)
+	s.Apply(nginx)
+	s.Apply(delegated) // what is delegated is taken
+	s.Apply(nginx)
+	s.Delete(delegated) // and free again
 }
 
 // liveSynadia is one of an account in Synadia Cloud.

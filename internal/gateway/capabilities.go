@@ -23,6 +23,9 @@ type capabilities struct {
 	readFrom, least string
 	// timeouts of routes.
 	timeouts bool
+	// longest is the length of a prefix, in bytes, from which on it would win against what
+	// it must not; 0 is none.
+	longest int
 	// path, withMethods and withRewrite are the characters of a path that is published
 	// alone, for some methods, and with a rewrite; rewrite those of what it is rewritten to.
 	path, withMethods, withRewrite, rewrite set
@@ -167,6 +170,7 @@ var implementations = map[v1alpha1.Implementation]capabilities{
 		readFrom: "v3.6.12", least: "v3.6",
 		// It accepts timeouts and ignores them.
 		timeouts: false,
+		longest:  traefikLongest,
 		// Requests are matched with all decoded but what is reserved (pkg/muxer/http/mux.go,
 		// withRoutingPath); / ? # and % are refused for all.
 		path:        set{marks: pathMarks, encoded: reserved + "[]"},
@@ -330,6 +334,7 @@ func Backends(i v1alpha1.Implementation, backends []target.Backend) []target.Bac
 // rewritten to, and the methods. The last two may be empty.
 type Route struct {
 	Path, Rewrite string
+	Exact         bool
 	Methods       []target.Method
 }
 
@@ -344,6 +349,12 @@ func HonoursPath(i v1alpha1.Implementation, r Route) error {
 		return &Refusal{
 			Withdraw: true,
 			Message:  fmt.Sprintf("%s reads %s in a path with rewritePrefix as a regular expression: publish a path without it, or leave rewritePrefix out", i, written(r.Path[at:])),
+		}
+	}
+	if of.longest > 0 && len(r.Path) > of.longest && !r.Exact {
+		return &Refusal{
+			Withdraw: true,
+			Message:  fmt.Sprintf("%s would prefer a prefix of %d bytes to exact paths: at most %d are allowed", i, len(r.Path), of.longest),
 		}
 	}
 	if c := of.path.refused(r.Path); c != "" {

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
@@ -33,6 +34,8 @@ type Terms struct {
 	Delegations map[string]bool
 	// Destinations are the clusters where the aggregator is.
 	Destinations []string
+	// Port is that of the URLs; 0 is the one of HTTPS.
+	Port int32
 }
 
 // TermsFor returns what an aggregator, placed on the given Destinations, offers
@@ -48,6 +51,7 @@ func TermsFor(a *v1alpha1.ApiAggregator, namespace string, destinations []string
 		Admitted:         namespace == a.Namespace,
 		Delegations:      map[string]bool{},
 		Destinations:     destinations,
+		Port:             port(a),
 	}
 	if len(a.Spec.AllowedNamespaces) > 0 {
 		t.Admitted = field.MatchNamespace(a.Spec.AllowedNamespaces, namespace)
@@ -82,6 +86,30 @@ func (t Terms) Delegated(key string) (prefix string, ok bool) {
 		}
 	}
 	return prefix, ok
+}
+
+// URL returns the address of the host.
+func (t Terms) URL() string { return address(t.Hostname, t.Port) }
+
+// URL returns the address of an aggregator's host.
+func URL(a *v1alpha1.ApiAggregator) string { return address(a.Spec.Hostname, port(a)) }
+
+func address(host string, port int32) string {
+	if port == 0 {
+		return "https://" + host
+	}
+	return fmt.Sprintf("https://%s:%d", host, port)
+}
+
+// port returns the port under which clients reach the HTTPS listener, 0 where that is
+// the one of HTTPS or is not known. The port of a listener of Traefik is that of its
+// entry point, which a Service in front of it maps to another.
+func port(a *v1alpha1.ApiAggregator) int32 {
+	p := a.Spec.Gateway.Ports
+	if p == nil || p.HTTPS == 443 || a.Spec.Gateway.Implementation == v1alpha1.Traefik {
+		return 0
+	}
+	return p.HTTPS
 }
 
 // Request returns the aggregator's identity.

@@ -136,6 +136,8 @@ const (
 	NotDelegated Reason = "NotDelegated"
 	// PathConflict: another request has the path.
 	PathConflict Reason = "PathConflict"
+	// Reserved: the path speaks for the whole host, or is the data plane's own.
+	Reserved Reason = "Reserved"
 	// UnsupportedByImplementation: the implementation of the Gateway API does not honour what
 	// is asked for.
 	UnsupportedByImplementation Reason = "UnsupportedByImplementation"

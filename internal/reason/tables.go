@@ -48,6 +48,7 @@ var Refusals = []Entry{
 	{ProviderUnreachable, "NatsAccount", "kept: of its users"},
 	{RenderFailed, "all", "kept"},
 	{RenewalWindowTooShort, "NatsAccount", "kept: of its users"},
+	{Reserved, "a path", "withdrawn, for it speaks for others; one that begins with /_ngf is kept but on NGINX Gateway Fabric"},
 	{RevocationFailed, "NatsAccount", "kept: of its users; tried again"},
 	{RotatesTooOften, "NatsUser, one cluster", "kept"},
 	{ScopeMismatch, "NatsAccount", "kept: of its users"},

@@ -2,10 +2,12 @@ package apiaggregatortarget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -107,7 +109,30 @@ func release(ctx context.Context, run *workflow.Run) error {
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	return workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, ask)
+	if err := workflow.NotifyAll(ctx, run, platform.ApiAggregatorTarget, ask); err != nil {
+		return err
+	}
+	return tellAggregatorOfRelease(ctx, run)
+}
+
+// tellAggregatorOfRelease has the aggregator of a request that is being deleted close the
+// delegated prefixes that become free, where only what is free is closed.
+func tellAggregatorOfRelease(ctx context.Context, run *workflow.Run) error {
+	target, err := v1alpha1.Read(run.Request)
+	if err != nil {
+		return nil // it was never published so
+	}
+	a, err := readAggregator(ctx, run.Platform, target)
+	var refused *workflow.Failure
+	switch {
+	case errors.As(err, &refused): // it closes nothing any more
+		return nil
+	case err != nil:
+		return err
+	case !gateway.ClosesWhatIsFree(a.Spec.Gateway.Implementation) || len(a.Spec.Delegations) == 0:
+		return nil
+	}
+	return run.Notify(ctx, platform.ApiAggregator, a.Namespace, a.Name)
 }
 
 // ancestry looks up the claims of the prefixes above paths, each once.

@@ -583,7 +583,7 @@ func TestValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := path{spec: v1alpha1.Path{Path: value, Type: kind}, parsed: parsed, state: v1alpha1.Accepted}
+		p := path{spec: v1alpha1.Path{Path: value, Type: kind}, parsed: parsed, state: v1alpha1.Accepted, rules: []gateway.Rule{{Methods: []string{"", "GET"}, Answer: gateway.Refuse}}}
 		change(&p)
 		return p
 	}
@@ -597,6 +597,7 @@ func TestValues(t *testing.T) {
 	route := func(p path, value, kind string, change map[string]any) map[string]any {
 		all := map[string]any{
 			"name": routeName(shop, p), "value": value, "type": kind, "methods": []v1alpha1.Method{}, "rewritePrefix": "", "bodyLimit": "", "annotations": annotations(value, nil),
+			"rules": []any{map[string]any{"methods": []string{"", "GET"}, "answer": gateway.Refuse}},
 		}
 		maps.Copy(all, change)
 		return all
@@ -647,6 +648,7 @@ func TestValues(t *testing.T) {
 			want := map[string]any{
 				"destination": "eu-1", "implementation": in.terms.Implementation, "hostname": host, "namespace": "workload", "paths": test.routes, "backends": backends,
 				"gateway": map[string]any{"name": "gateway", "namespace": "gateways", "listener": "https"}, "timeout": test.timeout, "requestHeaders": test.headers, "labels": shop.Labels(),
+				"refusal": map[string]any{"name": "shop-8d6845f9-refusal", "annotations": shop.Annotations()},
 			}
 			if diff := cmp.Diff(want, values(&workflow.Run{Identity: shop}, in, test.paths, "eu-1")); diff != "" {
 				t.Error(diff)

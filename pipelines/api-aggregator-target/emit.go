@@ -3,6 +3,7 @@ package apiaggregatortarget
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -34,12 +35,15 @@ func emit(run *workflow.Run, in inputs, paths []path) (destination.Output, error
 		}
 		files := map[string][]byte{}
 		for i, p := range paths {
-			if p.state == v1alpha1.Accepted || !p.held {
+			if p.state == v1alpha1.Accepted || !p.held || p.withdrawn {
 				continue
 			}
 			last := madeFor(claim.Path(in.terms.Hostname, p.parsed.Key), run.Last[name])
 			maps.Copy(files, last)
-			paths[i].kept = p.kept || len(last) > 0
+			if len(last) > 0 {
+				maps.Copy(files, sharedBy(run.Identity, run.Last[name]))
+				paths[i].kept = true
+			}
 		}
 		for _, d := range documents {
 			files[d.File()] = d.YAML
@@ -58,6 +62,17 @@ func madeFor(path claim.Resource, files map[string][]byte) map[string][]byte {
 		}
 	}
 	return made
+}
+
+// sharedBy returns the file of the object with which all routes of a request refuse.
+func sharedBy(request identity.Request, files map[string][]byte) map[string][]byte {
+	shared := map[string][]byte{}
+	for file, data := range files {
+		if strings.HasSuffix(file, "."+refusalName(request)+".yaml") {
+			shared[file] = data
+		}
+	}
+	return shared
 }
 
 // pathOf returns the path, under its host, that a document was made for.
@@ -98,6 +113,7 @@ func values(run *workflow.Run, in inputs, paths []path, destination string) map[
 			"value":         p.parsed.Value,
 			"type":          map[v1alpha1.MatchType]string{v1alpha1.Prefix: "PathPrefix", v1alpha1.Exact: "Exact"}[p.spec.Type],
 			"methods":       methods,
+			"rules":         rulesValues(p.rules),
 			"rewritePrefix": p.spec.RewritePrefix,
 			"bodyLimit":     p.limit,
 			"annotations":   annotations,
@@ -125,12 +141,25 @@ func values(run *workflow.Run, in inputs, paths []path, destination string) map[
 		},
 		"namespace":      in.namespace,
 		"paths":          routes,
+		"refusal":        map[string]any{"name": refusalName(run.Identity), "annotations": run.Identity.Annotations()},
 		"backends":       gateway.Backends(in.terms.Implementation, spec.Backends),
 		"timeout":        spec.Timeout,
 		"requestHeaders": map[string]any{"set": set, "remove": remove},
 		"labels":         run.Identity.Labels(),
 	}
 }
+
+func rulesValues(rules []gateway.Rule) []any {
+	values := []any{}
+	for _, r := range rules {
+		values = append(values, map[string]any{"methods": r.Methods, "answer": r.Answer})
+	}
+	return values
+}
+
+// refusalName is the name of the object with which a request's routes refuse what is
+// not let through: a Middleware or an HTTPRouteFilter.
+func refusalName(request identity.Request) string { return request.ObjectName("refusal") }
 
 // routeName is made of the path and not of its place in the list, so that a
 // change to one path touches no other's object.

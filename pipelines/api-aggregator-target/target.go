@@ -6,6 +6,7 @@ package apiaggregatortarget
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -61,7 +62,33 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{Status: in.seen}, err
 	}
+	if err := tellAggregator(ctx, run, in, output); err != nil {
+		return workflow.Result{Status: in.seen}, err
+	}
 	return report(in, paths, output), nil
+}
+
+// tellAggregator has the aggregator run again where it closes delegated prefixes only as
+// long as nobody has them, and this request now serves others of them than before.
+func tellAggregator(ctx context.Context, run *workflow.Run, in inputs, output destination.Output) error {
+	if !gateway.ClosesWhatIsFree(in.terms.Implementation) || maps.Equal(delegatedIn(in.terms, run.Last), delegatedIn(in.terms, output)) {
+		return nil
+	}
+	return run.Notify(ctx, platform.ApiAggregator, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
+}
+
+// delegatedIn returns the keys of the delegated prefixes that an output serves.
+func delegatedIn(terms gateway.Terms, output destination.Output) map[string]bool {
+	keys := map[string]bool{}
+	for _, files := range output {
+		for _, data := range files {
+			path := pathOf(data)
+			if _, delegated := terms.Delegations[path.Key]; delegated && path.Scope == terms.Hostname {
+				keys[path.Key] = true
+			}
+		}
+	}
+	return keys
 }
 
 func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
@@ -118,7 +145,7 @@ const termsKey = "aggregatorTerms"
 
 // report says in the status what became of each path.
 func report(in inputs, paths []path, output destination.Output) workflow.Result {
-	url := "https://" + in.terms.Hostname
+	url := in.terms.URL()
 	rows := []v1alpha1.PathStatus{}
 	accepted := 0
 	var refused []string

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
@@ -51,11 +52,11 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err := holdHost(ctx, run, in.aggregator); err != nil {
 		return workflow.Result{}, err
 	}
-	output, err := emit(run, in)
+	claims, err := sweep(ctx, run, in)
 	if err != nil {
 		return workflow.Result{}, err
 	}
-	claims, err := sweep(ctx, run, in)
+	output, err := emit(run, in, claims)
 	if err != nil {
 		return workflow.Result{}, err
 	}
@@ -96,7 +97,32 @@ func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
 	return in, err
 }
 
-func url(a *v1alpha1.ApiAggregator) string { return "https://" + a.Spec.Hostname }
+// unclosed says what of the delegated prefixes may fall to others until somebody
+// publishes it.
+func unclosed(a *v1alpha1.ApiAggregator) string {
+	routes := a.Spec.Gateway.AllowedRoutes
+	if len(a.Spec.Delegations) == 0 || routes == nil || routes.Selector == nil || a.Spec.Gateway.ClosingNamespace != "" {
+		return ""
+	}
+	return fmt.Sprintf("what is delegated is closed by routes in the namespace %s until it is published: the selector of spec.gateway.allowedRoutes must admit it, or name one that it admits in spec.gateway.closingNamespace",
+		a.Spec.Gateway.Namespace)
+}
+
+// sharedHost says that the clusters' DNS controllers write different records of one name.
+func sharedHost(in inputs) string {
+	if d := in.aggregator.Spec.DNS; d == nil || !*d.Enabled || len(in.placement.Placed) < 2 {
+		return ""
+	}
+	targets := map[string]bool{}
+	for _, name := range in.placement.Placed {
+		targets[specOn(name, in.aggregator.Spec).DNS.Target] = true
+	}
+	if len(targets) == 1 && !targets[""] {
+		return ""
+	}
+	return fmt.Sprintf("on %s external-dns gives %s different targets: of several that write one zone the first keeps the record, or they overwrite each other; set spec.dns.target to one for all, or spec.dns.enabled to false and make the record yourself",
+		in.placement.Count(), in.aggregator.Spec.Hostname)
+}
 
 // maxRows is how many published paths the status shows; it counts them all.
 const maxRows = 100
@@ -117,9 +143,9 @@ func report(in inputs, output destination.Output, claims []claim.Claim) workflow
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Published,
-		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", url(in.aggregator), in.placement.Count(), len(rows)),
+		Message:   fmt.Sprintf("%s is served on %s and publishes %d paths", gateway.URL(in.aggregator), in.placement.Count(), len(rows)),
 		Status: map[string]any{
-			"url":       url(in.aggregator),
+			"url":       gateway.URL(in.aggregator),
 			"paths":     rows[:min(len(rows), maxRows)],
 			"pathCount": len(rows),
 		},
@@ -127,6 +153,11 @@ func report(in inputs, output destination.Output, claims []claim.Claim) workflow
 	for _, o := range in.aggregator.Spec.PerDestination {
 		if !slices.Contains(in.placement.Placed, o.Name) {
 			result.Lacks(reason.OverrideUnused, fmt.Sprintf("spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name))
+		}
+	}
+	for _, message := range []string{unclosed(in.aggregator), sharedHost(in)} {
+		if message != "" {
+			result.Note(message)
 		}
 	}
 	if why, message := in.placement.Problem("spec.placement"); why != "" {

@@ -1,6 +1,7 @@
 package apiaggregator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -146,16 +147,18 @@ func TestRemove(t *testing.T) {
 	})
 }
 
-// A run that has to refuse the aggregator says why, and leaves its targets alone.
+// A run that has to refuse the aggregator says why, and leaves its targets alone; but
+// what is nobody's any more is free, whatever the platform team's overlays are like.
 func TestConfigureRefuses(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		change       func(*testing.T, *workflow.Run)
 		reason, says string
+		asks         string
 	}{
 		{"its spec is wrong", func(_ *testing.T, run *workflow.Run) {
 			run.Request.Object["spec"].(map[string]any)["hostname"] = "API"
-		}, "InvalidSpec", "spec.hostname"},
+		}, "InvalidSpec", "spec.hostname", ""},
 		{"another has the host", func(t *testing.T, run *workflow.Run) {
 			other := create(t, run.Platform, platform.ApiAggregator, "team-x", "thief", nil)
 			former := claim.OwnerOf(run.Request)
@@ -171,7 +174,7 @@ func TestConfigureRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		}, "HostConflict", "the host api.example.com belongs to ApiAggregator team-x/thief: choose another host, or delete that one"},
+		}, "HostConflict", "the host api.example.com belongs to ApiAggregator team-x/thief: choose another host, or delete that one", ""},
 		{"an overlay fails", func(t *testing.T, run *workflow.Run) {
 			o := &unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"a.yaml": "kind: [a]\n"}}}
 			o.SetGroupVersionKind(platform.ConfigMap.GroupVersionKind)
@@ -180,7 +183,7 @@ func TestConfigureRefuses(t *testing.T) {
 			if _, err := run.Platform.Create(t.Context(), platform.ConfigMap, o); err != nil {
 				t.Fatal(err)
 			}
-		}, "RenderFailed", "the overlays of the platform team do not apply"},
+		}, "RenderFailed", "the overlays of the platform team do not apply", "team-c/shop"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t)
@@ -191,7 +194,7 @@ func TestConfigureRefuses(t *testing.T) {
 			if !errors.As(err, &failure) || string(failure.Reason) != test.reason || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
 			}
-			if got := workflowtest.Notified(t, run.Platform, platform.ApiAggregatorTarget); got != "" {
+			if got := workflowtest.Notified(t, run.Platform, platform.ApiAggregatorTarget); got != test.asks {
 				t.Errorf("it asks %s", got)
 			}
 		})
@@ -247,7 +250,7 @@ func TestReport(t *testing.T) {
 				Placement: in.placement, Output: output, Ready: test.ready, Reason: reason.Reason(test.reason), Message: "https://api.example.com " + test.message,
 				Status: map[string]any{"url": "https://api.example.com", "paths": test.paths, "pathCount": test.count},
 			}
-			if diff := cmp.Diff(want, report(in, output, test.claims), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
+			if diff := gocmp.Diff(want, report(in, output, test.claims), cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -277,10 +280,10 @@ func TestSpecOn(t *testing.T) {
 			spec := v1alpha1.ApiAggregatorSpec{Hostname: "api.example.com", TLS: issuer, DNS: test.dns, PerDestination: []v1alpha1.DestinationOverride{{Name: "first"}, test.override}}
 			before := fmt.Sprintf("%+v", test.dns)
 			got := specOn("eu-1", spec)
-			if diff := cmp.Diff(test.tls, got.TLS); diff != "" {
+			if diff := gocmp.Diff(test.tls, got.TLS); diff != "" {
 				t.Errorf("the certificate: %s", diff)
 			}
-			if diff := cmp.Diff(test.want, got.DNS); diff != "" {
+			if diff := gocmp.Diff(test.want, got.DNS); diff != "" {
 				t.Errorf("the DNS: %s", diff)
 			}
 			if after := fmt.Sprintf("%+v", spec.DNS); after != before {
@@ -315,7 +318,11 @@ func TestValues(t *testing.T) {
 			s.TLS = nil
 		}, map[string]any{"exists": true, "name": "shared", "namespace": "infra", "className": "", "clusterIssuer": "", "listeners": map[string]any{"https": "a", "http": "b"}}, nil},
 		{"a certificate of one's own", func(s *v1alpha1.ApiAggregatorSpec) { s.TLS = &v1alpha1.TLS{SecretName: "certificate"} }, map[string]any{"clusterIssuer": "", "secretName": "certificate"}, nil},
-		{"other ports", func(s *v1alpha1.ApiAggregatorSpec) { s.Gateway.Ports = &v1alpha1.Ports{HTTPS: 8443, HTTP: 8080} }, map[string]any{"ports": map[string]any{"https": int32(8443), "http": int32(8080)}}, nil},
+		{"other ports", func(s *v1alpha1.ApiAggregatorSpec) { s.Gateway.Ports = &v1alpha1.Ports{HTTPS: 8443, HTTP: 8080} }, map[string]any{"ports": map[string]any{"https": int32(8443), "http": int32(8080)}}, map[string]any{"port": int32(8443)}},
+		{"other ports of Traefik's entry points", func(s *v1alpha1.ApiAggregatorSpec) {
+			s.Gateway.Ports, s.Gateway.Implementation = &v1alpha1.Ports{HTTPS: 8443, HTTP: 8080}, v1alpha1.Traefik
+		}, map[string]any{"ports": map[string]any{"https": int32(8443), "http": int32(8080)}}, nil},
+		{"another namespace for what closes", func(s *v1alpha1.ApiAggregatorSpec) { s.Gateway.ClosingNamespace = "closed" }, nil, nil},
 		{"routes of all namespaces", func(s *v1alpha1.ApiAggregatorSpec) {
 			s.Gateway.AllowedRoutes = &v1alpha1.AllowedRoutes{From: "All"}
 		}, nil, nil},
@@ -334,13 +341,18 @@ func TestValues(t *testing.T) {
 				Hostname: "api.example.com", TLS: &v1alpha1.TLS{ClusterIssuer: "letsencrypt"}, HTTPRedirect: &yes, Gateway: v1alpha1.Gateway{Namespace: "gateways", ClassName: "traefik"},
 			}
 			test.change(&a.Spec)
-			redirect := map[string]any{"enabled": true, "name": publicAPI.ObjectName("redirect"), "annotations": map[string]string{}}
+			redirect := map[string]any{
+				"enabled": true, "name": publicAPI.ObjectName("redirect"), "annotations": map[string]string{}, "port": int32(0), "kept": "/.well-known/acme-challenge",
+			}
 			maps.Copy(redirect, test.redirect)
 			want := map[string]any{
-				"destination": "eu-1", "hostname": "api.example.com", "gateway": gatewayOf(test.gateway), "redirect": redirect,
+				"destination": "eu-1", "hostname": "api.example.com", "implementation": a.Spec.Gateway.Implementation, "gateway": gatewayOf(test.gateway), "redirect": redirect,
+				"closing": map[string]any{
+					"namespace": cmp.Or(a.Spec.Gateway.ClosingNamespace, a.Spec.Gateway.Namespace), "refusal": publicAPI.ObjectName("refusal"), "routes": []any{}, "annotations": gateway.DNSIgnore(),
+				},
 				"labels": publicAPI.Labels(), "annotations": publicAPI.Annotations(),
 			}
-			if diff := cmp.Diff(want, values(&workflow.Run{Identity: publicAPI}, a.Spec, a, "eu-1")); diff != "" {
+			if diff := gocmp.Diff(want, values(&workflow.Run{Identity: publicAPI}, a.Spec, a, nil, "eu-1")); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -2,7 +2,10 @@ package apiaggregator
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -11,10 +14,14 @@ import (
 )
 
 // emit renders the Gateway and what belongs to it for each cluster.
-func emit(run *workflow.Run, in inputs) (destination.Output, error) {
+func emit(run *workflow.Run, in inputs, claims []claim.Claim) (destination.Output, error) {
+	closed := gateway.Closed(in.aggregator, func(key string) bool {
+		path := claim.Path(in.aggregator.Spec.Hostname, key)
+		return slices.ContainsFunc(claims, func(c claim.Claim) bool { return c.State == claim.Held && c.Resource == path })
+	})
 	output := destination.Output{}
 	for _, name := range in.placement.Placed {
-		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, name))
+		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, closed, name))
 		if err != nil {
 			return nil, workflow.Fail(reason.RenderFailed, err)
 		}
@@ -47,8 +54,27 @@ func specOn(name string, spec v1alpha1.ApiAggregatorSpec) v1alpha1.ApiAggregator
 	return spec
 }
 
+// closings are the routes that close prefixes, as the templates get them.
+func closings(run *workflow.Run, i v1alpha1.Implementation, prefixes []string) []any {
+	routes := []any{}
+	for n, closing := range gateway.Closings(i, prefixes) {
+		rules := []any{}
+		for _, r := range closing {
+			matches := []any{}
+			for _, prefix := range r.Prefixes {
+				for _, method := range r.Methods {
+					matches = append(matches, map[string]any{"prefix": prefix, "method": method})
+				}
+			}
+			rules = append(rules, map[string]any{"matches": matches})
+		}
+		routes = append(routes, map[string]any{"name": run.Identity.ObjectName("closed", fmt.Sprint(n)), "rules": rules})
+	}
+	return routes
+}
+
 // values are what the templates get; the keys are those of their schema.
-func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiAggregator, destination string) map[string]any {
+func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiAggregator, closed []string, destination string) map[string]any {
 	onGateway, onRedirect := map[string]string{}, map[string]string{}
 	if d := spec.DNS; d != nil && !*d.Enabled {
 		onRedirect = gateway.DNSIgnore()
@@ -88,7 +114,16 @@ func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiA
 		"redirect": map[string]any{
 			"enabled":     *spec.HTTPRedirect,
 			"name":        run.Identity.ObjectName("redirect"),
+			"port":        gateway.TermsFor(a, "", nil).Port,
+			"kept":        gateway.ACME,
 			"annotations": onRedirect,
+		},
+		"implementation": spec.Gateway.Implementation,
+		"closing": map[string]any{
+			"namespace":   cmp.Or(spec.Gateway.ClosingNamespace, spec.Gateway.Namespace),
+			"refusal":     run.Identity.ObjectName("refusal"),
+			"routes":      closings(run, spec.Gateway.Implementation, closed),
+			"annotations": gateway.DNSIgnore(),
 		},
 		"labels":      run.Identity.Labels(),
 		"annotations": run.Identity.Annotations(),

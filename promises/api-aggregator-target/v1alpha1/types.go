@@ -254,6 +254,7 @@ const (
 	PathConflict                PathState = PathState(reason.PathConflict)
 	NestedInForeignPrefix       PathState = PathState(reason.NestedInForeignPrefix)
 	NotDelegated                PathState = PathState(reason.NotDelegated)
+	Reserved                    PathState = PathState(reason.Reserved)
 	UnsupportedByImplementation PathState = PathState(reason.UnsupportedByImplementation)
 	BodyLimitAboveMaximum       PathState = PathState(reason.BodyLimitAboveMaximum)
 )

@@ -128,6 +128,9 @@ func (s *ApiAggregatorSpec) validateGateway(p *field.Problems) {
 		p.Addf("spec.gateway.implementation %s is not one of Traefik, NGINXGatewayFabric, EnvoyGateway and Standard", field.Quote(string(g.Implementation)))
 	}
 	p.DNSLabel("spec.gateway.namespace", g.Namespace)
+	if g.ClosingNamespace != "" {
+		p.DNSLabel("spec.gateway.closingNamespace", g.ClosingNamespace)
+	}
 	if l := g.Listeners; l != nil {
 		p.DNSSubdomain("spec.gateway.listeners.https", cmp.Or(l.HTTPS, "https"))
 		p.DNSSubdomain("spec.gateway.listeners.http", cmp.Or(l.HTTP, "http"))
