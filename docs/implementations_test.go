@@ -19,6 +19,9 @@ func TestReasonTablesAndImplementations(t *testing.T) {
 	head := []string{"What"}
 	for _, c := range columns {
 		head = append(head, string(c.Implementation))
+		if len(c.Cells) != len(gateway.Titles) {
+			t.Fatalf("%s has %d cells for %d titles", c.Implementation, len(c.Cells), len(gateway.Titles))
+		}
 	}
 	line(head...)
 	fmt.Fprintln(&b, strings.Repeat("|---", len(head))+"|")
