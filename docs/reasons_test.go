@@ -8,7 +8,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -31,27 +30,7 @@ func TestReasonTables(t *testing.T) {
 	for _, table := range append(tables, kept) {
 		t.Run(table.File+"/"+table.Name, func(t *testing.T) {
 			file := filepath.Join("..", table.File)
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			begin, end := fmt.Sprintf("<!-- %s: from internal/reason -->\n", table.Name), fmt.Sprintf("<!-- end of %s -->\n", table.Name)
-			before, rest, found := strings.Cut(string(data), begin)
-			was, after, ended := strings.Cut(rest, end)
-			if !found || !ended {
-				t.Fatalf("it has no table between %s and %s", begin, end)
-			}
-			want := markdown(table)
-			switch {
-			case was == want:
-			case *update:
-				t.Log("updated")
-				if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			default:
-				t.Errorf("it has\n%swant\n%srun go test ./docs -run TestReasonTables -update", was, want)
-			}
+			replaceTable(t, file, fmt.Sprintf("<!-- %s: from internal/reason -->\n", table.Name), fmt.Sprintf("<!-- end of %s -->\n", table.Name), markdown(table))
 		})
 	}
 }

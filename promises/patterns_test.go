@@ -118,6 +118,10 @@ func frozenPatterns(t *testing.T) []frozenPattern {
 	return all
 }
 
+// digitFirst is the name of a Service that begins with a digit, which Kubernetes has
+// since 1.36: the one thing that fields admit and did not in v0.1.0.
+var digitFirst = regexp.MustCompile(`^[0-9]([-a-z0-9]*[a-z0-9])?$`)
+
 // Each field admits what it admitted in v0.1.0, and nothing else: what is stored stays
 // valid, and what was refused is. An API server's own code is asked about texts that
 // match the pattern of v0.1.0, those that nearly do, and any others.
@@ -158,7 +162,7 @@ func TestRulesAdmitWhatPatternsDid(t *testing.T) {
 		}}))
 		for i, f := range frozen {
 			was, is := refused[fmt.Sprint("spec.was", i)], refused[fmt.Sprint("spec.is", i)]
-			if (was == "") != (is == "") {
+			if wider := f.path == "ApiAggregatorTarget.spec.backends[].service" && digitFirst.MatchString(texts[i]); (was == "" || wider) != (is == "") {
 				t.Fatalf("%s with %q: v0.1.0 says %q, and now it is %q", f.path, texts[i], was, is)
 			}
 			if is == "" {

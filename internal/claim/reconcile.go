@@ -9,6 +9,9 @@ import (
 type Want struct {
 	Resource Resource
 	Facts    map[string]string
+	// FactsFrom gives the facts in place of Facts, from the claim as the request has it, nil
+	// if it has none yet.
+	FactsFrom func(ctx context.Context, mine *Claim) (map[string]string, error)
 	// KeepOnly keeps the resource if it is held, and does not acquire it.
 	KeepOnly bool
 	// Admit is asked before a resource that is not held yet is acquired; a refusal
@@ -89,12 +92,15 @@ func (s Store) decide(ctx context.Context, owner Owner, owned []Claim, want Want
 			return Verdict{Refusal: refusal}, err
 		}
 	}
-	facts := want.Facts
+	var mine *Claim
 	if i >= 0 {
-		mine := owned[i]
-		if want.KeepOnly {
-			facts = mine.Facts
-		}
+		mine = &owned[i]
+	}
+	facts, err := want.facts(ctx, mine)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if mine != nil {
 		if mine.Owner == owner && mine.State == Held && sameFacts(mine.Facts, facts) {
 			return Verdict{Held: true}, nil // nothing to write, and nothing to read again
 		}
@@ -104,6 +110,17 @@ func (s Store) decide(ctx context.Context, owner Owner, owned []Claim, want Want
 		return Verdict{}, err
 	}
 	return verdict(c, owner), nil
+}
+
+// facts are what is to be stored of a resource that a request has or has not.
+func (w Want) facts(ctx context.Context, mine *Claim) (map[string]string, error) {
+	switch {
+	case mine != nil && w.KeepOnly:
+		return mine.Facts, nil
+	case w.FactsFrom != nil:
+		return w.FactsFrom(ctx, mine)
+	}
+	return w.Facts, nil
 }
 
 // verdict is about a claim that an owner has tried to acquire.
@@ -135,7 +152,11 @@ func (o Outcome) Await(ctx context.Context, ask func(context.Context, []Owner) e
 	}
 	return wait(ctx, func(ctx context.Context) (bool, error) {
 		for _, i := range waiting {
-			c, err := o.store.Acquire(ctx, o.wants[i].Resource, o.owner, o.wants[i].Facts)
+			facts, err := o.wants[i].facts(ctx, nil)
+			if err != nil {
+				return false, err
+			}
+			c, err := o.store.Acquire(ctx, o.wants[i].Resource, o.owner, facts)
 			if err != nil {
 				return false, err
 			}

@@ -127,7 +127,8 @@ func matches(pattern, text string) bool {
 func (c *check) text(path string, s *Schema, text string) {
 	if len(s.Enum) > 0 {
 		if !slices.Contains(s.Enum, any(text)) {
-			c.add(path, Value, true, "%s is not one of %s%s", field.Quote(text), listed(s.Enum), s.meantValue(text))
+			hint := s.meantValue(text)
+			c.add(path, Value, hint != "", "%s is not one of %s%s", field.Quote(text), listed(s.Enum), hint)
 		}
 		return
 	}

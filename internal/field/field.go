@@ -107,6 +107,21 @@ func (p *Problems) Set(name string, values []string, most int) {
 	}
 }
 
+// Listed writes values as a sentence lists them: A, B and C.
+func Listed[T ~string](values []T) string {
+	var b strings.Builder
+	for i, value := range values {
+		switch {
+		case i > 0 && i == len(values)-1:
+			b.WriteString(" and ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(value))
+	}
+	return b.String()
+}
+
 // DNSLabel adds a problem unless the value is an RFC 1123 label.
 func (p *Problems) DNSLabel(name, value string) {
 	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends")
@@ -125,10 +140,10 @@ func (p *Problems) LabelName(name, value string) {
 		"a name of at most 63 of a-z, 0-9, - and ., with a letter or digit at both ends")
 }
 
-// ServiceName adds a problem unless the value is an RFC 1035 label, as the names
-// of Services are.
+// ServiceName adds a problem unless the value is an RFC 1123 label, as the names of
+// Services are since Kubernetes 1.36; before, they began with a letter.
 func (p *Problems) ServiceName(name, value string) {
-	p.must(len(validation.IsDNS1035Label(value)) == 0, name, value, "the name of a Service: at most 63 of a-z, 0-9 and -, with a letter first and no - last")
+	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "the name of a Service: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends")
 }
 
 // Hostname adds a problem unless the value is a host name as the Gateway API has

@@ -54,8 +54,8 @@ func TestNames(t *testing.T) {
 		},
 		"service": {
 			check: (*Problems).ServiceName,
-			good:  []string{"a", "orders-v2", long(63)},
-			bad:   []string{"", "2orders", "a.b", "a-", "A", long(64)},
+			good:  []string{"a", "orders-v2", "2orders", "0", long(63)},
+			bad:   []string{"", "-a", "a.b", "a-", "A", long(64)},
 		},
 		"host": {
 			check: (*Problems).Hostname,
@@ -257,4 +257,15 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%s: %+v, a strict decoder gives %+v", data, got, want)
 		}
 	})
+}
+
+// Values are listed as in a sentence.
+func TestListed(t *testing.T) {
+	for want, values := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}} {
+		t.Run(want, func(t *testing.T) {
+			if got := Listed(values); got != want {
+				t.Errorf("it is %q", got)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -165,16 +166,24 @@ type ClosedRule struct {
 func ClosesWhatIsFree(i v1alpha1.Implementation) bool { return i == v1alpha1.NGINXGatewayFabric }
 
 // Closed returns the delegated prefixes, in the form in which they are emitted, that
-// nobody gets until somebody publishes them. Held tells whether the path of a key is
-// somebody's. There is nothing wider than /, which so needs not be closed.
-func Closed(a *v1alpha1.ApiAggregator, held func(key string) bool) []string {
+// nobody gets until somebody publishes them, given all claims of the host's paths. There
+// is nothing wider than /, which so needs not be closed. With Traefik routes below a
+// prefix that do not name all methods yet would be closed, too: see [FactRules].
+func Closed(a *v1alpha1.ApiAggregator, claims []claim.Claim) []string {
 	var closed []string
 	for _, d := range a.Spec.Delegations {
 		prefix, err := httppath.Parse(d.Prefix)
-		if err != nil || prefix.Key == "/" || ClosesWhatIsFree(a.Spec.Gateway.Implementation) && held(prefix.Key) {
+		if err != nil || prefix.Key == "/" || Delegable(a.Spec.Gateway.Implementation, d.Prefix) != nil {
 			continue
 		}
-		closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
+		switch i := a.Spec.Gateway.Implementation; {
+		case ClosesWhatIsFree(i) && slices.ContainsFunc(claims, func(c claim.Claim) bool {
+			return c.State == claim.Held && c.Resource.Key == prefix.Key && c.Facts[FactType] == "Prefix"
+		}):
+		case i == v1alpha1.Traefik && Behind(claims, prefix.Key, claim.Owner{}) != nil:
+		default:
+			closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
+		}
 	}
 	return closed
 }
@@ -198,11 +207,15 @@ func Closings(i v1alpha1.Implementation, prefixes []string) []Closing {
 	return closings
 }
 
-// Delegable returns an error for the aggregator's owner if an implementation does not
-// serve a prefix because of its characters or its length: it could not be closed either.
+// Delegable returns an error for the aggregator's owner if nobody can publish a prefix
+// with an implementation, because it is reserved or for its characters or its length: it
+// could not be closed either.
 func Delegable(i v1alpha1.Implementation, prefix string) error {
 	path, err := httppath.Parse(prefix)
 	if err != nil {
+		return err
+	}
+	if err := Reserved(Terms{Implementation: i}, path.Key, true); err != nil {
 		return err
 	}
 	return HonoursPath(i, Route{Path: path.Value})

@@ -50,8 +50,12 @@ func Parse(raw string) (Path, error) {
 		return Path{}, fail("must begin with /")
 	case strings.Count(raw, "/") > MaxSegments:
 		return Path{}, fail("has %d segments: at most %d are allowed", strings.Count(raw, "/"), MaxSegments)
+	case strings.ContainsAny(raw, "{}"):
+		return Path{}, fail("contains { or }: paths have no templates and no regular expressions, so write the prefix before it, such as /users for /users/{id}/orders")
+	case strings.ContainsAny(raw, `?#\`):
+		return Path{}, fail(`contains a character that no path may have, percent-encoded or not: leave out ?, # and \`)
 	case !characters.MatchString(raw):
-		return Path{}, fail("contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/")
+		return Path{}, fail("contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/, if your gateway serves that (Envoy Gateway does)")
 	}
 	var value, key strings.Builder
 	for i := 0; i < len(raw); i++ {

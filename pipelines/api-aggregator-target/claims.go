@@ -16,11 +16,9 @@ import (
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
-// What a claim of a path tells others about it.
-const (
-	factType   = "type"
-	factNested = "allowNested"
-)
+// factNested is what a claim of a path tells others about it, besides
+// [gateway.FactType] and [gateway.FactRules].
+const factNested = "allowNested"
 
 func claims(run *workflow.Run) claim.Store {
 	return claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.ApiAggregatorTarget, Promise: promise}}}
@@ -45,16 +43,25 @@ func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregat
 func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path) error {
 	b, owner := claims(run), claim.OwnerOf(run.Request)
 	ancestors := ancestry{store: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
+	served := servedBy(run)
+	below := descent{store: b, host: in.terms.Hostname, owner: owner, served: served}
 	wants := make([]claim.Want, len(paths))
-	for i, p := range paths {
+	for i := range paths {
+		p := &paths[i]
 		wants[i] = claim.Want{
 			Resource: claim.Path(in.terms.Hostname, p.parsed.Key),
-			Facts:    map[string]string{factType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)},
+			FactsFrom: func(ctx context.Context, mine *claim.Claim) (map[string]string, error) {
+				facts := map[string]string{gateway.FactType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)}
+				if in.terms.Implementation != aggregator.Traefik {
+					return facts, nil
+				}
+				return facts, below.settle(ctx, p, mine, facts)
+			},
 			KeepOnly: p.state != v1alpha1.Accepted,
 			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, in) },
 		}
 	}
-	s, err := b.Reconcile(ctx, owner, wants, servedBy(run))
+	s, err := b.Reconcile(ctx, owner, wants, served)
 	if err != nil {
 		return err
 	}
@@ -161,12 +168,55 @@ func (a ancestry) refuse(ctx context.Context, key string, in inputs) (string, er
 			a.seen[above] = c
 		}
 		// One that is free says nothing of its path.
-		if c == nil || c.Owner.Namespace == in.target.Namespace || c.Facts[factType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
+		if c == nil || c.Owner.Namespace == in.target.Namespace || c.Facts[gateway.FactType] != string(v1alpha1.Prefix) || c.Facts[factNested] == "true" {
 			continue
 		}
 		return fmt.Sprintf("it lies below %s, which belongs to %s: ask its owner for allowNested, or the aggregator's owner for a delegation", above, c.Owner), nil
 	}
 	return "", nil
+}
+
+// descent looks at the claims of the paths below others, once.
+type descent struct {
+	store  claim.Store
+	host   string
+	owner  claim.Owner
+	served func(claim.Resource) bool
+	all    []claim.Claim
+	looked bool
+}
+
+// settle decides which rules a path's routes get while those of v0.1.0 may be about, and
+// says so in the facts of its claim: see [gateway.FactRules].
+func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts map[string]string) error {
+	if mine != nil {
+		switch was := mine.Facts[gateway.FactRules]; {
+		case was == gateway.RulesEmitted && d.served(mine.Resource):
+			was = gateway.RulesAll
+			fallthrough
+		case was != "":
+			facts[gateway.FactRules] = was
+			return nil
+		}
+	}
+	if p.spec.Type == v1alpha1.Prefix {
+		if !d.looked {
+			var err error
+			if d.all, err = d.store.Within(ctx, "path", d.host); err != nil {
+				return err
+			}
+			d.looked = true
+		}
+		if c := gateway.Behind(d.all, p.parsed.Key, d.owner); c != nil {
+			p.rules, p.behind = gateway.FormerRules(p.asked), fmt.Sprintf("%s of %s", c.Resource.Key, c.Owner)
+			return nil
+		}
+	}
+	facts[gateway.FactRules] = gateway.RulesEmitted
+	if mine == nil { // nothing older is about
+		facts[gateway.FactRules] = gateway.RulesAll
+	}
+	return nil
 }
 
 // parent returns the path above one, and / above the first.

@@ -90,6 +90,26 @@ func pathOf(document []byte) claim.Resource {
 	return claim.Path(object.Metadata.Annotations[hostAnnotation], path.Key)
 }
 
+// matchesPrefix reports whether a document is a route of a path and all below it.
+func matchesPrefix(document []byte) bool {
+	var route struct {
+		Spec struct {
+			Rules []struct {
+				Matches []struct{ Path struct{ Type string } }
+			}
+		}
+	}
+	_ = yaml.Unmarshal(document, &route) // another object has none
+	for _, rule := range route.Spec.Rules {
+		for _, match := range rule.Matches {
+			if match.Path.Type == "PathPrefix" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // values are what the templates get; the keys are those of their schema.
 func values(run *workflow.Run, in inputs, paths []path, destination string) map[string]any {
 	spec := in.target.Spec

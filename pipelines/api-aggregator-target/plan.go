@@ -19,9 +19,12 @@ type path struct {
 	state   v1alpha1.PathState
 	message string // for the owner of a path that is not accepted
 	limit   string // of request bodies, as the implementation writes it
+	asked   gateway.Asked
 	rules   []gateway.Rule
-	held    bool // it is this request's to serve
-	kept    bool // it is refused, and served as it was last accepted
+	// behind has a path below whose routes must change before this path's may.
+	behind string
+	held   bool // it is this request's to serve
+	kept   bool // it is refused, and served as it was last accepted
 	// withdrawn: it is refused, and served no more, for it would take what is another's
 	// or break what is served for others.
 	withdrawn bool
@@ -32,7 +35,8 @@ func plan(t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) []path {
 	paths := make([]path, 0, len(t.Spec.Paths))
 	for _, spec := range t.Spec.Paths {
 		parsed, _ := httppath.Parse(spec.Path) // a valid spec has valid paths
-		p := path{spec: spec, parsed: parsed, rules: rules(spec, parsed, terms)}
+		p := path{spec: spec, parsed: parsed, asked: asked(spec, parsed, terms)}
+		p.rules = gateway.Rules(terms.Implementation, p.asked)
 		v := judge(&p, t, terms)
 		p.state, p.message, p.withdrawn = cmp.Or(v.state, v1alpha1.Accepted), v.message, v.withdraw
 		paths = append(paths, p)
@@ -40,17 +44,17 @@ func plan(t *v1alpha1.ApiAggregatorTarget, terms gateway.Terms) []path {
 	return paths
 }
 
-// rules are those of a path's route, should it be accepted.
-func rules(spec v1alpha1.Path, parsed httppath.Path, terms gateway.Terms) []gateway.Rule {
+// asked is what decides about the rules of a path's route, should it be accepted.
+func asked(spec v1alpha1.Path, parsed httppath.Path, terms gateway.Terms) gateway.Asked {
 	methods := make([]string, len(spec.Methods))
 	for i, m := range spec.Methods {
 		methods[i] = string(m)
 	}
 	_, contested := terms.Delegations[parsed.Key]
-	return gateway.Rules(terms.Implementation, gateway.Asked{
+	return gateway.Asked{
 		Methods: methods, Rewrites: spec.RewritePrefix != "", Contested: contested && spec.Type == v1alpha1.Prefix,
 		Extended: terms.Implementation == aggregator.Traefik && cmp.Or(spec.MaxRequestBodySize, terms.DefaultBody) != "",
-	})
+	}
 }
 
 // verdict is what a rule says of a path: nothing, or why it is refused.

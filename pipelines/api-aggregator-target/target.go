@@ -77,13 +77,13 @@ func tellAggregator(ctx context.Context, run *workflow.Run, in inputs, output de
 	return run.Notify(ctx, platform.ApiAggregator, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
 }
 
-// delegatedIn returns the keys of the delegated prefixes that an output serves.
+// delegatedIn returns the keys of the delegated prefixes that an output serves whole.
 func delegatedIn(terms gateway.Terms, output destination.Output) map[string]bool {
 	keys := map[string]bool{}
 	for _, files := range output {
 		for _, data := range files {
 			path := pathOf(data)
-			if _, delegated := terms.Delegations[path.Key]; delegated && path.Scope == terms.Hostname {
+			if _, delegated := terms.Delegations[path.Key]; delegated && path.Scope == terms.Hostname && matchesPrefix(data) {
 				keys[path.Key] = true
 			}
 		}
@@ -154,6 +154,9 @@ func report(in inputs, paths []path, output destination.Output) workflow.Result 
 			p.message += "; what was last accepted stays in place"
 		}
 		row := v1alpha1.PathStatus{Path: p.spec.Path, Type: p.spec.Type, State: p.state, Message: p.message}
+		if p.state == v1alpha1.Accepted && p.behind != "" && len(p.spec.Methods) > 0 {
+			row.Message = fmt.Sprintf("methods that it does not list are closed when %s has run with this version of Baleen, too", p.behind)
+		}
 		if p.state == v1alpha1.Accepted {
 			row.URL = url + p.parsed.Value
 			accepted++

@@ -132,7 +132,7 @@ func report(in inputs, output destination.Output, claims []claim.Claim) workflow
 	rows := []v1alpha1.PublishedPath{}
 	for _, c := range claims {
 		if c.State == claim.Held {
-			rows = append(rows, v1alpha1.PublishedPath{Path: c.Resource.Key, Type: c.Facts["type"], Owner: c.Owner.String()})
+			rows = append(rows, v1alpha1.PublishedPath{Path: c.Resource.Key, Type: c.Facts[gateway.FactType], Owner: c.Owner.String()})
 		}
 	}
 	slices.SortFunc(rows, func(a, b v1alpha1.PublishedPath) int {

@@ -3,7 +3,6 @@ package apiaggregator
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
@@ -15,10 +14,7 @@ import (
 
 // emit renders the Gateway and what belongs to it for each cluster.
 func emit(run *workflow.Run, in inputs, claims []claim.Claim) (destination.Output, error) {
-	closed := gateway.Closed(in.aggregator, func(key string) bool {
-		path := claim.Path(in.aggregator.Spec.Hostname, key)
-		return slices.ContainsFunc(claims, func(c claim.Claim) bool { return c.State == claim.Held && c.Resource == path })
-	})
+	closed := gateway.Closed(in.aggregator, claims)
 	output := destination.Output{}
 	for _, name := range in.placement.Placed {
 		documents, err := in.templates.Render(values(run, specOn(name, in.aggregator.Spec), in.aggregator, closed, name))

@@ -115,7 +115,7 @@ type Backend struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')`,message="is not the name of a Service: at most 63 of a-z, 0-9 and -, with a letter first and no - last"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,message="is not the name of a Service: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +required
 	Service string `json:"service"`
 
@@ -162,7 +162,9 @@ type Path struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@{}?#\\]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/, if your gateway serves that (Envoy Gateway does)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[{}]')",message="contains { or }: paths have no templates and no regular expressions, so write the prefix before it, such as /users for /users/{id}/orders"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'[?#\\]')`,message="contains a character that no path may have, percent-encoded or not: leave out ?, # and \\"
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="path must begin with /"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="path must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="path must not encode a slash, backslash, percent sign, # or ? or a control character"
@@ -178,6 +180,7 @@ type Path struct {
 
 	// Methods are the HTTP methods that are let through. Default: all.
 	//
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=9
 	// +listType=set
 	// +optional
@@ -189,7 +192,9 @@ type Path struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="must begin with /"
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@{}?#\\]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/, if your gateway serves that (Envoy Gateway does)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[{}]')",message="contains { or }: paths have no templates and no regular expressions, so write the prefix before it, such as /users for /users/{id}/orders"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'[?#\\]')`,message="contains a character that no path may have, percent-encoded or not: leave out ?, # and \\"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('//|/([.]|%2[eE]){1,2}(/|$)')",message="rewritePrefix must have no empty, . or .. segment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="rewritePrefix must not encode a slash, backslash, percent sign, # or ? or a control character"
 	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"

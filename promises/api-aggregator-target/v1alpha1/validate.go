@@ -102,8 +102,11 @@ func (s *ApiAggregatorTargetSpec) validateBackends(p *field.Problems) {
 func (s *ApiAggregatorTargetSpec) validatePaths(p *field.Problems) {
 	p.Count("spec.paths", len(s.Paths), 1, maxPaths)
 	seen := map[string]string{}
-	for _, path := range s.Paths {
+	for i, path := range s.Paths {
 		path.validate(p)
+		if path.Methods != nil && len(path.Methods) == 0 {
+			p.Addf("spec.paths[%d].methods names no methods: leave it out for all", i)
+		}
 		parsed, err := httppath.Parse(path.Path)
 		if err != nil {
 			p.Addf("spec.paths: the path %v", err)
@@ -127,6 +130,8 @@ func (path Path) validate(p *field.Problems) {
 		if path.RewritePrefix != "" || path.AllowNested {
 			p.Addf("spec.paths: rewritePrefix and allowNested of %s go with type: Prefix only", name)
 		}
+	case "RegularExpression": // the Gateway API's own
+		p.Addf("spec.paths: the type %s of %s is not offered, because nobody can tell whose path a regular expression matches: write Prefix or Exact", field.Quote(string(path.Type)), name)
 	default:
 		p.Addf("spec.paths: the type %s of %s is not Prefix or Exact", field.Quote(string(path.Type)), name)
 	}
@@ -137,7 +142,7 @@ func (path Path) validate(p *field.Problems) {
 	}
 	for i, m := range path.Methods {
 		if !slices.Contains(methods, m) {
-			p.Addf("spec.paths: the method %s of %s is not one of %s", field.Quote(string(m)), name, methods)
+			p.Addf("spec.paths: the method %s of %s is not one of %s", field.Quote(string(m)), name, field.Listed(methods))
 		}
 		if slices.Contains(path.Methods[:i], m) {
 			p.Addf("spec.paths: the method %s of %s is there twice", field.Quote(string(m)), name)

@@ -300,7 +300,9 @@ type Delegation struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.matches('//|/([.]|%2[eE]){1,2}(/|$)') && !self.matches('%([01][0-9a-fA-F]|2[35fF]|3[fF]|5[cC]|7[fF])')",message="prefix must begin with / and have no empty, . or .. segment and no encoded slash, backslash, percent sign, # or ? or control character"
 	// +kubebuilder:validation:XValidation:rule="size(self.split('/')) <= 33",message="at most 32 segments are allowed"
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@{}?#\\]|[%][0-9a-fA-F]{2})+$")`,message="contains a character that a path may not have: percent-encode what is not A-Z a-z 0-9 or one of -._~!$&'()*+,;=:@/, if your gateway serves that (Envoy Gateway does)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[{}]')",message="contains { or }: paths have no templates and no regular expressions, so write the prefix before it, such as /users for /users/{id}/orders"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'[?#\\]')`,message="contains a character that no path may have, percent-encoded or not: leave out ?, # and \\"
 	// +required
 	Prefix string `json:"prefix"`
 

@@ -326,7 +326,7 @@ func ConnectionTypesProblems(p *field.Problems, name string, values []Connection
 	p.Count(name, len(values), least, len(connectionTypes))
 	for i, value := range values {
 		if !slices.Contains(connectionTypes, value) {
-			p.Addf("%s: %s is not one of %s", name, field.Quote(string(value)), connectionTypes)
+			p.Addf("%s: %s is not one of %s", name, field.Quote(string(value)), field.Listed(connectionTypes))
 		}
 		if slices.Contains(values[:i], value) {
 			p.Addf("%s has %s twice", name, field.Quote(string(value)))

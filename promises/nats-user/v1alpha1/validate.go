@@ -124,7 +124,7 @@ func (s *NatsUserSpec) Validate() error {
 
 func oneOf[T ~string](p *field.Problems, name string, value T, values ...T) {
 	if !slices.Contains(values, value) {
-		p.Addf("%s %s is not one of %v", name, field.Quote(string(value)), values)
+		p.Addf("%s %s is not one of %s", name, field.Quote(string(value)), field.Listed(values))
 	}
 }
 

@@ -116,8 +116,8 @@ func sameSentences(t testing.TB) {
 			"is not a name of at most 253 of a-z, 0-9, - and ., with a letter or digit at both ends"},
 		{natsUser("team-a", "shell"), natsUser("team-a", "shell", "tags: [Gold!]"), "is not a tag such as stage:prod: at most 128 of a-z, 0-9, -, _, ., : and /"},
 		{natsUser("team-a", "shell"), natsUser("team-a", "shell", "credentials: {ttl: a week}"), "is not a duration such as 90m, 1h30m or 30d: write numbers"},
-		{target("team-a", "shell", "shell", "{path: /shell}"), target("team-a", "shell", "9shell", "{path: /shell}"),
-			"is not the name of a Service: at most 63 of a-z, 0-9 and -, with a letter first and no - last"},
+		{target("team-a", "shell", "shell", "{path: /shell}"), target("team-a", "shell", "-shell", "{path: /shell}"),
+			"is not the name of a Service: at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"},
 		{target("team-a", "shell", "shell", "{path: /shell}"), target("team-a", "shell", "shell", "{path: /Łódź}"), "contains a character that a path may not have: percent-encode"},
 	} {
 		if is := command(t, test.request, "validate", "-f", "-"); is.code != 0 {

@@ -1,0 +1,37 @@
+package gateway
+
+import (
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/httppath"
+)
+
+// FactType is a fact of the claim of a path: Prefix or Exact.
+const FactType = "type"
+
+// FactRules is a fact of the claim of a path: how far its routes name all methods, which
+// those of v0.1.0 do not. With Traefik a prefix whose routes name them would take the
+// requests of longer paths whose routes do not yet. So a path gets them when all that lie
+// below it have them.
+const FactRules = "rules"
+
+// The values of FactRules; without one the routes are as v0.1.0 has made them.
+const (
+	// RulesEmitted: a run has emitted them, and no later one has seen that they arrived.
+	RulesEmitted = "Emitted"
+	// RulesAll: whatever is on the clusters has them.
+	RulesAll = "All"
+)
+
+// Behind returns a claim below a prefix, or of it, that is not the owner's own and whose
+// routes do not name all methods yet, nil if there is none.
+func Behind(claims []claim.Claim, prefix string, owner claim.Owner) *claim.Claim {
+	for i, c := range claims {
+		if c.State != claim.Free && c.Facts[FactRules] != RulesAll && !c.Owner.Is(owner) && httppath.Covers(prefix, c.Resource.Key) {
+			return &claims[i]
+		}
+	}
+	return nil
+}
+
+// FormerRules are those of v0.1.0: one for each method that is let through.
+func FormerRules(a Asked) []Rule { return nginxRules(a) }
