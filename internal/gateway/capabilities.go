@@ -403,6 +403,11 @@ func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
 	return "", refuse("the implementation %s has no limit for request bodies: leave out maxRequestBodySize", i)
 }
 
+// Buffers reports whether an implementation reads whole request bodies to limit them.
+func Buffers(i v1alpha1.Implementation) bool {
+	return i == v1alpha1.Traefik || i == v1alpha1.EnvoyGateway
+}
+
 // traefikLimit is none unless it is asked for, as with Envoy Gateway: both buffer whole
 // bodies to limit them.
 func traefikLimit(limit field.Size) (string, error) {

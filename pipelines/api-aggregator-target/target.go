@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -139,6 +140,19 @@ func readAggregator(ctx context.Context, client platform.Client, t *v1alpha1.Api
 	return a, nil
 }
 
+// costs says what an accepted path does not have, because of what it asks for or until
+// others have run.
+func costs(terms gateway.Terms, p path) string {
+	var says []string
+	if gateway.Buffers(terms.Implementation) && p.limit != "" {
+		says = append(says, fmt.Sprintf("%s reads whole bodies to limit them: WebSockets and streams do not work here", terms.Implementation))
+	}
+	if p.behind != "" && len(p.spec.Methods) > 0 {
+		says = append(says, fmt.Sprintf("methods that it does not list are closed when %s has run with this version of Baleen, too", p.behind))
+	}
+	return strings.Join(says, "; ")
+}
+
 // termsKey is the key of the status by which the aggregator knows whom a change
 // concerns.
 const termsKey = "aggregatorTerms"
@@ -154,11 +168,8 @@ func report(in inputs, paths []path, output destination.Output) workflow.Result 
 			p.message += "; what was last accepted stays in place"
 		}
 		row := v1alpha1.PathStatus{Path: p.spec.Path, Type: p.spec.Type, State: p.state, Message: p.message}
-		if p.state == v1alpha1.Accepted && p.behind != "" && len(p.spec.Methods) > 0 {
-			row.Message = fmt.Sprintf("methods that it does not list are closed when %s has run with this version of Baleen, too", p.behind)
-		}
 		if p.state == v1alpha1.Accepted {
-			row.URL = url + p.parsed.Value
+			row.URL, row.Message = url+p.parsed.Value, costs(in.terms, p)
 			accepted++
 		} else {
 			refused = append(refused, fmt.Sprintf("the path %s is refused (%s): %s", p.spec.Path, p.state, p.message))

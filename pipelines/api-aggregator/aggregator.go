@@ -12,6 +12,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -99,29 +100,34 @@ func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
 
 // unclosed says what of the delegated prefixes may fall to others until somebody
 // publishes it.
-func unclosed(a *v1alpha1.ApiAggregator) string {
-	routes := a.Spec.Gateway.AllowedRoutes
-	if len(a.Spec.Delegations) == 0 || routes == nil || routes.Selector == nil || a.Spec.Gateway.ClosingNamespace != "" {
-		return ""
+func unclosed(a *v1alpha1.ApiAggregator) (messages []string) {
+	for _, d := range a.Spec.Delegations {
+		if err := gateway.Delegable(a.Spec.Gateway.Implementation, d.Prefix); err != nil {
+			messages = append(messages, fmt.Sprintf("the delegation of %s is of no use: %v", field.Quote(d.Prefix), err))
+		}
 	}
-	return fmt.Sprintf("what is delegated is closed by routes in the namespace %s until it is published: the selector of spec.gateway.allowedRoutes must admit it, or name one that it admits in spec.gateway.closingNamespace",
-		a.Spec.Gateway.Namespace)
+	routes := a.Spec.Gateway.AllowedRoutes
+	if len(a.Spec.Delegations) > 0 && routes != nil && routes.Selector != nil && a.Spec.Gateway.ClosingNamespace == "" {
+		messages = append(messages, fmt.Sprintf("what is delegated is closed by routes in the namespace %s until it is published: the selector of spec.gateway.allowedRoutes must admit it, or name one that it admits in spec.gateway.closingNamespace",
+			a.Spec.Gateway.Namespace))
+	}
+	return messages
 }
 
 // sharedHost says that the clusters' DNS controllers write different records of one name.
-func sharedHost(in inputs) string {
+func sharedHost(in inputs) []string {
 	if d := in.aggregator.Spec.DNS; d == nil || !*d.Enabled || len(in.placement.Placed) < 2 {
-		return ""
+		return nil
 	}
 	targets := map[string]bool{}
 	for _, name := range in.placement.Placed {
 		targets[specOn(name, in.aggregator.Spec).DNS.Target] = true
 	}
 	if len(targets) == 1 && !targets[""] {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("on %s external-dns gives %s different targets: of several that write one zone the first keeps the record, or they overwrite each other; set spec.dns.target to one for all, or spec.dns.enabled to false and make the record yourself",
-		in.placement.Count(), in.aggregator.Spec.Hostname)
+	return []string{fmt.Sprintf("on %s external-dns gives %s different targets: of several that write one zone the first keeps the record, or they overwrite each other; set spec.dns.target to one for all, or spec.dns.enabled to false and make the record yourself",
+		in.placement.Count(), in.aggregator.Spec.Hostname)}
 }
 
 // maxRows is how many published paths the status shows; it counts them all.
@@ -155,10 +161,8 @@ func report(in inputs, output destination.Output, claims []claim.Claim) workflow
 			result.Lacks(reason.OverrideUnused, fmt.Sprintf("spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name))
 		}
 	}
-	for _, message := range []string{unclosed(in.aggregator), sharedHost(in)} {
-		if message != "" {
-			result.Note(message)
-		}
+	for _, message := range append(unclosed(in.aggregator), sharedHost(in)...) {
+		result.Note(message)
 	}
 	if why, message := in.placement.Problem("spec.placement"); why != "" {
 		result.Lacks(why, message)

@@ -289,6 +289,7 @@ type PathStatus struct {
 	URL string `json:"url,omitempty"`
 	// State is Accepted, or why not.
 	State PathState `json:"state"`
-	// Message says what to do about a state other than Accepted.
+	// Message says what to do about a state other than Accepted, and what an accepted path
+	// goes without because of what it asks for.
 	Message string `json:"message,omitempty"`
 }

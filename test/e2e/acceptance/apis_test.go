@@ -174,7 +174,7 @@ func smokeAPI(s *story) {
 			{http.MethodGet, "/orders", 200, "/"},
 			{http.MethodGet, "/orders/7", 200, "/7"},
 			{http.MethodPost, "/orders/7", 200, "/7"},
-			{http.MethodDelete, "/orders/7", 404, ""},
+			{http.MethodDelete, "/orders/7", 403, ""},
 			{http.MethodGet, "/ordersandmore", 404, ""},
 			{http.MethodGet, "/orders/status", 200, "/orders/status"},
 			{http.MethodDelete, "/orders/status", 200, "/orders/status"},

@@ -27,6 +27,7 @@ func TestStories(t *testing.T) {
 	})
 	t.Run("OneByOne", func(t *testing.T) {
 		tell(t, "RefusedObjects", refusedObjects)
+		tell(t, "Thief", thief)
 		tell(t, "SealingKeyRenewed", sealingKeyRenewed)
 		tell(t, "WorkloadClusterIsBuiltAnew", workloadClusterIsBuiltAnew)
 		tell(t, "KratixKilled", kratixKilled)
