@@ -38,13 +38,16 @@ type host struct {
 	world     gatewaytest.World
 }
 
-// newHosts returns as many as are asked for. Their Gateways listen on a port.
-func newHosts(t *testing.T, i aggregator.Implementation, port int32) []*host {
+// newHosts returns as many as are asked for, of those that fit: all do without a function.
+// Their Gateways listen on a port.
+func newHosts(t *testing.T, i aggregator.Implementation, port int32, fits func(*host) bool) []*host {
 	t.Helper()
 	s := scenario.New(t, "../../testdata/platform", apiaggregator.Pipeline, apiaggregatortarget.Pipeline)
 	var hosts []*host
-	for n := range uint64(*worlds) {
-		hosts = append(hosts, newHost(t, s, i, *seed+n, port))
+	for n := *seed; len(hosts) < *worlds; n++ {
+		if h := newHost(t, s, i, n, port); fits == nil || fits(h) {
+			hosts = append(hosts, h)
+		}
 	}
 	return hosts
 }

@@ -42,7 +42,7 @@ func TestTraefik(t *testing.T) {
 		t.Skip("no program of Traefik is given: make judges")
 	}
 	port := freePort(t)
-	hosts := newHosts(t, aggregator.Traefik, port)
+	hosts := newHosts(t, aggregator.Traefik, port, nil)
 	of := services(hosts)
 	server := newAPIServer(t)
 	for _, h := range hosts {
