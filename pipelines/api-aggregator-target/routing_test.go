@@ -256,7 +256,7 @@ func TestRoutingUpgrade(t *testing.T) {
 	for i, model := range models {
 		t.Run(string(i), func(t *testing.T) {
 			t.Parallel()
-			for n := range uint64(*worlds / 4) {
+			for n := range uint64(*worlds / 10) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, i, *seed+n, false)
 					w.downgrade(t)
@@ -315,7 +315,7 @@ func (w *routing) upgrade(t *testing.T, model gatewaytest.Model) {
 		world.Claims = append(world.Claims, p.is.claims...)
 	}
 	var requests []gatewaytest.Request
-	for range 30 {
+	for range 20 {
 		requests = append(requests, w.Request(host, world.Claims, world.Delegated))
 	}
 	// wrong returns the requests that somebody serves who must not.
@@ -340,7 +340,7 @@ func (w *routing) upgrade(t *testing.T, model gatewaytest.Model) {
 	}
 	was := wrong(arrived())
 	var closed []gatewaytest.Route
-	for round := range 12 {
+	for round := range 8 {
 		for _, n := range w.Perm(len(w.targets)) {
 			p := w.targets[n]
 			p.was = p.is
