@@ -45,11 +45,12 @@ bin/tests: $(wildcard internal/tools/tests/*.go)
 test: bin/tests ## Run all tests; some minutes once built.
 	@bin/tests -C .,internal/tools,images -first ./pipelines $(TIMEOUT) ./...
 
-soak: bin/tests ## Kill at every point, try all schedules, more interleavings of claims and more years of credentials: make soak SEEDS=2000 FROM=3 STATES=0.
+soak: bin/tests ## Kill at every point, try all schedules, more worlds of routes, interleavings of claims and years of credentials: make soak SEEDS=2000 FROM=3 STATES=0 WORLDS=200000.
 	@bin/tests -timeout 0 ./cmd/nats-user -run TestKilled -all
 	@bin/tests -C images -timeout 0 -run TestProject -all
 	@bin/tests -timeout 0 ./test/schedules -states $(or $(STATES),0) -crashes 0 -walks 10 -seeds $(or $(SEEDS),2000)
 	@bin/tests -timeout 0 ./test/schedules -run 'TestTargets|TestUsers' -states $(or $(STATES),100000) -crashes 1 -walks 50
+	@bin/tests -timeout 0 ./pipelines/api-aggregator-target -run TestRouting -worlds $(or $(WORLDS),200000)
 	@bin/tests -timeout 0 ./internal/claim -run TestInterleavings -seeds $(or $(SEEDS),2000)
 	@bin/tests -timeout 0 ./test/simulation -run TestYears -seeds $(or $(SEEDS),2000) -from $(or $(FROM),1)
 

@@ -152,18 +152,19 @@ func TestBrokenOverlay(t *testing.T) {
 	}
 }
 
-// A change to one path touches one object; the order of paths touches none.
+// A change to one path touches one object; the order of paths touches none. What refuses
+// the methods that are not listed is there for the first path that lists some, for all.
 func TestOneRouteForEachPath(t *testing.T) {
 	s := scenario.New(t, platformDir, stages...)
 	request := func(paths string) string {
 		return "apiVersion: baleen.dev/v1alpha1\nkind: ApiAggregatorTarget\nmetadata: {name: shop, namespace: team-a}\nspec:\n" +
 			"  aggregatorRef: {name: public-api, namespace: platform}\n  backends: [{service: shop, port: 80}]\n  paths: [" + paths + "]\n"
 	}
-	first := s.Apply(request("{path: /a}, {path: /b}, {path: /c, type: Exact}"))
-	if again := s.Apply(request("{path: /c, type: Exact}, {path: /a}, {path: /b}")); again.Documents() != first.Documents() {
+	first := s.Apply(request("{path: /a, methods: [PUT]}, {path: /b}, {path: /c, type: Exact}"))
+	if again := s.Apply(request("{path: /c, type: Exact}, {path: /a, methods: [PUT]}, {path: /b}")); again.Documents() != first.Documents() {
 		t.Error("the order of paths changed documents")
 	}
-	changed := s.Apply(request("{path: /a}, {path: /b, methods: [GET]}, {path: /c, type: Exact}"))
+	changed := s.Apply(request("{path: /a, methods: [PUT]}, {path: /b, methods: [GET]}, {path: /c, type: Exact}"))
 	var differ []string
 	for file, data := range changed.Files {
 		if first.Files[file] != data {
@@ -225,6 +226,7 @@ func TestTargetsFollowTheirAggregator(t *testing.T) {
 	s.Apply(aggregator)
 	s.Apply(target("team-a"))
 	s.Apply(target("team-b"))
+	url := "https://api.example.com" // with the listener's port where that is not an entry point of Traefik's
 	for _, c := range []struct{ change, from, to, asked string }{
 		{"nothing", "", "", ""},
 		{"what concerns the Gateway alone", "clusterIssuer: letsencrypt", "clusterIssuer: other", ""},
@@ -238,7 +240,10 @@ func TestTargetsFollowTheirAggregator(t *testing.T) {
 	} {
 		aggregator = strings.Replace(aggregator, c.from, c.to, 1)
 		outcome := s.Apply(aggregator)
-		if _, reason, message := outcome.Ready(); outcome.Err != nil || outcome.Status["url"] != "https://api.example.com" {
+		if c.change == "the implementation" {
+			url += ":8443"
+		}
+		if _, reason, message := outcome.Ready(); outcome.Err != nil || outcome.Status["url"] != url {
 			t.Fatalf("%s: %s: %s, %v", c.change, reason, message, outcome.Err)
 		}
 		if got := asked(t, s); got != c.asked {

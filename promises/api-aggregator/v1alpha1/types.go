@@ -211,9 +211,8 @@ type Gateway struct {
 	// ClosingNamespace is where the routes are that close delegated prefixes as long as
 	// nobody publishes them. The Gateway must take routes from it. Default: namespace.
 	//
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')`,message="is not a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 	// +optional
 	ClosingNamespace string `json:"closingNamespace,omitempty"`
 }
