@@ -4,7 +4,7 @@ SHELL := /bin/bash -o pipefail
 TOOL := go tool -modfile=internal/tools/go.mod
 
 .PHONY: help build generate test soak mutate lint race docs vuln demo recording live bench images promises \
-  platform-deps platform-up platform-down e2e e2e-smoke bin/platform
+  judges platform-deps platform-up platform-down e2e e2e-smoke bin/platform
 
 # The one place that says what the next release is called; what the Promises in the
 # tree name is held to it by a test. VERSION=1.2.3 or TAG=v1.2.3 names another, and
@@ -72,6 +72,15 @@ race: bin/tests ## Run the tests of what starts goroutines with the race detecto
 
 docs: ## Run the commands of README and docs in a clone, as a reader would.
 	go test -count=1 ./docs -run TestCommands -commands
+
+JUDGES := -worlds 100 -requests 200
+
+bin/traefik: test/e2e/tools/traefik/go.mod
+	@GOWORK=off CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ github.com/traefik/traefik/v3/cmd/traefik
+
+judges: bin/traefik ## Ask Traefik, and nginx where it is installed, who gets random requests; many minutes to build.
+	@go test ./test/judges -count=1 -v -timeout 0 -run 'TestTraefik|TestNGINX' $(JUDGES) \
+	  -traefik $(CURDIR)/bin/traefik -nginx "$$(PATH="$$PATH:/usr/sbin" command -v nginx)"
 
 vuln: ## Look for known vulnerabilities, where the database can be reached.
 	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
