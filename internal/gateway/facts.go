@@ -11,7 +11,8 @@ const FactType = "type"
 // FactRules is a fact of the claim of a path: how far its routes name all methods, which
 // those of v0.1.0 do not. With Traefik a prefix whose routes name them would take the
 // requests of longer paths whose routes do not yet. So a path gets them when all that lie
-// below it have them.
+// below it have them. The claim of a host has RulesAll as long as its aggregator finds
+// no path behind: who asks for a new path need not look then.
 const FactRules = "rules"
 
 // The values of FactRules; without one the routes are as v0.1.0 has made them.

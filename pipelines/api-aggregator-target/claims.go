@@ -25,17 +25,17 @@ func claims(run *workflow.Run) claim.Store {
 }
 
 // holdsHost makes sure that the host is the aggregator's: without that it has
-// no say in who publishes there.
-func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregator) error {
+// no say in who publishes there. It returns the host's claim.
+func holdsHost(ctx context.Context, run *workflow.Run, a *aggregator.ApiAggregator) (*claim.Claim, error) {
 	c, err := claims(run).Get(ctx, claim.Host(a.Spec.Hostname))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c == nil || !c.Owner.Is(claim.Owner{Kind: platform.ApiAggregator.Kind, Namespace: a.Namespace, Name: a.Name}) || c.State != claim.Held {
-		return workflow.Fail(reason.HostNotHeld, fmt.Errorf("ApiAggregator %s/%s does not hold the host %s (yet): see its status; when it does, this target is asked to reconcile",
+		return nil, workflow.Fail(reason.HostNotHeld, fmt.Errorf("ApiAggregator %s/%s does not hold the host %s (yet): see its status; when it does, this target is asked to reconcile",
 			a.Namespace, a.Name, a.Spec.Hostname))
 	}
-	return nil
+	return c, nil
 }
 
 // claimPaths claims the accepted paths and releases those that are not asked for
@@ -44,7 +44,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	b, owner := claims(run), claim.OwnerOf(run.Request)
 	ancestors := ancestry{store: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
 	served := servedBy(run)
-	below := descent{store: b, host: in.terms.Hostname, owner: owner, served: served}
+	below := descent{store: b, host: in.terms.Hostname, owner: owner, served: served, settled: in.settled}
 	wants := make([]claim.Want, len(paths))
 	for i := range paths {
 		p := &paths[i]
@@ -184,6 +184,8 @@ type descent struct {
 	served func(claim.Resource) bool
 	all    []claim.Claim
 	looked bool
+	// settled: the aggregator has seen that no path of the host is behind.
+	settled bool
 }
 
 // settle decides which rules a path's routes get while those of v0.1.0 may be about, and
@@ -199,7 +201,7 @@ func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts 
 			return nil
 		}
 	}
-	if p.spec.Type == v1alpha1.Prefix {
+	if p.spec.Type == v1alpha1.Prefix && (mine != nil || !d.settled) {
 		if !d.looked {
 			var err error
 			if d.all, err = d.store.Within(ctx, "path", d.host); err != nil {

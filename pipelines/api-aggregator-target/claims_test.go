@@ -50,7 +50,7 @@ func TestHoldsHost(t *testing.T) {
 			}
 			a := &aggregator.ApiAggregator{}
 			a.Namespace, a.Name, a.Spec.Hostname = "platform", "public-api", "api.example.com"
-			err := holdsHost(t.Context(), run, a)
+			_, err := holdsHost(t.Context(), run, a)
 			var failure *workflow.Failure
 			if refused := errors.As(err, &failure) && failure.Reason == "HostNotHeld"; refused == test.holds || (err == nil) != test.holds {
 				t.Errorf("it says %v, holds: %t", err, test.holds)

@@ -48,6 +48,8 @@ type inputs struct {
 	seen      map[string]any
 	placement destination.Placement
 	templates render.Templates
+	// settled: no path of the host has routes of v0.1.0, see [gateway.FactRules].
+	settled bool
 }
 
 func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
@@ -109,9 +111,11 @@ func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
 	if in.placement, err = destination.List(ctx, run.Platform, a.Spec.Placement.Labels()); err != nil {
 		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
-	if err := holdsHost(ctx, run, a); err != nil {
+	host, err := holdsHost(ctx, run, a)
+	if err != nil {
 		return in, err
 	}
+	in.settled = host.Facts[gateway.FactRules] == gateway.RulesAll
 	in.terms = gateway.TermsFor(a, in.target.Namespace, in.placement.Placed)
 	in.seen[termsKey] = in.terms.Digest()
 	if !in.terms.Admitted {

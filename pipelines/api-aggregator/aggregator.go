@@ -57,6 +57,9 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
+	if err := settleHost(ctx, run, in.aggregator, claims); err != nil {
+		return workflow.Result{}, err
+	}
 	output, err := emit(run, in, claims)
 	if err != nil {
 		return workflow.Result{}, err

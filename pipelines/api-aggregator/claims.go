@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/workflow"
@@ -52,6 +53,20 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 		return workflow.Fail(reason.HostConflict, fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
 	}
 	return nil
+}
+
+// settleHost says in the host's claim whether all its paths have routes that name all
+// methods: see [gateway.FactRules].
+func settleHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator, paths []claim.Claim) error {
+	if a.Spec.Gateway.Implementation != v1alpha1.Traefik {
+		return nil
+	}
+	var facts map[string]string
+	if gateway.Behind(paths, "/", claim.Owner{}) == nil {
+		facts = map[string]string{gateway.FactRules: gateway.RulesAll}
+	}
+	_, err := claims(run).Acquire(ctx, claim.Host(a.Spec.Hostname), claim.OwnerOf(run.Request), facts)
+	return err
 }
 
 // releaseHost releases the host of an aggregator that is being deleted.
