@@ -330,7 +330,7 @@ var faults = slices.Concat([]fault{
 		},
 		requests: []sent{
 			{"GET /api/orders/1", "orders /api/orders/1"}, {"POST /api/orders/1", "refused"}, {"PROPFIND /api/orders/1", "refused"},
-			{"POST /api/x", "thief /api/x"}, {"PROPFIND /x", "root /x"},
+			{"POST /api/x", "thief /api/x"}, {"PROPFIND /api/x", "refused"}, {"PROPFIND /x", "root /x"},
 		},
 	},
 	{

@@ -73,16 +73,17 @@ func Rules(i v1alpha1.Implementation, a Asked) []Rule {
 // Then the last rule answers, which refers to nothing.
 func traefikRules(a Asked) []Rule {
 	open, closed := split(a)
+	listed := len(a.Methods) > 0 // if it lists all that have a name, there are others
 	var rules []Rule
 	switch {
-	case len(closed) > 0:
+	case listed:
 		rules = append(rulesOf(a, open), Rule{slices.Concat([]string{anyMethod}, closed), Refuse})
 	case a.Contested:
 		rules = append(rulesOf(a, open), Rule{[]string{anyMethod}, Serve})
 	default:
 		rules = rulesOf(a, everything)
 	}
-	if len(closed) > 0 || a.Contested || a.Extended {
+	if listed || a.Contested || a.Extended {
 		rules = append(rules, Rule{everything, Nothing})
 	}
 	return rules
