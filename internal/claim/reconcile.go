@@ -12,7 +12,8 @@ type Want struct {
 	// FactsFrom gives the facts in place of Facts, from the claim as the request has it, nil
 	// if it has none yet.
 	FactsFrom func(ctx context.Context, mine *Claim) (map[string]string, error)
-	// KeepOnly keeps the resource if it is held, and does not acquire it.
+	// KeepOnly keeps the resource if it is held, and does not acquire it. Its facts stay
+	// as they are, unless FactsFrom gives others.
 	KeepOnly bool
 	// Admit is asked before a resource that is not held yet is acquired; a refusal
 	// is a sentence.
@@ -115,10 +116,10 @@ func (s Store) decide(ctx context.Context, owner Owner, owned []Claim, want Want
 // facts are what is to be stored of a resource that a request has or has not.
 func (w Want) facts(ctx context.Context, mine *Claim) (map[string]string, error) {
 	switch {
-	case mine != nil && w.KeepOnly:
-		return mine.Facts, nil
 	case w.FactsFrom != nil:
 		return w.FactsFrom(ctx, mine)
+	case mine != nil && w.KeepOnly:
+		return mine.Facts, nil
 	}
 	return w.Facts, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/claim"
@@ -50,15 +51,20 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 		p := &paths[i]
 		wants[i] = claim.Want{
 			Resource: claim.Path(in.terms.Hostname, p.parsed.Key),
-			FactsFrom: func(ctx context.Context, mine *claim.Claim) (map[string]string, error) {
+			KeepOnly: p.state != v1alpha1.Accepted,
+			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, in) },
+		}
+		switch {
+		case p.state == v1alpha1.Accepted:
+			wants[i].FactsFrom = func(ctx context.Context, mine *claim.Claim) (map[string]string, error) {
 				facts := map[string]string{gateway.FactType: string(p.spec.Type), factNested: fmt.Sprint(p.spec.AllowNested)}
 				if in.terms.Implementation != aggregator.Traefik {
 					return facts, nil
 				}
 				return facts, below.settle(ctx, p, mine, facts)
-			},
-			KeepOnly: p.state != v1alpha1.Accepted,
-			Admit:    func(ctx context.Context) (string, error) { return ancestors.refuse(ctx, p.parsed.Key, in) },
+			}
+		case p.withdrawn && in.terms.Implementation == aggregator.Traefik:
+			wants[i].FactsFrom = below.settleWithdrawn
 		}
 	}
 	s, err := b.Reconcile(ctx, owner, wants, served)
@@ -219,6 +225,19 @@ func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts 
 		facts[gateway.FactRules] = gateway.RulesAll
 	}
 	return nil
+}
+
+// settleWithdrawn says of a path that is held and not served any more that no routes of
+// it are about, so that none above it wait for them.
+func (d *descent) settleWithdrawn(_ context.Context, mine *claim.Claim) (map[string]string, error) {
+	if mine == nil { // it has none
+		return nil, nil
+	}
+	facts := maps.Clone(mine.Facts)
+	if !d.served(mine.Resource) {
+		facts[gateway.FactRules] = gateway.RulesAll
+	}
+	return facts, nil
 }
 
 // parent returns the path above one, and / above the first.

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/claim"
@@ -17,7 +20,9 @@ import (
 	"github.com/baleen-platform/baleen/internal/gateway/gatewaytest"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises"
 	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
@@ -83,6 +88,7 @@ type published struct {
 type output struct {
 	routes []gatewaytest.Route
 	claims []gatewaytest.Claim
+	values map[string]any // of the templates
 }
 
 func newWorld(t *testing.T, i aggregator.Implementation, seed uint64, changes bool) *routing {
@@ -132,7 +138,7 @@ func (w *routing) run(t *testing.T, p *published) {
 	if err := claimPaths(t.Context(), run, in, paths); err != nil {
 		t.Fatal(err)
 	}
-	p.is = output{}
+	p.is = output{values: values(run, in, paths, "eu-1")}
 	for _, path := range paths {
 		if path.state != v1alpha1.Accepted {
 			continue
@@ -180,6 +186,82 @@ func (w *routing) route(p *published, path path) gatewaytest.Route {
 		route.Rules = append(route.Rules, rule)
 	}
 	return route
+}
+
+// The routes that the templates make of what is decided about paths are those that
+// [routing.route] makes, also while those of v0.1.0 are about; and what they refer to is there.
+func TestTemplatesFollowRules(t *testing.T) {
+	templates, err := render.New(promises.Templates(promise), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range models {
+		t.Run(string(i), func(t *testing.T) {
+			t.Parallel()
+			routes := 0
+			for n := range uint64(min(*worlds, 100)) {
+				synctest.Test(t, func(t *testing.T) {
+					upgrade := n%3 == 0
+					w := newWorld(t, i, *seed+n, !upgrade)
+					if upgrade {
+						w.downgrade(t)
+						for _, p := range w.targets {
+							w.run(t, p)
+						}
+					}
+					for _, p := range w.targets {
+						routes += p.is.follow(t, templates)
+						if !upgrade { // there it is as v0.1.0 would have left it
+							p.was.follow(t, templates)
+						}
+					}
+					if t.Failed() {
+						w.describe(t)
+					}
+				})
+				if t.Failed() {
+					t.Fatalf("seed %d", *seed+n)
+				}
+			}
+			if routes == 0 {
+				t.Error("there is no route at all")
+			}
+			t.Attr("tried.routes", fmt.Sprint(routes))
+		})
+	}
+}
+
+// follow compares an output's routes with those that the templates make, and returns how
+// many there are.
+func (o output) follow(t *testing.T, templates render.Templates) int {
+	t.Helper()
+	documents, err := templates.Render(o.values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts [][]byte
+	for _, d := range documents {
+		texts = append(texts, d.YAML)
+	}
+	got, err := gatewaytest.Decode(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.SortedFunc(slices.Values(o.routes), func(a, b gatewaytest.Route) int { return strings.Compare(a.ID(), b.ID()) })
+	// How old routes are, and whether what they refer to has arrived, is the cluster's affair;
+	// that it is emitted is not.
+	ignore := cmp.Options{cmpopts.IgnoreFields(gatewaytest.Route{}, "Created"), cmpopts.IgnoreFields(gatewaytest.Filter{}, "Missing"), cmpopts.EquateEmpty()}
+	if diff := cmp.Diff(want, got, ignore); diff != "" {
+		t.Errorf("the rules make - and the templates +:\n%s", diff)
+	}
+	for _, r := range got {
+		for _, rule := range r.Rules {
+			if slices.ContainsFunc(rule.Filters, func(f gatewaytest.Filter) bool { return f.Missing }) {
+				t.Errorf("%s refers to what is not emitted: %+v", r.ID(), rule)
+			}
+		}
+	}
+	return len(got)
 }
 
 // closings are the aggregator's routes that serve nobody.
