@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -45,7 +46,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	b, owner := claims(run), claim.OwnerOf(run.Request)
 	ancestors := ancestry{store: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
 	served := servedBy(run)
-	below := descent{store: b, host: in.terms.Hostname, owner: owner, served: served, settled: in.settled}
+	below := descent{store: b, host: in.terms.Hostname, owner: owner, last: run.Last, served: served, settled: in.settled}
 	wants := make([]claim.Want, len(paths))
 	for i := range paths {
 		p := &paths[i]
@@ -187,6 +188,7 @@ type descent struct {
 	store  claim.Store
 	host   string
 	owner  claim.Owner
+	last   destination.Output
 	served func(claim.Resource) bool
 	all    []claim.Claim
 	looked bool
@@ -199,7 +201,7 @@ type descent struct {
 func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts map[string]string) error {
 	if mine != nil {
 		switch was := mine.Facts[gateway.FactRules]; {
-		case was == gateway.RulesEmitted && d.served(mine.Resource):
+		case was == gateway.RulesEmitted && d.named(mine.Resource): // not for a run that was killed before it emitted them
 			was = gateway.RulesAll
 			fallthrough
 		case was != "":
@@ -225,6 +227,23 @@ func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts 
 		facts[gateway.FactRules] = gateway.RulesAll
 	}
 	return nil
+}
+
+// named reports whether the last output has the routes of a path, and all of them name
+// all methods.
+func (d *descent) named(path claim.Resource) bool {
+	found := false
+	for _, files := range d.last {
+		for _, data := range files {
+			if types, _ := matchesOf(data); pathOf(data) != path || len(types) == 0 {
+				continue
+			}
+			if found = namesMethods(data); !found {
+				return false
+			}
+		}
+	}
+	return found
 }
 
 // settleWithdrawn says of a path that is held and not served any more that no routes of

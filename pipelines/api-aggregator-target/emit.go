@@ -90,24 +90,40 @@ func pathOf(document []byte) claim.Resource {
 	return claim.Path(object.Metadata.Annotations[hostAnnotation], path.Key)
 }
 
-// matchesPrefix reports whether a document is a route of a path and all below it.
-func matchesPrefix(document []byte) bool {
+// matchesOf returns the types of path and the methods that a route matches, "" among them
+// for whatever the method is.
+func matchesOf(document []byte) (types, methods map[string]bool) {
 	var route struct {
 		Spec struct {
 			Rules []struct {
-				Matches []struct{ Path struct{ Type string } }
+				Matches []struct {
+					Path   struct{ Type string }
+					Method string
+				}
 			}
 		}
 	}
 	_ = yaml.Unmarshal(document, &route) // another object has none
+	types, methods = map[string]bool{}, map[string]bool{}
 	for _, rule := range route.Spec.Rules {
 		for _, match := range rule.Matches {
-			if match.Path.Type == "PathPrefix" {
-				return true
-			}
+			types[match.Path.Type], methods[match.Method] = true, true
 		}
 	}
-	return false
+	return types, methods
+}
+
+// matchesPrefix reports whether a document is a route of a path and all below it.
+func matchesPrefix(document []byte) bool {
+	types, _ := matchesOf(document)
+	return types["PathPrefix"]
+}
+
+// namesMethods reports whether a document is a route that names all methods, as those
+// for Traefik do.
+func namesMethods(document []byte) bool {
+	_, methods := matchesOf(document)
+	return len(methods) > len(gateway.Methods)
 }
 
 // values are what the templates get; the keys are those of their schema.

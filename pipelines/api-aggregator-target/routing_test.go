@@ -128,8 +128,14 @@ func (w *routing) run(t *testing.T, p *published) {
 		}
 	}
 	run := &workflow.Run{Promise: promise, Identity: p.name, Platform: w.platform, Request: request, Log: slog.New(slog.DiscardHandler), Last: destination.Output{"eu-1": {}}}
-	for _, c := range p.is.claims {
-		run.Last["eu-1"][c.Value] = fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: %q}}\n", hostAnnotation, host, pathAnnotation, c.Value)
+	for n, c := range p.is.claims {
+		document := fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: %q}}\nspec: {rules: [", hostAnnotation, host, pathAnnotation, c.Value)
+		for _, rule := range p.is.routes[n].Rules {
+			for _, m := range rule.Matches {
+				document = fmt.Appendf(document, "{matches: [{path: {type: PathPrefix}, method: %q}]}, ", m.Method)
+			}
+		}
+		run.Last["eu-1"][c.Value] = append(document, "]}\n"...)
 	}
 	in := inputs{target: &v1alpha1.ApiAggregatorTarget{Spec: p.spec}, namespace: p.name.Namespace}
 	in.target.Namespace, in.target.Name = p.name.Namespace, p.name.Name
@@ -425,8 +431,12 @@ func (w *routing) upgrade(t *testing.T, model gatewaytest.Model) {
 	for round := range 8 {
 		for _, n := range w.Perm(len(w.targets)) {
 			p := w.targets[n]
+			last := p.was
 			p.was = p.is
 			w.run(t, p)
+			if round < 4 && w.IntN(5) == 0 { // it was killed when it had claimed, and emits nothing
+				p.was, p.is = last, p.was
+			}
 			if w.IntN(2) == 0 {
 				claims, err := claim.Store{Client: w.platform}.Within(t.Context(), "path", host)
 				if err != nil {
