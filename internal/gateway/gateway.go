@@ -4,7 +4,8 @@ package gateway
 
 import (
 	"cmp"
-	"fmt"
+	"net"
+	"strconv"
 
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/fingerprint"
@@ -98,7 +99,7 @@ func address(host string, port int32) string {
 	if port == 0 {
 		return "https://" + host
 	}
-	return fmt.Sprintf("https://%s:%d", host, port)
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // port returns the port under which clients reach the HTTPS listener, 0 where that is

@@ -133,13 +133,15 @@ func release(ctx context.Context, run *workflow.Run) error {
 // delegated prefixes that become free, where only what is free is closed.
 func tellAggregatorOfRelease(ctx context.Context, run *workflow.Run) error {
 	target, err := v1alpha1.Read(run.Request)
-	if err != nil {
-		return nil // it was never published so
+	var a *aggregator.ApiAggregator
+	if err != nil { // the next run of whatever aggregator it had sees what is free
+		err = workflow.Fail(reason.InvalidSpec, err)
+	} else {
+		a, err = readAggregator(ctx, run.Platform, target)
 	}
-	a, err := readAggregator(ctx, run.Platform, target)
 	var refused *workflow.Failure
 	switch {
-	case errors.As(err, &refused): // it closes nothing any more
+	case errors.As(err, &refused): // it closes nothing for this request
 		return nil
 	case err != nil:
 		return err

@@ -240,7 +240,7 @@ func newClient(t *testing.T, dial func() (net.Conn, error)) *client {
 
 func (c *client) close() {
 	if c.conn != nil {
-		c.conn.Close()
+		_ = c.conn.Close()
 		c.conn = nil
 	}
 }

@@ -51,7 +51,7 @@ func TestNGINX(t *testing.T) {
 		c := newClient(t, n.dial)
 		return func(request gatewaytest.Request) answer {
 			got := c.send(t, request)
-			if got.status == http.StatusMethodNotAllowed && request.Method != "TRACE" && request.Method != "CONNECT" {
+			if got.status == http.StatusMethodNotAllowed && request.Method != http.MethodTrace && request.Method != http.MethodConnect {
 				got.status = http.StatusNotFound // nginx's word where it has no location for other methods than GET and HEAD
 			}
 			return got
@@ -185,7 +185,7 @@ func nginxServer(name string, routes []gatewaytest.Route, escapes bool) (string,
 	for _, r := range routes { // in the order of their names, which decide, since all are of one age
 		for _, rule := range r.Rules {
 			for _, m := range rule.Matches {
-				if strings.HasPrefix(m.Path, "/_ngf-internal") || strings.ContainsAny(m.Path, "{}; ") || m.Method == "TRACE" || m.Method == "CONNECT" {
+				if strings.HasPrefix(m.Path, "/_ngf-internal") || strings.ContainsAny(m.Path, "{}; ") || m.Method == http.MethodTrace || m.Method == http.MethodConnect {
 					return "", fmt.Errorf("%s: NGINX Gateway Fabric leaves out a rule with the match %+v", r.ID(), m)
 				}
 				p := path{m.Path, m.Exact}
@@ -355,7 +355,7 @@ func (n *nginx) start(t *testing.T) {
 	})
 	for range 6000 {
 		if conn, err := n.dial(); err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return
 		}
 		time.Sleep(100 * time.Millisecond)

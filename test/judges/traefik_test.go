@@ -189,7 +189,7 @@ func startTraefik(t *testing.T, c *apiServer, port int32, ready string) string {
 	for range 6000 {
 		if conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: ready}); err == nil {
 			names := conn.ConnectionState().PeerCertificates[0].DNSNames
-			conn.Close()
+			_ = conn.Close()
 			if slices.Contains(names, "*.example.com") { // it has read the Gateways, and their routes with them
 				return address
 			}
