@@ -51,6 +51,8 @@ type capabilities struct {
 	// limit gives a limit for request bodies the form that the implementation's object
 	// has it in; it is empty where none is to be emitted. It is nil where there is none.
 	limit func(field.Size) (string, error)
+	// buffers says that it reads whole bodies to limit them.
+	buffers bool
 	// limitSays is what the documents say of it.
 	limitSays string
 }
@@ -189,7 +191,7 @@ var implementations = map[v1alpha1.Implementation]capabilities{
 		// leaves DisableCompression alone).
 		kept: []string{"accept-encoding"},
 		name: named, value: valued,
-		limit: traefikLimit, limitSays: "`Middleware`, only where asked for: it buffers requests and responses",
+		limit: traefikLimit, buffers: true, limitSays: "`Middleware`, only where asked for: it buffers requests and responses",
 	},
 	v1alpha1.NGINXGatewayFabric: {
 		readFrom: "v2.6.7", least: "v2.3",
@@ -234,7 +236,7 @@ var implementations = map[v1alpha1.Implementation]capabilities{
 		// them away (source/common/router/router.cc). It sets x-forwarded-* before routes do.
 		fixed: []string{"host", "x-envoy-*"},
 		name:  named, value: envoyValued, oneBlank: true,
-		limit: envoyLimit, limitSays: "`BackendTrafficPolicy`, only where asked for: it buffers requests",
+		limit: envoyLimit, buffers: true, limitSays: "`BackendTrafficPolicy`, only where asked for: it buffers requests",
 	},
 	// Nothing is known of it, so what the standard channel offers is emitted; it may be
 	// made of Envoy.
@@ -404,9 +406,7 @@ func BodyLimit(i v1alpha1.Implementation, limit field.Size) (string, error) {
 }
 
 // Buffers reports whether an implementation reads whole request bodies to limit them.
-func Buffers(i v1alpha1.Implementation) bool {
-	return i == v1alpha1.Traefik || i == v1alpha1.EnvoyGateway
-}
+func Buffers(i v1alpha1.Implementation) bool { return implementations[i].buffers }
 
 // traefikLimit is none unless it is asked for, as with Envoy Gateway: both buffer whole
 // bodies to limit them.

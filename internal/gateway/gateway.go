@@ -52,7 +52,7 @@ func TermsFor(a *v1alpha1.ApiAggregator, namespace string, destinations []string
 		Admitted:         namespace == a.Namespace,
 		Delegations:      map[string]bool{},
 		Destinations:     destinations,
-		Port:             port(a),
+		Port:             Port(a),
 	}
 	if len(a.Spec.AllowedNamespaces) > 0 {
 		t.Admitted = field.MatchNamespace(a.Spec.AllowedNamespaces, namespace)
@@ -93,7 +93,7 @@ func (t Terms) Delegated(key string) (prefix string, ok bool) {
 func (t Terms) URL() string { return address(t.Hostname, t.Port) }
 
 // URL returns the address of an aggregator's host.
-func URL(a *v1alpha1.ApiAggregator) string { return address(a.Spec.Hostname, port(a)) }
+func URL(a *v1alpha1.ApiAggregator) string { return address(a.Spec.Hostname, Port(a)) }
 
 func address(host string, port int32) string {
 	if port == 0 {
@@ -102,10 +102,10 @@ func address(host string, port int32) string {
 	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// port returns the port under which clients reach the HTTPS listener, 0 where that is
+// Port returns the port under which clients reach the HTTPS listener, 0 where that is
 // the one of HTTPS or is not known. The port of a listener of Traefik is that of its
 // entry point, which a Service in front of it maps to another.
-func port(a *v1alpha1.ApiAggregator) int32 {
+func Port(a *v1alpha1.ApiAggregator) int32 {
 	p := a.Spec.Gateway.Ports
 	if p == nil || p.HTTPS == 443 || a.Spec.Gateway.Implementation == v1alpha1.Traefik {
 		return 0

@@ -15,7 +15,8 @@ const (
 	// redirected and never published.
 	ACME = wellKnown + "/acme-challenge"
 	// internalPrefix begins the names of NGINX Gateway Fabric's own locations. Who has a
-	// path of that name gets the requests of others.
+	// path of that name could get the requests of others; since v2.0 it leaves out what
+	// begins with /_ngf-internal.
 	internalPrefix = "/_ngf"
 )
 

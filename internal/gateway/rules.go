@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -172,21 +173,51 @@ func ClosesWhatIsFree(i v1alpha1.Implementation) bool { return i == v1alpha1.NGI
 // prefix that do not name all methods yet would be closed, too: see [FactRules].
 func Closed(a *v1alpha1.ApiAggregator, claims []claim.Claim) []string {
 	var closed []string
-	for _, d := range a.Spec.Delegations {
-		prefix, err := httppath.Parse(d.Prefix)
-		if err != nil || prefix.Key == "/" || Delegable(a.Spec.Gateway.Implementation, d.Prefix) != nil {
-			continue
-		}
+	for prefix := range delegated(a) {
 		switch i := a.Spec.Gateway.Implementation; {
 		case ClosesWhatIsFree(i) && slices.ContainsFunc(claims, func(c claim.Claim) bool {
 			return c.State == claim.Held && c.Resource.Key == prefix.Key && c.Facts[FactType] == "Prefix"
 		}):
-		case i == v1alpha1.Traefik && Behind(claims, prefix.Key, claim.Owner{}) != nil:
+		case waitsFor(a, claims, prefix) != nil:
 		default:
 			closed = append(closed, strings.TrimSuffix(prefix.Value, "/"))
 		}
 	}
 	return closed
+}
+
+// Waiting yields the delegated prefixes that are not closed yet, each with the claim of a
+// path whose routes must change before.
+func Waiting(a *v1alpha1.ApiAggregator, claims []claim.Claim) iter.Seq2[string, claim.Claim] {
+	return func(yield func(string, claim.Claim) bool) {
+		for prefix := range delegated(a) {
+			if c := waitsFor(a, claims, prefix); c != nil && !yield(prefix.Value, *c) {
+				return
+			}
+		}
+	}
+}
+
+func waitsFor(a *v1alpha1.ApiAggregator, claims []claim.Claim, prefix httppath.Path) *claim.Claim {
+	if a.Spec.Gateway.Implementation != v1alpha1.Traefik {
+		return nil
+	}
+	return Behind(claims, prefix.Key, claim.Owner{})
+}
+
+// delegated yields the delegated prefixes that can be closed.
+func delegated(a *v1alpha1.ApiAggregator) iter.Seq[httppath.Path] {
+	return func(yield func(httppath.Path) bool) {
+		for _, d := range a.Spec.Delegations {
+			prefix, err := httppath.Parse(d.Prefix)
+			if err != nil || prefix.Key == "/" || Delegable(a.Spec.Gateway.Implementation, d.Prefix) != nil {
+				continue
+			}
+			if !yield(prefix) {
+				return
+			}
+		}
+	}
 }
 
 // Closings returns the routes that close prefixes: as few as there can be. A target

@@ -201,15 +201,12 @@ type descent struct {
 // settle decides which rules a path's routes get while those of v0.1.0 may be about, and
 // says so in the facts of its claim: see [gateway.FactRules].
 func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts map[string]string) error {
-	if mine != nil {
-		switch was := mine.Facts[gateway.FactRules]; {
-		case was == gateway.RulesEmitted && d.named(mine.Resource): // not for a run that was killed before it emitted them
-			was = gateway.RulesAll
-			fallthrough
-		case was != "":
-			facts[gateway.FactRules] = was
-			return nil
+	if mine != nil && mine.Facts[gateway.FactRules] != "" {
+		facts[gateway.FactRules] = mine.Facts[gateway.FactRules]
+		if d.named(mine.Resource) { // not so after a run that was killed before it emitted them
+			facts[gateway.FactRules] = gateway.RulesAll
 		}
+		return nil
 	}
 	if p.spec.Type == v1alpha1.Prefix && (mine != nil || !d.settled) {
 		if !d.looked {

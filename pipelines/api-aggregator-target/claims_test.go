@@ -2,16 +2,22 @@ package apiaggregatortarget
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/gateway"
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/promises/api-aggregator-target/v1alpha1"
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
@@ -80,5 +86,56 @@ func TestReleaseEndsConfigure(t *testing.T) {
 	}
 	if jobs, err := memory.List(t.Context(), platform.Job, "team-a", nil); err != nil || len(jobs) > 0 {
 		t.Errorf("%d configure Jobs are left: %v", len(jobs), err)
+	}
+}
+
+// Which rules a path's routes get while a path below it may be as v0.1.0 made it.
+func TestSettle(t *testing.T) {
+	former, rules := gateway.FormerRules(gateway.Asked{}), gateway.Rules(aggregator.Traefik, gateway.Asked{})
+	last := func(rules string) destination.Output {
+		return destination.Output{"eu-1": {"a.yaml": fmt.Appendf(nil, "metadata: {annotations: {%s: %s, %s: /a}}\nspec: {rules: [%s]}\n", hostAnnotation, host, pathAnnotation, rules)}}
+	}
+	all := ""
+	for _, m := range append([]string{""}, gateway.Methods...) {
+		all += fmt.Sprintf("{matches: [{path: {type: PathPrefix}, method: %q}]}, ", m)
+	}
+	old := "{matches: [{path: {type: PathPrefix}}]}"
+	for _, test := range []struct {
+		name    string
+		below   string // the fact of a claim below, none for no such claim
+		settled bool
+		mine    string // the fact of its own, none for no claim
+		last    destination.Output
+		fact    string
+		rules   []gateway.Rule
+	}{
+		{name: "a new path", mine: "none", below: "none", fact: gateway.RulesAll, rules: rules},
+		{name: "a new path, and one below is behind", mine: "none", below: "", rules: former},
+		{name: "a new path, and the aggregator has seen none behind: nobody looks", mine: "none", below: "", settled: true, fact: gateway.RulesAll, rules: rules},
+		{name: "one of v0.1.0", below: gateway.RulesAll, last: last(old), fact: gateway.RulesEmitted, rules: rules},
+		{name: "one of v0.1.0, whatever the aggregator has seen, and one below has just emitted them", below: gateway.RulesEmitted, settled: true, last: last(old), rules: former},
+		{name: "they were emitted, and have arrived", mine: gateway.RulesEmitted, below: "", last: last(all), fact: gateway.RulesAll, rules: rules},
+		{name: "they were claimed, and the run was killed", mine: gateway.RulesEmitted, below: "", last: last(old), fact: gateway.RulesEmitted, rules: rules},
+		{name: "they are there for long", mine: gateway.RulesAll, below: "", last: last(all), fact: gateway.RulesAll, rules: rules},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			memory := platform.NewMemory(time.Now)
+			if test.below != "none" {
+				hold(t, memory, claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-b", Name: "other"}, "/a/b", map[string]string{gateway.FactRules: test.below})
+			}
+			d := descent{store: claim.Store{Client: memory}, host: host, owner: claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop"}, last: test.last, settled: test.settled}
+			p := &path{spec: v1alpha1.Path{Path: "/a", Type: v1alpha1.Prefix}, parsed: httppath.Path{Value: "/a", Key: "/a"}, rules: rules}
+			var mine *claim.Claim
+			if test.mine != "none" {
+				mine = &claim.Claim{Resource: claim.Path(host, "/a"), Facts: map[string]string{gateway.FactRules: test.mine}}
+			}
+			facts := map[string]string{}
+			if err := d.settle(t.Context(), p, mine, facts); err != nil {
+				t.Fatal(err)
+			}
+			if facts[gateway.FactRules] != test.fact || !reflect.DeepEqual(p.rules, test.rules) || (p.behind != "") != reflect.DeepEqual(test.rules, former) {
+				t.Errorf("its fact is %q, want %q; its rules are %v, behind %q", facts[gateway.FactRules], test.fact, p.rules, p.behind)
+			}
+		})
 	}
 }

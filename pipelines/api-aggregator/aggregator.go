@@ -103,11 +103,14 @@ func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
 
 // unclosed says what of the delegated prefixes may fall to others until somebody
 // publishes it.
-func unclosed(a *v1alpha1.ApiAggregator) (messages []string) {
+func unclosed(a *v1alpha1.ApiAggregator, claims []claim.Claim) (messages []string) {
 	for _, d := range a.Spec.Delegations {
 		if err := gateway.Delegable(a.Spec.Gateway.Implementation, d.Prefix); err != nil {
 			messages = append(messages, fmt.Sprintf("the delegation of %s is of no use: %v", field.Quote(d.Prefix), err))
 		}
+	}
+	for prefix, behind := range gateway.Waiting(a, claims) {
+		messages = append(messages, fmt.Sprintf("the delegated prefix %s is closed when %s of %s has run with this version of Baleen, too", prefix, behind.Resource.Key, behind.Owner))
 	}
 	routes := a.Spec.Gateway.AllowedRoutes
 	if len(a.Spec.Delegations) > 0 && routes != nil && routes.Selector != nil && a.Spec.Gateway.ClosingNamespace == "" {
@@ -164,7 +167,7 @@ func report(in inputs, output destination.Output, claims []claim.Claim) workflow
 			result.Lacks(reason.OverrideUnused, fmt.Sprintf("spec.perDestination names %s, where the aggregator is not: correct the name or the placement", o.Name))
 		}
 	}
-	for _, message := range append(unclosed(in.aggregator), sharedHost(in)...) {
+	for _, message := range append(unclosed(in.aggregator, claims), sharedHost(in)...) {
 		result.Note(message)
 	}
 	if why, message := in.placement.Problem("spec.placement"); why != "" {

@@ -110,7 +110,7 @@ func values(run *workflow.Run, spec v1alpha1.ApiAggregatorSpec, a *v1alpha1.ApiA
 		"redirect": map[string]any{
 			"enabled":     *spec.HTTPRedirect,
 			"name":        run.Identity.ObjectName("redirect"),
-			"port":        gateway.TermsFor(a, "", nil).Port,
+			"port":        gateway.Port(a),
 			"kept":        gateway.ACME,
 			"annotations": onRedirect,
 		},
