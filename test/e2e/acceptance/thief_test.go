@@ -19,9 +19,9 @@ func thief(s *story) {
 	backend(t, "team-a", "victim")
 	backend(t, "team-b", "robber")
 	hub().patch(t, apiAggregators, "platform", "public-api", `{"spec":{"delegations":[{"prefix":"/s/later","namespaces":["team-a"]}]}}`)
-	t.Cleanup(func() {
+	defer func() { // and not in a cleanup: then the test's context is over
 		hub().patch(t, apiAggregators, "platform", "public-api", `{"spec":{"delegations":null}}`)
-	})
+	}()
 	hub().apply(t, target("team-a", "victim", "victim", "{path: /s/api/orders}", "{path: /s/only, methods: [GET]}", "{path: /s/big, maxRequestBodySize: 1Mi}"))
 	becomes(t, apiTargets, "team-a", "victim", "True/Published")
 	refresh(t)
