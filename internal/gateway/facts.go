@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"time"
+
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/httppath"
 )
@@ -15,13 +17,25 @@ const FactType = "type"
 // no path behind: who asks for a new path need not look then.
 const FactRules = "rules"
 
-// The values of FactRules; without one the routes are as v0.1.0 has made them.
-const (
-	// RulesEmitted: a run has emitted them, and no later one has seen that they arrived.
-	RulesEmitted = "Emitted"
-	// RulesAll: whatever is on the clusters has them.
-	RulesAll = "All"
-)
+// RulesAll is a value of FactRules: whatever is on the clusters names all methods. Else it
+// is when that was first emitted: see [RulesEmitted]. Without one the routes are as v0.1.0
+// has made them.
+const RulesAll = "All"
+
+// arrival is how long what is emitted may take until every cluster has it. Runs do not
+// tell: one that was killed is tried again within seconds.
+const arrival = time.Hour
+
+// RulesEmitted is the value of FactRules when a run at a time emits routes that name all
+// methods, or leaves out those that do not.
+func RulesEmitted(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// RulesArrived reports whether what a value of FactRules speaks of is on the clusters by
+// now.
+func RulesArrived(value string, now time.Time) bool {
+	at, err := time.Parse(time.RFC3339, value)
+	return value == RulesAll || err == nil && now.Sub(at) >= arrival
+}
 
 // Behind returns a claim below a prefix, or of it, that is not the owner's own and whose
 // routes do not name all methods yet, nil if there is none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
@@ -46,7 +47,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	b, owner := claims(run), claim.OwnerOf(run.Request)
 	ancestors := ancestry{store: b, host: in.terms.Hostname, seen: map[string]*claim.Claim{}}
 	served := servedBy(run)
-	below := descent{store: b, host: in.terms.Hostname, owner: owner, last: run.Last, served: served, settled: in.settled}
+	below := descent{store: b, host: in.terms.Hostname, owner: owner, last: run.Last, served: served, now: run.Now, settled: in.settled}
 	wants := make([]claim.Want, len(paths))
 	for i := range paths {
 		p := &paths[i]
@@ -192,6 +193,7 @@ type descent struct {
 	owner  claim.Owner
 	last   destination.Output
 	served func(claim.Resource) bool
+	now    time.Time
 	all    []claim.Claim
 	looked bool
 	// settled: the aggregator has seen that no path of the host is behind.
@@ -201,14 +203,8 @@ type descent struct {
 // settle decides which rules a path's routes get while those of v0.1.0 may be about, and
 // says so in the facts of its claim: see [gateway.FactRules].
 func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts map[string]string) error {
-	if mine != nil && mine.Facts[gateway.FactRules] != "" {
-		facts[gateway.FactRules] = mine.Facts[gateway.FactRules]
-		if d.named(mine.Resource) { // not so after a run that was killed before it emitted them
-			facts[gateway.FactRules] = gateway.RulesAll
-		}
-		return nil
-	}
-	if p.spec.Type == v1alpha1.Prefix && (mine != nil || !d.settled) {
+	named := mine != nil && d.named(mine.Resource)
+	if !named && p.spec.Type == v1alpha1.Prefix && (mine != nil || !d.settled) {
 		if !d.looked {
 			var err error
 			if d.all, err = d.store.Within(ctx, "path", d.host); err != nil {
@@ -221,9 +217,9 @@ func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts 
 			return nil
 		}
 	}
-	facts[gateway.FactRules] = gateway.RulesEmitted
-	if mine == nil { // nothing older is about
-		facts[gateway.FactRules] = gateway.RulesAll
+	facts[gateway.FactRules] = gateway.RulesAll
+	if mine != nil { // else nothing older is about
+		facts[gateway.FactRules] = d.since(mine, named)
 	}
 	return nil
 }
@@ -245,17 +241,27 @@ func (d *descent) named(path claim.Resource) bool {
 	return found
 }
 
-// settleWithdrawn says of a path that is held and not served any more that no routes of
-// it are about, so that none above it wait for them.
+// settleWithdrawn says of a path that is held and not served any more since when no routes
+// of it are about, so that none above it wait for them for ever.
 func (d *descent) settleWithdrawn(_ context.Context, mine *claim.Claim) (map[string]string, error) {
 	if mine == nil { // it has none
 		return nil, nil
 	}
 	facts := maps.Clone(mine.Facts)
-	if !d.served(mine.Resource) {
-		facts[gateway.FactRules] = gateway.RulesAll
-	}
+	facts[gateway.FactRules] = d.since(mine, !d.served(mine.Resource))
 	return facts, nil
+}
+
+// since is the value of [gateway.FactRules] of a claim whose routes were to change, which
+// the last output shows or does not: a run that claims may be killed before it emits.
+func (d *descent) since(mine *claim.Claim, shown bool) string {
+	switch value := mine.Facts[gateway.FactRules]; {
+	case value == gateway.RulesAll, shown && gateway.RulesArrived(value, d.now):
+		return gateway.RulesAll
+	case shown && value != "":
+		return value
+	}
+	return gateway.RulesEmitted(d.now)
 }
 
 // parent returns the path above one, and / above the first.

@@ -100,6 +100,8 @@ func TestSettle(t *testing.T) {
 		all += fmt.Sprintf("{matches: [{path: {type: PathPrefix}, method: %q}]}, ", m)
 	}
 	old := "{matches: [{path: {type: PathPrefix}}]}"
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	just, minutes, hour := gateway.RulesEmitted(now), gateway.RulesEmitted(now.Add(-59*time.Minute)), gateway.RulesEmitted(now.Add(-time.Hour))
 	for _, test := range []struct {
 		name    string
 		below   string // the fact of a claim below, none for no such claim
@@ -112,18 +114,22 @@ func TestSettle(t *testing.T) {
 		{name: "a new path", mine: "none", below: "none", fact: gateway.RulesAll, rules: rules},
 		{name: "a new path, and one below is behind", mine: "none", below: "", rules: former},
 		{name: "a new path, and the aggregator has seen none behind: nobody looks", mine: "none", below: "", settled: true, fact: gateway.RulesAll, rules: rules},
-		{name: "one of v0.1.0", below: gateway.RulesAll, last: last(old), fact: gateway.RulesEmitted, rules: rules},
-		{name: "one of v0.1.0, whatever the aggregator has seen, and one below has just emitted them", below: gateway.RulesEmitted, settled: true, last: last(old), rules: former},
-		{name: "they were emitted, and have arrived", mine: gateway.RulesEmitted, below: "", last: last(all), fact: gateway.RulesAll, rules: rules},
-		{name: "they were claimed, and the run was killed", mine: gateway.RulesEmitted, below: "", last: last(old), fact: gateway.RulesEmitted, rules: rules},
+		{name: "one of v0.1.0", below: gateway.RulesAll, last: last(old), fact: just, rules: rules},
+		{name: "one of v0.1.0, whatever the aggregator has seen, and one below has just emitted them", below: just, settled: true, last: last(old), rules: former},
+		{name: "they were emitted, and may still be on their way", mine: minutes, below: gateway.RulesAll, last: last(all), fact: minutes, rules: rules},
+		{name: "they were emitted, and have arrived", mine: hour, below: "", last: last(all), fact: gateway.RulesAll, rules: rules},
+		{name: "they were claimed, and the run was killed", mine: hour, below: gateway.RulesAll, last: last(old), fact: just, rules: rules},
+		{name: "they were claimed, the run was killed, and one below is behind", mine: hour, below: "", last: last(old), rules: former},
 		{name: "they are there for long", mine: gateway.RulesAll, below: "", last: last(all), fact: gateway.RulesAll, rules: rules},
+		{name: "it was withdrawn for long, and is served again", mine: gateway.RulesAll, below: gateway.RulesAll, fact: gateway.RulesAll, rules: rules},
+		{name: "it was withdrawn for long, is served again, and one below is behind", mine: gateway.RulesAll, below: "", rules: former},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(time.Now)
 			if test.below != "none" {
 				hold(t, memory, claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-b", Name: "other"}, "/a/b", map[string]string{gateway.FactRules: test.below})
 			}
-			d := descent{store: claim.Store{Client: memory}, host: host, owner: claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop"}, last: test.last, settled: test.settled}
+			d := descent{store: claim.Store{Client: memory}, host: host, owner: claim.Owner{Kind: platform.ApiAggregatorTarget.Kind, Namespace: "team-a", Name: "shop"}, last: test.last, now: now, settled: test.settled}
 			p := &path{spec: v1alpha1.Path{Path: "/a", Type: v1alpha1.Prefix}, parsed: httppath.Path{Value: "/a", Key: "/a"}, rules: rules}
 			var mine *claim.Claim
 			if test.mine != "none" {

@@ -3,6 +3,7 @@ package apiaggregator
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
@@ -31,7 +32,7 @@ func TestSettleHost(t *testing.T) {
 	}{
 		{"no path", v1alpha1.Traefik, nil, gateway.RulesAll, ""},
 		{"all have them", v1alpha1.Traefik, []claim.Claim{path("/d/x", gateway.RulesAll)}, gateway.RulesAll, ""},
-		{"one has just emitted them", v1alpha1.Traefik, []claim.Claim{path("/d/x", gateway.RulesEmitted), path("/y", gateway.RulesAll)}, "", waits},
+		{"one has just emitted them", v1alpha1.Traefik, []claim.Claim{path("/d/x", gateway.RulesEmitted(time.Now())), path("/y", gateway.RulesAll)}, "", waits},
 		{"one is as v0.1.0 made it", v1alpha1.Traefik, []claim.Claim{path("/d/x", "")}, "", waits},
 		{"and lies elsewhere", v1alpha1.Traefik, []claim.Claim{path("/y", "")}, "", ""},
 		{"another implementation", v1alpha1.EnvoyGateway, []claim.Claim{path("/d/x", "")}, "", ""},
