@@ -60,40 +60,40 @@ type Verdict struct {
 // Where merging slashes and removing segments do not commute, a reading has both outcomes.
 //
 // A path that is rewritten arrives with its prefix replaced by whole segments, in any of
-// the readings in which its owner has it; if it is the prefix itself, also with the slash
+// the readings that the prefix covers; if it is the prefix itself, also with the slash
 // that the rewrite ends with, since the Gateway API has no example of that. A path that
 // is not rewritten arrives in any reading.
 func (w World) Judge(request Request) []Verdict {
 	var verdicts []Verdict
-	s := spell(request.Path)
-	judge := func(path string, key bool) {
-		c, ok := w.covering(path, key)
-		if !ok || len(c.Methods) > 0 && !slices.Contains(c.Methods, request.method()) {
-			return
+	readings := spell(request.Path).readings()
+	for _, r := range readings {
+		c, ok := w.covering(r.path, r.key)
+		if !ok || len(c.Methods) > 0 && !slices.Contains(c.Methods, request.method()) ||
+			slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Value == c.Value }) {
+			continue
 		}
-		i := slices.IndexFunc(verdicts, func(v Verdict) bool { return v.Value == c.Value })
-		if i < 0 {
-			i = len(verdicts)
-			verdicts = append(verdicts, Verdict{Owner: c.Owner, Value: c.Value})
+		v := Verdict{Owner: c.Owner, Value: c.Value}
+		for _, r := range readings {
+			v.Paths = append(v.Paths, c.arrives(r)...)
 		}
-		v := &verdicts[i]
-		if c.Rewrite == "" {
-			v.Paths = s.all()
-		} else {
-			prefix := form(c.Value, key)
-			v.Paths = append(v.Paths, replaced(path, prefix, c.Rewrite))
-			if path == trimmed(prefix) {
-				v.Paths = append(v.Paths, c.Rewrite)
-			}
-		}
-	}
-	for _, path := range append([]string{s.raw}, s.normal...) {
-		judge(path, false)
-	}
-	for _, path := range s.decoded {
-		judge(path, true)
+		verdicts = append(verdicts, v)
 	}
 	return append(verdicts, Verdict{})
+}
+
+// arrives returns the paths that the owner of a claim may see of a reading: with a rewrite
+// none if it is not below the claim's prefix.
+func (c Claim) arrives(r reading) []string {
+	prefix := form(c.Value, r.key)
+	switch {
+	case c.Rewrite == "":
+		return []string{r.path}
+	case !separated(prefix, r.path):
+		return nil
+	case r.path == trimmed(prefix):
+		return []string{replaced(r.path, prefix, c.Rewrite), c.Rewrite}
+	}
+	return []string{replaced(r.path, prefix, c.Rewrite)}
 }
 
 // form returns a path as readings are compared with it: its key, or itself.

@@ -101,7 +101,21 @@ func spell(raw string) spellings {
 	return spellings{raw: raw, normal: normal(reserved), decoded: normal(none)}
 }
 
-// all returns every reading.
-func (s spellings) all() []string {
-	return slices.Concat([]string{s.raw}, s.normal, s.decoded)
+// reading is a path as somebody reads it.
+type reading struct {
+	path string
+	// key says that it is decoded, so that claims are compared with it by their keys.
+	key bool
+}
+
+// readings returns every one, raw first.
+func (s spellings) readings() []reading {
+	found := []reading{{s.raw, false}}
+	for _, path := range s.normal {
+		found = append(found, reading{path, false})
+	}
+	for _, path := range s.decoded {
+		found = append(found, reading{path, true})
+	}
+	return found
 }
