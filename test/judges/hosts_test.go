@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,10 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/gateway/gatewaytest"
+	"github.com/baleen-platform/baleen/internal/httppath"
 	"github.com/baleen-platform/baleen/internal/scenario"
 	apiaggregator "github.com/baleen-platform/baleen/pipelines/api-aggregator"
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
@@ -39,12 +42,12 @@ type host struct {
 }
 
 // newHosts returns as many as are asked for, of those that fit: all do without a function.
-// Their Gateways listen on a port.
+// The first is that of the case in testdata/cases. Their Gateways listen on a port.
 func newHosts(t *testing.T, i aggregator.Implementation, port int32, fits func(*host) bool) []*host {
 	t.Helper()
 	s := scenario.New(t, "../../testdata/platform", apiaggregator.Pipeline, apiaggregatortarget.Pipeline)
-	var hosts []*host
-	for n := *seed; len(hosts) < *worlds; n++ {
+	hosts := []*host{newCase(t, s, i, port)}
+	for n := *seed; len(hosts) <= *worlds; n++ {
 		if h := newHost(t, s, i, n, port); fits == nil || fits(h) {
 			hosts = append(hosts, h)
 		}
@@ -56,39 +59,85 @@ func newHost(t *testing.T, s *scenario.Scenario, i aggregator.Implementation, se
 	t.Helper()
 	h := &host{Random: gatewaytest.NewRandom(seed), name: fmt.Sprintf("w%d.example.com", seed)}
 	of := h.Aggregator(i, h.name)
-	of.Gateway.Ports, of.HTTPRedirect = &aggregator.Ports{HTTPS: port, HTTP: 1}, new(bool)
-	h.world.Delegated = gatewaytest.Delegated(of)
-	name := fmt.Sprint("w", seed)
-	_, aggregators := apply(t, s, "ApiAggregator", "platform", name, of)
-	var targets [][]byte
+	var targets []publication
 	for n := range 1 + h.IntN(4) {
 		namespace := h.One("team-a", "team-b", "team-c")
-		service := fmt.Sprintf("%s-s%d", namespace, n)
-		spec := h.Target(i, service)
-		spec.AggregatorRef.Name = name
-		o, documents := apply(t, s, "ApiAggregatorTarget", namespace, fmt.Sprintf("%s-t%d", name, n), spec)
-		targets = append(targets, documents...)
-		for _, p := range spec.Paths {
+		targets = append(targets, publication{namespace, fmt.Sprintf("w%d-t%d", seed, n), h.Target(i, fmt.Sprintf("%s-s%d", namespace, n))})
+	}
+	h.publish(t, s, of, port, targets...)
+	return h
+}
+
+// newCase is the case target-on-... of an implementation, with one backend: who serves is
+// asked, and not how often.
+func newCase(t *testing.T, s *scenario.Scenario, i aggregator.Implementation, port int32) *host {
+	t.Helper()
+	archive, err := txtar.ParseFile("../../testdata/cases/target-on-" + strings.ToLower(string(i)) + ".txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of aggregator.ApiAggregator
+	var o target.ApiAggregatorTarget
+	for _, f := range archive.Files {
+		switch {
+		case f.Name == "request.yaml":
+			err = yaml.UnmarshalStrict(f.Data, &o)
+		case strings.HasPrefix(f.Name, "platform/platform/ApiAggregator."):
+			err = yaml.UnmarshalStrict(f.Data, &of)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+	}
+	h := &host{Random: gatewaytest.NewRandom(*seed), name: "case.example.com"}
+	judged := h.Aggregator(i, h.name)
+	of.Spec.Hostname, of.Spec.TLS, of.Spec.Gateway, of.Spec.Placement = judged.Hostname, judged.TLS, judged.Gateway, judged.Placement
+	o.Spec.Backends = []target.Backend{{Service: o.Spec.Backends[0].Service, Port: 80}}
+	h.publish(t, s, of.Spec, port, publication{o.Namespace, o.Name, o.Spec})
+	return h
+}
+
+// publication is a request for an ApiAggregatorTarget.
+type publication struct {
+	namespace, name string
+	spec            target.ApiAggregatorTargetSpec
+}
+
+// publish has the pipelines emit what an aggregator and its targets ask for.
+func (h *host) publish(t *testing.T, s *scenario.Scenario, of aggregator.ApiAggregatorSpec, port int32, targets ...publication) {
+	t.Helper()
+	of.Gateway.Ports, of.HTTPRedirect = &aggregator.Ports{HTTPS: port, HTTP: 1}, new(bool)
+	h.world.Delegated = gatewaytest.Delegated(of)
+	name, _, _ := strings.Cut(h.name, ".")
+	_, aggregators := apply(t, s, "ApiAggregator", "platform", name, of)
+	for _, r := range targets {
+		r.spec.AggregatorRef = target.AggregatorRef{Name: name, Namespace: "platform"}
+		o, documents := apply(t, s, "ApiAggregatorTarget", r.namespace, r.name, r.spec)
+		h.documents = append(h.documents, documents...)
+		for _, p := range r.spec.Paths {
 			state, _ := o.State(p.Path)
 			if state != string(target.Accepted) {
 				continue
 			}
-			c := gatewaytest.Claim{Value: p.Path, Exact: p.Type == target.Exact, Owner: service, Rewrite: p.RewritePrefix}
+			parsed, err := httppath.Parse(p.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := gatewaytest.Claim{Value: parsed.Value, Exact: p.Type == target.Exact, Owner: r.spec.Backends[0].Service, Rewrite: p.RewritePrefix}
 			for _, m := range p.Methods {
 				c.Methods = append(c.Methods, string(m))
 			}
 			h.world.Claims = append(h.world.Claims, c)
 		}
 	}
-	if gateway.ClosesWhatIsFree(i) { // and some of it is not free any more
+	if gateway.ClosesWhatIsFree(of.Gateway.Implementation) { // and some of it is not free any more
 		_, aggregators = apply(t, s, "ApiAggregator", "platform", name, of)
 	}
-	h.documents = slices.Concat(aggregators, targets)
+	h.documents = append(h.documents, aggregators...)
 	var err error
 	if h.routes, err = gatewaytest.Decode(h.documents...); err != nil {
 		t.Fatal(err)
 	}
-	return h
 }
 
 // apply makes a request, and returns what it emits for one cluster.
@@ -135,12 +184,13 @@ func clusterObjects(controller string, namespaces map[string]string, ports map[s
 	for _, name := range []string{"gateways", "team-a", "team-b", "team-c"} {
 		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {kubernetes.io/metadata.name: %s}}\n", name, name)
 	}
+	addresses := clusterIPs(namespaces)
 	for service, namespace := range namespaces {
 		fmt.Fprintf(&b, `---
 apiVersion: v1
 kind: Service
 metadata: {name: %[1]s, namespace: %[2]s}
-spec: {type: ClusterIP, clusterIP: 10.0.0.1, ports: [{name: http, port: 80, protocol: TCP, targetPort: %[3]d}]}
+spec: {type: ClusterIP, clusterIP: %[4]s, ports: [{name: http, port: 80, protocol: TCP, targetPort: %[3]d}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -148,9 +198,18 @@ metadata: {name: %[1]s, namespace: %[2]s, labels: {kubernetes.io/service-name: %
 addressType: IPv4
 ports: [{name: http, port: %[3]d, protocol: TCP}]
 endpoints: [{addresses: [127.0.0.1], conditions: {ready: true, serving: true}}]
-`, service, namespace, ports[service])
+`, service, namespace, ports[service], addresses[service])
 	}
 	return []byte(b.String())
+}
+
+// clusterIPs are the addresses of services within a cluster.
+func clusterIPs(namespaces map[string]string) map[string]string {
+	found := map[string]string{}
+	for n, service := range slices.Sorted(maps.Keys(namespaces)) {
+		found[service] = fmt.Sprintf("10.0.%d.%d", n/250, 1+n%250)
+	}
+	return found
 }
 
 // serve has a server for each service, which answers with its name and the path that it
@@ -174,20 +233,16 @@ type answer struct {
 	status        int
 }
 
-// compare sends random requests to hosts, and fails at the first whose answer is not one
-// that the model gives and the oracle admits. Paths that do not fit are not asked for; any
-// does without a function.
+// compare sends requests to hosts, and fails at the first whose answer is not one that the
+// model gives and the oracle admits. Each path that is open to GET is asked for itself, and
+// its owner must serve it. Then requests are random. Paths that do not fit are not asked
+// for; any does without a function.
 func compare(t *testing.T, judge string, hosts []*host, model gatewaytest.Model, fits func(path string) bool, ask func(*host) func(gatewaytest.Request) answer) {
 	t.Helper()
 	asked, served := 0, 0
 	for _, h := range hosts {
 		send := ask(h)
-		for range *requests {
-			draw := func() gatewaytest.Request { return h.Request(h.name, h.world.Claims, h.world.Delegated) }
-			request := draw()
-			for fits != nil && !fits(request.Path) {
-				request = draw()
-			}
+		try := func(request gatewaytest.Request) answer {
 			got, want, may := send(request), model(h.routes, request), h.world.Judge(request)
 			asked++
 			if got.service != "" {
@@ -204,7 +259,23 @@ func compare(t *testing.T, judge string, hosts []*host, model gatewaytest.Model,
 			if !gatewaytest.Admits(may, got.service, got.path) {
 				t.Errorf("seed %d: %s %s: %s says %+v, and only %+v may", h.Seed, request.Method, request.Path, judge, got, may)
 			}
-			if t.Failed() {
+			return got
+		}
+		for _, c := range h.world.Claims {
+			if fits != nil && !fits(c.Value) || len(c.Methods) > 0 && !slices.Contains(c.Methods, http.MethodGet) {
+				continue
+			}
+			if got := try(gatewaytest.Request{Listener: "https", Host: h.name, Method: http.MethodGet, Path: c.Value}); got.service != c.Owner {
+				t.Errorf("%s, seed %d: GET %s: %s says %+v, and %s has it", h.name, h.Seed, c.Value, judge, got, c.Owner)
+			}
+		}
+		for range *requests {
+			draw := func() gatewaytest.Request { return h.Request(h.name, h.world.Claims, h.world.Delegated) }
+			request := draw()
+			for fits != nil && !fits(request.Path) {
+				request = draw()
+			}
+			if try(request); t.Failed() {
 				t.FailNow()
 			}
 		}

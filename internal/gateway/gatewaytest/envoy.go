@@ -28,7 +28,7 @@ import (
 // An ExtensionRef to an HTTPRouteFilter with a direct response answers with its status, one
 // that is missing or of another kind with 500, and so does a rule without backends.
 func Envoy(routes []Route, request Request) []Answer {
-	path, status := envoyClean(request.Path)
+	path, status := EnvoyPath(request.Path)
 	if status != 0 {
 		return []Answer{own(status)}
 	}
@@ -51,8 +51,8 @@ func Envoy(routes []Route, request Request) []Answer {
 	return []Answer{envoyServes(best, path)}
 }
 
-// envoyClean returns a path as Envoy matches it, or the status that it answers with.
-func envoyClean(raw string) (path string, status int) {
+// EnvoyPath returns a path as Envoy matches it, or the status that it answers with.
+func EnvoyPath(raw string) (path string, status int) {
 	lower := strings.ToLower(raw)
 	switch {
 	case !strings.HasPrefix(raw, "/"), strings.Contains(raw, "#"), strings.Contains(lower, "%00"):
