@@ -325,6 +325,13 @@ func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
 			p.Addf("spec.tags: the account's scope needs the tag %s: add it, as %s:value", required, required)
 		}
 	}
+	for _, tag := range u.Spec.Tags {
+		// Servers put what follows into the scope's subjects, as it is.
+		name, value, _ := strings.Cut(tag, ":")
+		if slices.Contains(a.Spec.RequiredTags(), name) && !subject.IsToken(value) {
+			p.Addf("spec.tags: %s would make another subject of the account's scope: a value of the tag %s must be one token, without dots and not empty", field.Quote(tag), name)
+		}
+	}
 }
 
 func (a *Account) admitsTag(tag string, u *user.NatsUser) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/provider/known"
 	"github.com/baleen-platform/baleen/internal/provider/synadia"
+	"github.com/baleen-platform/baleen/internal/subject"
 	"github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
@@ -209,6 +211,11 @@ func TestAdmitScoped(t *testing.T) {
 		{"a bearer token", func(u *user.NatsUser) { u.Spec.BearerToken = true }, fromScope},
 		{"a name of two tokens", func(u *user.NatsUser) { u.Name = "or.ders" }, `metadata.name "or.ders" has a dot, which in a subject made of the tag name would be another subject`},
 		{"a tag is missing", func(u *user.NatsUser) { u.Spec.Tags = []string{"teams:a"} }, "spec.tags: the account's scope needs the tag team: add it, as team:value"},
+		{"a value of two tokens", func(u *user.NatsUser) { u.Spec.Tags = []string{"team:a.b"} }, `spec.tags: "team:a.b" would make another subject of the account's scope`},
+		{"a value that ends with a dot", func(u *user.NatsUser) { u.Spec.Tags = []string{"team:a."} }, `"team:a." would make another subject`},
+		{"no value", func(u *user.NatsUser) { u.Spec.Tags = []string{"team:"} }, `"team:" would make another subject`},
+		{"one of two values", func(u *user.NatsUser) { u.Spec.Tags = []string{"team:a", "team:b.c"} }, `"team:b.c" would make another subject`},
+		{"a dot in a tag that no subject is made of", func(u *user.NatsUser) { u.Spec.Tags = []string{"team:a", "version:1.2"} }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, u := read(t, ofJWT), request(t)
@@ -218,6 +225,64 @@ func TestAdmitScoped(t *testing.T) {
 			test.user(u)
 			wantError(t, a.Admit(u), test.says)
 		})
+	}
+}
+
+// Whatever a request is called and whatever tags it has: if it is admitted, the subjects
+// that servers make of the account's scope have its values where the scope has tags, one
+// token each, and differ in nothing else.
+func TestScopeHolds(t *testing.T) {
+	parts := []string{"a", "b", "team-b", ".", "..", "/", ":", "-", ""}
+	admitted := 0
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 20))
+		text := func() string {
+			s := ""
+			for range r.IntN(4) {
+				s += parts[r.IntN(len(parts))]
+			}
+			return s
+		}
+		a, u := read(t, ofJWT), request(t)
+		a.Scoped, a.Spec.JWT.SigningKey.RequiredTags, a.Spec.Policy.Tags = true, v1alpha1.TagNames{"stage", "team"}, []string{"*"}
+		u.Spec.Permissions, u.Name, u.Spec.Tags = nil, "n"+text(), []string{"stage:" + text(), "team:" + text(), "team:" + text(), "other:" + text()}
+		if a.Admit(u) != nil {
+			continue
+		}
+		admitted++
+		template := []string{"orders"}
+		for range 1 + r.IntN(4) {
+			template = append(template, []string{"x", "{{tag(stage)}}", "{{tag(team)}}", "{{tag(namespace)}}", "{{tag(name)}}"}[r.IntN(5)])
+		}
+		values := map[string][]string{}
+		for _, tag := range a.Grant(u, "eu-1").Tags {
+			name, value, _ := strings.Cut(tag, ":")
+			values["{{tag("+name+")}}"] = append(values["{{tag("+name+")}}"], value)
+		}
+		made := []string{strings.Join(template, ".")}
+		for variable, values := range values {
+			var next []string
+			for _, s := range made {
+				for _, value := range values {
+					next = append(next, strings.ReplaceAll(s, variable, value))
+				}
+			}
+			made = next
+		}
+		for _, s := range made {
+			tokens := strings.Split(s, ".")
+			if subject.Check(s) != nil || len(tokens) != len(template) {
+				t.Fatalf("seed %d: %s becomes %s of %v", seed, template, s, u.Spec.Tags)
+			}
+			for n, token := range tokens {
+				if values, ok := values[template[n]]; ok && !slices.Contains(values, token) || !ok && token != template[n] {
+					t.Fatalf("seed %d: %s becomes %s of %v", seed, template, s, u.Spec.Tags)
+				}
+			}
+		}
+	}
+	if admitted < 100 {
+		t.Errorf("%d are admitted: what is tried says nothing", admitted)
 	}
 }
 

@@ -132,13 +132,14 @@ func permission(s Subjects) jwt.Permission {
 
 var tagInSubject = regexp.MustCompile(`\{\{\s*tag\(\s*([^)\s]*)\s*\)\s*\}\}`)
 
-// TagsInScope returns the names of the tags that a scope's subjects are made of.
+// TagsInScope returns the names of the tags that a scope's subjects are made of, as servers
+// look them up: in lower case.
 func TagsInScope(scope *jwt.UserScope) []string {
 	var names []string
 	t := scope.Template
 	for _, s := range slices.Concat(t.Pub.Allow, t.Pub.Deny, t.Sub.Allow, t.Sub.Deny) {
 		for _, m := range tagInSubject.FindAllStringSubmatch(s, -1) {
-			names = append(names, m[1])
+			names = append(names, strings.ToLower(m[1]))
 		}
 	}
 	slices.Sort(names)

@@ -83,7 +83,7 @@ func TestEveryFieldIsInTheDigest(t *testing.T) {
 func TestTagsInScope(t *testing.T) {
 	scope := natsjwt.NewUserScope()
 	scope.Template.Pub.Allow.Add("{{tag(namespace)}}.>", "{{ name() }}.a")
-	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}")
+	scope.Template.Sub.Deny.Add("a.{{ tag( stage ) }}.{{tag(namespace)}}", "{{tag(Stage)}}.x")
 	if got := TagsInScope(scope); fmt.Sprint(got) != "[namespace stage]" {
 		t.Errorf("the scope needs the tags %q", got)
 	}

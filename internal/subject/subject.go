@@ -63,6 +63,10 @@ func Covers(allowed, asked string) bool {
 	return len(a) == len(b)
 }
 
+// IsToken reports whether a text stands for one token, itself, wherever it is put into a
+// subject: it has no dot and is no wildcard.
+func IsToken(s string) bool { return Check(s) == nil && !strings.ContainsAny(s, ".*>") }
+
 const (
 	namespaceVariable = "{{namespace}}"
 	nameVariable      = "{{name}}"
@@ -79,7 +83,7 @@ func Expand(pattern, namespace, name string) (string, error) {
 			field.Quote(pattern), namespaceVariable, nameVariable)
 	}
 	for _, v := range []struct{ variable, value string }{{namespaceVariable, namespace}, {nameVariable, name}} {
-		if strings.Contains(pattern, v.variable) && (Check(v.value) != nil || strings.ContainsAny(v.value, ".*>")) {
+		if strings.Contains(pattern, v.variable) && !IsToken(v.value) {
 			return "", fmt.Errorf("%s cannot have %s in the place of %s: a value must be one token, without dots and wildcards",
 				field.Quote(pattern), field.Quote(v.value), v.variable)
 		}
