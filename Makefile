@@ -78,9 +78,12 @@ JUDGES := -worlds 100 -requests 200
 bin/traefik: test/e2e/tools/traefik/go.mod
 	@GOWORK=off CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ github.com/traefik/traefik/v3/cmd/traefik
 
-judges: bin/traefik ## Ask Traefik, and nginx where it is installed, who gets random requests; many minutes to build.
-	@go test ./test/judges -count=1 -v -timeout 0 -run 'TestTraefik|TestNGINX' $(JUDGES) \
-	  -traefik $(CURDIR)/bin/traefik -nginx "$$(PATH="$$PATH:/usr/sbin" command -v nginx)"
+bin/egctl: test/judges/envoy/go.mod
+	@GOWORK=off CGO_ENABLED=0 go -C $(<D) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ github.com/envoyproxy/gateway/cmd/egctl
+
+judges: bin/traefik bin/egctl ## Ask Traefik, Envoy Gateway, and nginx where it is installed, who gets random requests; many minutes to build.
+	@go test ./test/judges -count=1 -v -timeout 0 -run 'TestTraefik|TestEnvoyGateway|TestNGINX' $(JUDGES) \
+	  -traefik $(CURDIR)/bin/traefik -egctl $(CURDIR)/bin/egctl -nginx "$$(PATH="$$PATH:/usr/sbin" command -v nginx)"
 
 vuln: ## Look for known vulnerabilities, where the database can be reached.
 	@out=$$($(TOOL) govulncheck ./... 2>&1); code=$$?; echo "$$out"; \

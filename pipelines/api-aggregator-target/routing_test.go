@@ -37,6 +37,13 @@ var models = map[aggregator.Implementation]gatewaytest.Model{
 	aggregator.EnvoyGateway: gatewaytest.Envoy, aggregator.Standard: gatewaytest.Standard,
 }
 
+// failed are worlds in which the property did not hold once.
+var failed = map[aggregator.Implementation][]uint64{
+	// A dot segment is removed, and an encoding is left in lower case, which is neither the
+	// path as it was sent nor its normal form.
+	aggregator.EnvoyGateway: {10499, 106656},
+}
+
 // Whatever teams ask for under one host, whatever the aggregator delegates, and in
 // whatever order routes arrive at a cluster: a request is served by the owner of its path
 // or by nobody. Run one world again with -seed N -worlds 1.
@@ -45,9 +52,13 @@ func TestRouting(t *testing.T) {
 		t.Run(string(i), func(t *testing.T) {
 			t.Parallel()
 			served := 0
+			seeds := failed[i]
 			for n := range uint64(*worlds) {
+				seeds = append(seeds, *seed+n)
+			}
+			for _, seed := range seeds {
 				synctest.Test(t, func(t *testing.T) { // a run may wait for another's path
-					w := newWorld(t, i, *seed+n, true)
+					w := newWorld(t, i, seed, true)
 					served += w.try(t, model)
 					if t.Failed() {
 						w.describe(t)
@@ -60,7 +71,7 @@ func TestRouting(t *testing.T) {
 			if served == 0 {
 				t.Error("no request was served at all")
 			}
-			t.Attr("tried.worlds", fmt.Sprint(*worlds))
+			t.Attr("tried.worlds", fmt.Sprint(len(seeds)))
 		})
 	}
 }

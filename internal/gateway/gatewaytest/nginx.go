@@ -193,7 +193,7 @@ func nginxStatus(p place) int {
 // nginxClean returns the path that nginx matches, and false if it refuses it.
 func nginxClean(raw string) (string, bool) {
 	raw, _, _ = strings.Cut(raw, "#")
-	decoded, ok := decode(raw, none)
+	decoded, ok := decode(raw, none, asSent)
 	if !ok || !strings.HasPrefix(raw, "/") || strings.Contains(decoded, "\x00") {
 		return "", false
 	}

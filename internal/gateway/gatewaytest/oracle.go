@@ -52,7 +52,8 @@ type Verdict struct {
 // decode before they match, and the Gateway API does not say. It is read
 //   - raw, as it was sent;
 //   - in normal form: RFC 3986, section 6.2.2 (unreserved characters decoded, the
-//     encodings of others in upper case, no segments . and ..), with slashes merged;
+//     encodings of others in upper case or as they were sent, no segments . and ..), with
+//     slashes merged;
 //   - fully decoded, as the key that claims are held on: [httppath.Path] says why.
 //
 // Each reading has one owner, and each of these may serve it. A third never. A claim
@@ -148,8 +149,8 @@ func trimmed(path string) string {
 // Same reports whether two paths are spellings of one: they decode to the same, once.
 // Slashes at the end count.
 func Same(a, b string) bool {
-	x, _ := decode(a, none)
-	y, _ := decode(b, none)
+	x, _ := decode(a, none, asSent)
+	y, _ := decode(b, none, asSent)
 	return x == y
 }
 

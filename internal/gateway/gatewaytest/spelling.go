@@ -7,8 +7,8 @@ import (
 )
 
 // decode returns a text with its percent-encodings decoded, those that keep says yes
-// to left in upper case, and whether all were well-formed; one that is not stays as it is.
-func decode(s string, keep func(byte) bool) (string, bool) {
+// to left as spell has them, and whether all were well-formed; one that is not stays as it is.
+func decode(s string, keep func(byte) bool, spell func(string) string) (string, bool) {
 	var b strings.Builder
 	all := true
 	for i := 0; i < len(s); i++ {
@@ -19,7 +19,7 @@ func decode(s string, keep func(byte) bool) (string, bool) {
 			b.WriteByte(s[i])
 			continue
 		case keep(c):
-			b.WriteString(strings.ToUpper(s[i : i+3]))
+			b.WriteString(spell(s[i : i+3]))
 		default:
 			b.WriteByte(c)
 		}
@@ -87,19 +87,27 @@ type spellings struct {
 // spell returns the readings of a path. A normal form is more than one where nobody says
 // which is meant: where slashes that are merged meet .. segments (/a//../b is /b or /a/b
 // by which goes first), and where a dot segment is the last (/a/. is /a/ by the RFC and /a
-// by cleaners of file paths). An encoding that is malformed stays as it is.
+// by cleaners of file paths). Some leave out the step of section 6.2.2.1: the encodings of a
+// path without its dots may be in upper case, or as they were sent. One that is malformed
+// stays as it is.
 func spell(raw string) spellings {
-	normal := func(keep func(byte) bool) []string {
-		path, _ := decode(raw, keep)
-		forms := []string{merged(dotless(path)), dotless(merged(path))}
-		if strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..") {
-			forms = append(forms, trimmed(forms[0]), trimmed(forms[1]))
+	normal := func(keep func(byte) bool, spellings ...func(string) string) []string {
+		var forms []string
+		for _, spelled := range spellings {
+			path, _ := decode(raw, keep, spelled)
+			ways := []string{merged(dotless(path)), dotless(merged(path))}
+			forms = append(forms, ways...)
+			if strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..") {
+				forms = append(forms, trimmed(ways[0]), trimmed(ways[1]))
+			}
 		}
 		slices.Sort(forms)
 		return slices.Compact(forms)
 	}
-	return spellings{raw: raw, normal: normal(reserved), decoded: normal(none)}
+	return spellings{raw: raw, normal: normal(reserved, strings.ToUpper, asSent), decoded: normal(none, asSent)}
 }
+
+func asSent(encoding string) string { return encoding }
 
 // reading is a path as somebody reads it.
 type reading struct {

@@ -35,7 +35,7 @@ func Traefik(routes []Route, request Request) []Answer {
 	if !ok {
 		return []Answer{own(400)}
 	}
-	routing, _ := decode(u.EscapedPath(), func(c byte) bool { return strings.IndexByte(":/?#[]@!$&'()*+,;=%", c) >= 0 })
+	routing, _ := decode(u.EscapedPath(), func(c byte) bool { return strings.IndexByte(":/?#[]@!$&'()*+,;=%", c) >= 0 }, strings.ToUpper)
 	var matching []place
 	highest := 0
 	for _, p := range places(routes, request) {
@@ -65,7 +65,7 @@ func traefikClean(raw string) (*url.URL, bool) {
 		return nil, false
 	}
 	if u.RawPath != "" {
-		u.RawPath, _ = decode(u.RawPath, reserved)
+		u.RawPath, _ = decode(u.RawPath, reserved, strings.ToUpper)
 	}
 	return u.JoinPath(), true
 }
