@@ -72,6 +72,18 @@ var grantForm = fingerprint.Form{
 // grant must be left at its zero for what could be asked for before.
 func (g Grant) Digest() string { return grantForm.Digest(g.sorted()) }
 
+// Futile tells why nobody could ever connect with the grant, nil if somebody may. Its error
+// completes the sentence "nobody could connect: …".
+func (g Grant) Futile() error {
+	// Servers let who signs nothing in by a bearer token alone, and MQTT has no place for
+	// a signature.
+	mqtt := func(t string) bool { return t == jwt.ConnectionTypeMqtt || t == jwt.ConnectionTypeMqttWS }
+	if len(g.ConnectionTypes) > 0 && !g.Bearer && !slices.ContainsFunc(g.ConnectionTypes, func(t string) bool { return !mqtt(t) }) {
+		return fmt.Errorf("MQTT takes bearer tokens alone: set spec.bearerToken, or add another of spec.connectionTypes")
+	}
+	return nil
+}
+
 // sorted is the grant with its sets in the order of the alphabet.
 func (g Grant) sorted() Grant {
 	for _, list := range []*[]string{

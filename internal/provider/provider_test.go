@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +127,22 @@ func TestRefuses(t *testing.T) {
 func TestEveryStructHasAForm(t *testing.T) {
 	if missing := fingerprinttest.WithoutForm[Grant](grantForm); len(missing) > 0 {
 		t.Errorf("grantForm has no entry for %q: name the keys that it has now", missing)
+	}
+}
+
+// Nobody can connect by MQTT alone without a bearer token.
+func TestFutile(t *testing.T) {
+	for _, test := range []struct {
+		types  string
+		bearer bool
+		futile bool
+	}{
+		{"", false, false}, {"STANDARD", false, false}, {"MQTT", false, true}, {"MQTT_WS", false, true}, {"MQTT MQTT_WS", false, true}, {"MQTT STANDARD", false, false}, {"MQTT", true, false},
+	} {
+		t.Run(fmt.Sprint(test.types, test.bearer), func(t *testing.T) {
+			if err := (Grant{ConnectionTypes: strings.Fields(test.types), Bearer: test.bearer}).Futile(); (err != nil) != test.futile {
+				t.Error(err)
+			}
+		})
 	}
 }

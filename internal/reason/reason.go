@@ -46,7 +46,7 @@ const (
 	DestinationNotRegistered Reason = "DestinationNotRegistered"
 	// Failed: anything else.
 	Failed Reason = "Failed"
-	// GrantRefused: NATS would refuse the JWT.
+	// GrantRefused: NATS would refuse the JWT, or nobody could connect with it.
 	GrantRefused Reason = "GrantRefused"
 	// GrantTooLarge: the JWT would be larger than the account allows: name fewer subjects, or
 	// wider ones.

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -27,6 +30,9 @@ const (
 // patchAnnotation has the Sealed Secrets controller leave alone what is in the
 // Secret already. With an empty SealedSecret that keeps the last credential.
 const patchAnnotation = "sealedsecrets.bitnami.com/patch"
+
+// scopeAnnotations have the controller open what is sealed for more than one name.
+var scopeAnnotations = []string{"sealedsecrets.bitnami.com/cluster-wide", "sealedsecrets.bitnami.com/namespace-wide"}
 
 // emit renders for each cluster what the ledger has for it. The same ledger gives
 // the same bytes.
@@ -63,7 +69,41 @@ func documents(run *workflow.Run, in inputs, record ledger.Record) ([]render.Doc
 	if err != nil {
 		return nil, workflow.Fail(reason.RenderFailed, err)
 	}
+	for _, d := range documents {
+		if err := openable(d, record); err != nil {
+			return nil, workflow.Fail(reason.RenderFailed, fmt.Errorf("%w: correct the ConfigMap %s-overlays", err, promise))
+		}
+	}
 	return documents, nil
+}
+
+// openable tells why the Sealed Secrets controller could not open a document with the
+// ciphertext of a record, nil if it can: the name, the namespace and the scope are part of
+// what it is sealed with, and overlays may change them.
+func openable(d render.Document, record ledger.Record) error {
+	var object struct {
+		Metadata struct{ Annotations map[string]string }
+		Spec     struct{ EncryptedData map[string]string }
+	}
+	if d.Kind != "SealedSecret" {
+		return nil
+	}
+	if err := yaml.Unmarshal(d.YAML, &object); err != nil {
+		return fmt.Errorf("the overlays of the platform team make a SealedSecret %s/%s that cannot be read: %w", d.Namespace, d.Name, err)
+	}
+	sealed := slices.Collect(maps.Values(record.Ciphertext))
+	if !slices.ContainsFunc(slices.Collect(maps.Values(object.Spec.EncryptedData)), func(text string) bool { return slices.Contains(sealed, text) }) {
+		return nil // it is another's
+	}
+	if to := record.Basis.Delivery; d.Namespace != to.Namespace || d.Name != to.Name {
+		return fmt.Errorf("the overlays of the platform team make the SealedSecret %s/%s of %s/%s, for which it is sealed: nobody could open it", d.Namespace, d.Name, to.Namespace, to.Name)
+	}
+	for _, scope := range scopeAnnotations {
+		if object.Metadata.Annotations[scope] == "true" {
+			return fmt.Errorf("the overlays of the platform team give the SealedSecret %s/%s the annotation %s, and it is sealed for its name alone: nobody could open it", d.Namespace, d.Name, scope)
+		}
+	}
+	return nil
 }
 
 // values are what the templates get; the keys are those of their schema.

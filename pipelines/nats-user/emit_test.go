@@ -88,8 +88,12 @@ func TestValues(t *testing.T) {
 }
 
 // A cluster for which overlays leave nothing is said to have that problem. One for which
-// they fail has the run fail.
+// they fail has the run fail, and so has one that could not open what they make.
 func TestEmitWithOverlays(t *testing.T) {
+	const (
+		changed   = "#@ load(\"@ytt:overlay\", \"overlay\")\n#@overlay/match by=overlay.subset({\"kind\": \"SealedSecret\"}), expects=\"1+\"\n---\n"
+		annotated = "metadata:\n  annotations:\n    #@overlay/match missing_ok=True\n"
+	)
 	for _, test := range []struct {
 		name, overlay         string
 		files                 int
@@ -98,6 +102,13 @@ func TestEmitWithOverlays(t *testing.T) {
 		{"none", "", 1, "", ""},
 		{"they take it away", "#@ load(\"@ytt:overlay\", \"overlay\")\n#@overlay/match by=overlay.all, expects=\"0+\"\n#@overlay/remove\n---\n", 0, "", "NothingRendered"},
 		{"they fail", "kind: [a]\n", 0, "RenderFailed", ""},
+		{"they label it", changed + "metadata:\n  labels:\n    #@overlay/match missing_ok=True\n    team: a\n", 1, "", ""},
+		{"they rename it", changed + "metadata:\n  name: prod-orders-nats\n", 0, "RenderFailed", ""},
+		{"they move it", changed + "metadata:\n  namespace: elsewhere\n", 0, "RenderFailed", ""},
+		{"they open it for the cluster", changed + annotated + "    sealedsecrets.bitnami.com/cluster-wide: \"true\"\n", 0, "RenderFailed", ""},
+		{"they open it for the namespace", changed + annotated + "    sealedsecrets.bitnami.com/namespace-wide: \"true\"\n", 0, "RenderFailed", ""},
+		{"they say that it is for its name alone", changed + annotated + "    sealedsecrets.bitnami.com/cluster-wide: \"false\"\n", 1, "", ""},
+		{"they add one of their own", "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: theirs, namespace: elsewhere}\nspec: {encryptedData: {a: theirs}}\n", 2, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			overlays := map[string]string{}

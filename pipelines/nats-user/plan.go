@@ -20,6 +20,7 @@ type cluster struct {
 	want        credential.Want
 	certificate seal.Certificate
 	unusable    error             // why there is no certificate
+	futile      error             // why nobody could connect
 	reason      credential.Reason // to issue; empty to keep
 	// problem is why it does not have what was asked for.
 	problem problem
@@ -41,7 +42,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, now time.Time) []*cluster {
 	var clusters []*cluster
 	for _, name := range in.placement.Placed {
-		c := &cluster{want: want(in, name), verdicts: verdicts}
+		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Grant(in.user, name).Futile()}
 		if current := l.Current(name); current != nil {
 			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
 		}
@@ -102,7 +103,7 @@ func (c *cluster) sealFor(bundle string, now time.Time) {
 // judge asks each rule in turn whether a cluster gets another generation; the first
 // that says no decides.
 func judge(c *cluster, l *ledger.Ledger, now time.Time) {
-	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, needed, bounded, sealable} {
+	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, useful, needed, bounded, sealable} {
 		if !rule(c, l, now) {
 			c.reason = ""
 			return
@@ -131,6 +132,17 @@ func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 		return fmt.Sprintf("%s is releasing the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
 	}
 	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
+}
+
+// useful: somebody could connect with it. What was issued all the same, by an older
+// version, goes on until something else is asked for.
+func useful(c *cluster, l *ledger.Ledger, _ time.Time) bool {
+	name := c.want.Destination
+	if current := l.Current(name); c.futile == nil || current != nil && current.Basis.Grant == c.want.Basis.Grant {
+		return true
+	}
+	c.problem = problem{reason.GrantRefused, fmt.Sprintf("nobody could connect on %s: %v", name, c.futile)}
+	return false
 }
 
 // needed: there is a reason.

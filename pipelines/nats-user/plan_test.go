@@ -73,6 +73,12 @@ func TestPlan(t *testing.T) {
 	with := func(change func(*ledger.Record)) ledger.Record { return issued(1, "U1", "commerce", wanted, change) }
 	same := func(*ledger.Record) {}
 	granted := func(r *ledger.Record) { r.Basis.Grant = "other" }
+	mqtt := func(in *inputs) { in.user.Spec.ConnectionTypes = []accountv1alpha1.ConnectionType{"MQTT", "MQTT_WS"} }
+	futile := func(r *ledger.Record) {
+		in := serving(&stub{})
+		mqtt(&in)
+		r.Basis.Grant = want(in, "eu-1").Basis.Grant
+	}
 	named := func(r *ledger.Record) { r.Basis.Delivery.Name = "former-name" }
 	many := func(n int, of ledger.Record) []ledger.Record {
 		var all []ledger.Record
@@ -88,6 +94,7 @@ func TestPlan(t *testing.T) {
 		holds       []string // names of Secrets
 		certificate string
 		rotate      string
+		futile      bool
 
 		reason, problemReason, problem string
 		delivers                       string
@@ -116,6 +123,11 @@ func TestPlan(t *testing.T) {
 		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Record) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
 		{name: "it changes its Secret too often", rows: many(24, with(named)), holds: []string{"orders-nats", "former-name"}, certificate: bundle(), delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason DeliveryChanged: wait until some have, or make ttl shorter"},
+		{name: "nobody could connect", holds: []string{"orders-nats"}, certificate: bundle(), futile: true, delivers: "orders-nats", problemReason: "GrantRefused",
+			problem: "nobody could connect on eu-1: MQTT takes bearer tokens alone: set spec.bearerToken, or add another of spec.connectionTypes"},
+		{name: "nobody could connect, and it has something else", rows: []ledger.Record{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), futile: true, delivers: "orders-nats", problemReason: "GrantRefused",
+			problem: "nobody could connect on eu-1: MQTT takes bearer tokens alone: set spec.bearerToken, or add another of spec.connectionTypes"},
+		{name: "nobody could connect, which an older version did not know, and a renewal is due", rows: []ledger.Record{with(func(r *ledger.Record) { futile(r); r.Expires = now })}, holds: []string{"orders-nats"}, certificate: bundle(), futile: true, reason: "Expired", delivers: "orders-nats"},
 		{name: "there were as many attempts", rows: append(many(23, with(retiring)), issued(24, "U24", "commerce", wanted)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
 	} {
@@ -124,6 +136,9 @@ func TestPlan(t *testing.T) {
 			in.placement.Placed = []string{"eu-1"}
 			in.bundles = map[string]string{"eu-1": test.certificate}
 			in.user.Spec.Credentials.Rotate = test.rotate
+			if test.futile {
+				mqtt(&in)
+			}
 			verdicts := map[claim.Resource]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
 			for _, name := range test.holds {
 				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}

@@ -42,7 +42,7 @@ func report(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster,
 	for _, p := range problems(in, clusters) {
 		result.Lacks(p.reason, p.message)
 	}
-	for _, note := range notes(l, run.Now) {
+	for _, note := range slices.Concat(warnings(clusters), notes(l, run.Now)) {
 		result.Note(note)
 	}
 	return result
@@ -143,6 +143,16 @@ func problems(in inputs, clusters []*cluster) []problem {
 		theirs[0].message += fmt.Sprintf("; clusters with problems besides: %d, see status.credentials", more)
 	}
 	return append(all, theirs[:min(1, len(theirs))]...)
+}
+
+// warnings are of what goes on though nobody could connect with it.
+func warnings(clusters []*cluster) []string {
+	for _, c := range clusters { // the same on all
+		if c.futile != nil && c.problem.reason == "" {
+			return []string{"nobody can connect: " + c.futile.Error()}
+		}
+	}
+	return nil
 }
 
 // notes are what its owner should know of a request, ready or not.

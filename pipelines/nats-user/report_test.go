@@ -2,6 +2,7 @@ package natsuser
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -174,6 +175,26 @@ func TestReport(t *testing.T) {
 			got := report(run, in, &ledger.Ledger{Request: orders, Records: test.rows}, clusters, output)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(destination.Placement{})); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What goes on though nobody can connect is said once, and not beside a refusal.
+func TestWarnings(t *testing.T) {
+	futile := errors.New("MQTT takes bearer tokens alone")
+	fine, of, refused := &cluster{}, &cluster{futile: futile}, &cluster{futile: futile, problem: problem{reason.GrantRefused, "refused"}}
+	for name, test := range map[string]struct {
+		clusters []*cluster
+		want     []string
+	}{
+		"all is well":   {[]*cluster{fine}, nil},
+		"it goes on":    {[]*cluster{fine, of, of}, []string{"nobody can connect: MQTT takes bearer tokens alone"}},
+		"it is refused": {[]*cluster{refused}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := warnings(test.clusters); !slices.Equal(got, test.want) {
+				t.Errorf("it warns %q, want %q", got, test.want)
 			}
 		})
 	}
