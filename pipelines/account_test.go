@@ -184,6 +184,62 @@ func TestAccountIsVerified(t *testing.T) {
 	}
 }
 
+// Nothing is issued, and nothing is let go of, for an account that nobody has found: with
+// servers that do not answer it may be any account, and any key.
+func TestAccountIsFoundFirst(t *testing.T) {
+	user := example(t, "nats-user")
+	rotated := strings.Replace(user, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1)
+	away := func(l *live) string { return strings.ReplaceAll(l.account, l.system.URL(), "nats://127.0.0.1:1") }
+	for name, wrong := range map[string]func(*live) string{
+		"another account": func(l *live) string {
+			_, other := newSeed(l.T, nkeys.CreateAccount)
+			return strings.ReplaceAll(away(l), l.system.AccountID+"\n", other+"\n")
+		},
+		"another key": func(l *live) string {
+			seed, _ := newSeed(l.T, nkeys.CreateAccount)
+			l.secret("commerce-signing", "seed", seed)
+			return away(l)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLive(t)
+			right, unverified := l.account, func(o scenario.Outcome) {
+				t.Helper()
+				if _, reason, message := o.Ready(); reason != "AccountUnverified" {
+					t.Errorf("the user is %s: %s", reason, message)
+				}
+			}
+			l.Write(txtar.File{Name: "baleen-system/NatsAccount.baleen.dev/commerce.yaml", Data: []byte(l.account)})
+			unverified(l.Apply(user)) // before the account has run
+			l.wantReason("Verified", "could connect")
+			first := l.Apply(user)
+			if len(first.Files) == 0 {
+				t.Fatalf("nothing is delivered: %s", first.Stderr)
+			}
+			l.account = wrong(l)
+			l.wantReason("ServersUnreachable", "")
+			for range 2 {
+				again := l.Apply(rotated)
+				if unverified(again); again.Documents() != first.Documents() {
+					t.Errorf("what was delivered has changed to\n%s", again.Documents())
+				}
+				l.wantReason("ServersUnreachable", "")
+			}
+			l.account = right
+			l.secret("commerce-signing", "seed", l.system.SigningKey)
+			unverified(l.Apply(user)) // it may have changed meanwhile
+			l.wantReason("Verified", "could connect")
+			if last := l.Apply(user); last.Documents() != first.Documents() {
+				t.Errorf("what was delivered has changed to\n%s", last.Documents())
+			}
+			claims, err := l.system.Account(l.system.AccountID)
+			if err != nil || len(claims.Revocations) > 0 {
+				t.Errorf("revoked are %v (%v)", claims.Revocations, err)
+			}
+		})
+	}
+}
+
 func seedIn(creds []byte) []byte {
 	pair, _ := nkeys.ParseDecoratedNKey(creds)
 	seed, _ := pair.Seed()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -154,6 +155,8 @@ func TestWithdrawnHoldsNobodyUp(t *testing.T) {
 	for _, request := range f.targets {
 		asFormerly(s, request)
 	}
+	f.apply(t, s, traefik)
+	s.Now = s.Now.Add(time.Hour)
 	f.apply(t, s, traefik)
 	f.check(t, traefik, f.apply(t, s, traefik)) // what waited for others has run once more
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -105,6 +106,11 @@ type Opener struct {
 // Open returns a NatsAccount with what makes its users.
 func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
 	status := LastStatus(object)
+	if status.Account != nil && !status.Account.Found {
+		// Up to v0.1.0 it is not said, but for all being well.
+		ready := meta.FindStatusCondition(status.Conditions, "Ready")
+		status.Account.Found = ready != nil && ready.Status == metav1.ConditionTrue
+	}
 	opened, err := o.Issuer(a.Spec.Provider)(ctx, o.setting(a, status))
 	if err != nil {
 		return nil, err

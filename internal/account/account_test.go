@@ -607,8 +607,8 @@ func signingKey(t *testing.T) (public string, seed []byte) {
 // run has looked at these.
 func TestOpenJWT(t *testing.T) {
 	key, seed := signingKey(t)
-	seen := func(key string) string {
-		return "status: {account: {id: " + accountID + ", signingKey: " + key + "}}\n"
+	seen := func(id, key, found, ready string) string {
+		return fmt.Sprintf("status: {account: {id: %s, signingKey: %s, found: %s}, conditions: [{type: Ready, status: %q, reason: R, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}\n", id, key, found, ready)
 	}
 	for _, test := range []struct {
 		name, status string
@@ -617,9 +617,13 @@ func TestOpenJWT(t *testing.T) {
 		unseen       bool
 		says         string
 	}{
-		{"its first run is to come", "", seed, false, false, ""},
-		{"its last run has seen the key", seen(key), seed, true, false, ""},
-		{"its last run has seen another", seen(accountID), seed, false, true, ""},
+		{"its first run is to come", "", seed, false, true, ""},
+		{"a run has found it", seen(accountID, key, "true", "True"), seed, true, false, ""},
+		{"a run has found it, and servers are away", seen(accountID, key, "true", "False"), seed, true, false, ""},
+		{"v0.1.0 has found it, which does not say so", seen(accountID, key, "null", "True"), seed, false, false, ""},
+		{"no run has found it", seen(accountID, key, "null", "False"), seed, false, true, ""},
+		{"a run has found another key of it", seen(accountID, accountID, "true", "True"), seed, false, true, ""},
+		{"a run has found another account", seen(key, key, "true", "True"), seed, false, true, ""},
 		// A test fixture: the seed of a user that exists nowhere.
 		{"its key is none", "", []byte("SUADVQJWLKOFTQUNHXZWDBGEQPTJP5TIGEQCJSAAXTOYZ2SY6HXYKQ7FZI"), false, false,
 			"the signing key of NatsAccount baleen-system/commerce, the key seed of the Secret signing, cannot be used"},

@@ -48,7 +48,7 @@ type Facts struct {
 	// Refusal is why no user could connect, or why that is not known; nil if all is
 	// well.
 	Refusal *Refusal
-	// Account is what users are made with, nil where it is not known.
+	// Account is what users are made with, nil where it was not found.
 	Account *Account
 	// ID is the public key of the account that was looked at, empty if there was none.
 	ID string

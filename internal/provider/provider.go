@@ -199,7 +199,7 @@ type OpenAdministrator func(ctx context.Context, s Setting, opened Opened) (Admi
 type Opened struct {
 	Issuer
 	Account
-	// Unseen: the account's last run has not looked at what would be used.
+	// Unseen: no run of the account has found it with what would be used.
 	Unseen bool
 }
 

@@ -144,7 +144,7 @@ var Tables = []Table{
 		{InvalidSpec, "a field is wrong; the message names it", "you"},
 		{NotAdmitted, "the account's policy does not admit your namespace or something you ask for; the message says what it allows", "you, or the platform team"},
 		{NamespaceNotMapped, "the workload namespace is not yours", "the platform team"},
-		{AccountUnverified, "no run of the account has found it since it was made, or since its signing key or, with Synadia, what names it (`baseURL`, account, group) was changed. It was asked to run, and then asks this request", "nobody: it is tried again. If the account is not `Verified`, the platform team"},
+		{AccountUnverified, "no run of the account has found it on the servers since it was made, or since its id, its signing key or, with Synadia, what names it (`baseURL`, account, group) was changed. It was asked to run, and then asks this request", "nobody: it is tried again. If the account is not `Verified`, the platform team"},
 		{LedgerFull, "the ledger has no room for another generation on so many clusters; make two requests of it, or rotate less often", "you"},
 		{RotatesTooOften, "a cluster has 24 credentials that have not expired yet, and gets no other until it is due", "you"},
 		{NothingRendered, "an overlay leaves nothing to deliver", "the platform team"},

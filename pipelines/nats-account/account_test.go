@@ -253,7 +253,9 @@ func TestAsk(t *testing.T) {
 		{"all is well", finding{}, func(*inputs) {}, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 		{"the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(*inputs) {}, "team-a/forgotten, team-a/other-terms, team-a/paused, team-a/waits"},
 		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*inputs) {}, ""},
-		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper = keeper{} }, ""},
+		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper, in.account.Unseen = keeper{}, true }, ""},
+		{"nobody has found the account, and the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(in *inputs) { in.account.Unseen = true }, ""},
+		{"it is found for the first time", finding{Facts: provider.Facts{Account: &provider.Account{}}}, func(in *inputs) { in.account.Unseen = true }, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -332,6 +334,7 @@ func TestReport(t *testing.T) {
 		users, notified []natsUser
 		rows            []ledger.Record
 		found           finding
+		unseen, unfound bool
 		damaged         error
 		ready           bool
 		reason, message string
@@ -354,7 +357,9 @@ func TestReport(t *testing.T) {
 		{name: "some are unknown", found: finding{unknown: 2}, ready: true, reason: "Verified", attention: []string{},
 			message: "verified; 0 users, of which 0 need attention; 2 users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform"},
 		{name: "a ledger is damaged", damaged: errors.New("it cannot be read"), reason: "LedgerDamaged", message: "verified; 0 users, of which 0 need attention; it cannot be read", attention: []string{}},
-		{name: "it does not work", found: finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no user connects")}}, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
+		{name: "it does not work", found: finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no user connects")}, Facts: provider.Facts{Account: &provider.Account{}}}, unfound: true, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
+		{name: "it was never found", unseen: true, unfound: true, found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away", attention: []string{}},
+		{name: "it is found, and something else is wrong", unseen: true, found: finding{Facts: provider.Facts{Account: &provider.Account{}}, refusal: &provider.Refusal{Reason: "OperatorKeyNotTrusted", Err: errors.New("not trusted")}}, reason: "OperatorKeyNotTrusted", message: "not trusted", attention: []string{}},
 		{name: "something is queued", found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
 			rows: []ledger.Record{
 				queuedRow(func(*ledger.Record) {}), queuedRow(func(r *ledger.Record) { r.State = ledger.Active }), queuedRow(func(r *ledger.Record) { r.User = "" }), queuedRow(func(r *ledger.Record) { r.Basis.Account = "payments" }),
@@ -362,6 +367,7 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{ID: "ACCOUNT", SigningKey: "SIGNING"}}}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Records: test.rows}}}
+			in.account.Unseen = test.unseen
 			if test.damaged != nil {
 				in.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
 			}
@@ -369,7 +375,7 @@ func TestReport(t *testing.T) {
 			want := workflow.Result{
 				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
-					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
+					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Found: !test.unfound, Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
 					"policy":  in.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}

@@ -13,11 +13,8 @@ import (
 // concerned are the requests that should run again: those that have not seen what the
 // account offers now, and those whose last run failed. Pure.
 func concerned(in inputs, found finding, now time.Time) []natsUser {
-	switch {
-	case found.refusal != nil && found.refusal.Reason.Refutes():
-		return nil // they would find the account wanting
-	case in.keeper != nil && in.account.ProviderAccount == "":
-		return nil // nor can they be served before a run has seen it
+	if !isFound(in, found) { // they would find the account wanting
+		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(in.users), func(u natsUser) bool {
 		if found.refusal != nil && (u.IsDeleting() || u.Terms == in.account.Terms()) && !waits(in, u) && !u.IsLeftOut(now) {

@@ -74,7 +74,7 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
 	status := v1alpha1.AccountStatus{
 		ID: in.account.ID, SigningKey: in.account.SigningKey, ProviderID: in.account.ProviderAccount, Scoped: in.account.ProviderAccount != "" && in.account.Scoped,
-		Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
+		Found: isFound(in, found), Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
 		Name: found.Name, Scope: found.Scope, Verified: found.Verified, Revocation: "possible",
 	}
 	if why := in.admin.CannotRevoke(); why != "" {
@@ -84,6 +84,15 @@ func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
 		status.Read = found.lastRead.UTC().Format(time.RFC3339)
 	}
 	return status
+}
+
+// isFound reports whether this run has found the account with its key, or one before it
+// has, and nothing has refuted that since.
+func isFound(in inputs, found finding) bool {
+	if found.refusal != nil && found.refusal.Reason.Refutes() {
+		return false
+	}
+	return found.Account != nil || !in.account.Unseen
 }
 
 // queued is how many identities are to be revoked.

@@ -98,14 +98,14 @@ func (p pipeline) readAccount(ctx context.Context, run *workflow.Run, name strin
 // verified makes sure that what the account signs would connect.
 func verified(ctx context.Context, run *workflow.Run, a *account.Account) error {
 	switch {
+	case a.Refuted != "":
+		return workflow.Fail(reason.AccountRefuted, fmt.Errorf("NatsAccount %s was found not to work: %s", a.Name, a.Refuted))
 	case a.Unseen:
 		// The key may be one of another account: what it signs would not connect.
 		if err := notifyAccounts(ctx, run, a.Name); err != nil {
 			return err
 		}
 		return workflow.Fail(reason.AccountUnverified, fmt.Errorf("NatsAccount %s has not been verified as it is now: it was asked to run, and to tell this request; if this stays, see its status", a.Name))
-	case a.Refuted != "":
-		return workflow.Fail(reason.AccountRefuted, fmt.Errorf("NatsAccount %s was found not to work: %s", a.Name, a.Refuted))
 	}
 	return nil
 }

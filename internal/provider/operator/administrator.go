@@ -112,6 +112,7 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 	if f.Refusal = a.judge(claims, trusted); f.Refusal != nil {
 		return
 	}
+	f.Account = &a.opened.Account
 	scope, _ := claims.SigningKeys.GetScope(a.opened.SigningKey)
 	if s, isUser := scope.(*jwt.UserScope); isUser {
 		f.Scope = s.Role

@@ -512,6 +512,8 @@ type AccountStatus struct {
 	// with Synadia the id of its group.
 	ID         string `json:"id"`
 	SigningKey string `json:"signingKey"`
+	// Found reports whether a run has found this account with this key.
+	Found bool `json:"found,omitempty"`
 	// ProviderID is Synadia's id of the account, Scoped reports whether its group has
 	// a scope, and Read is when its users were read last.
 	ProviderID string `json:"providerID,omitempty"`
