@@ -157,6 +157,27 @@ func TestAccountIsVerified(t *testing.T) {
 			})
 			l.account = strings.Replace(l.account, "signingKey: {", "signingKey: {scoped: true, ", 1)
 		}, "ScopeMismatch", "the tag stage", true},
+		{"the account has expired", func(l *live) { // servers that start do not load it
+			l.claims(func(c *natsjwt.AccountClaims) { c.Expires = l.Now.Add(-time.Hour).Unix() })
+		}, "AccountUnknown", "signed anew if it has expired", true},
+		{"the account has an auth callout", func(l *live) {
+			_, other := newSeed(l.T, nkeys.CreateUser)
+			l.claims(func(c *natsjwt.AccountClaims) { c.EnableExternalAuthorization(other) })
+		}, "UserRefused", "it has an auth callout", true},
+		{"the account admits no connection", func(l *live) {
+			l.claims(func(c *natsjwt.AccountClaims) { c.Limits.Conn = 0 })
+		}, "UserRefused", "its limits admit no connection", true},
+		{"all users are revoked until tomorrow", func(l *live) {
+			l.claims(func(c *natsjwt.AccountClaims) { c.RevokeAt(natsjwt.All, l.Now.AddDate(0, 0, 1)) })
+		}, "UserRefused", "it revokes all users that are signed up to", true},
+		{"all users are revoked until tomorrow, and the key has a scope", func(l *live) {
+			key := signingKeyOf(l)
+			l.claims(func(c *natsjwt.AccountClaims) {
+				c.SigningKeys.AddScopedSigner(scope(key, "orders.>"))
+				c.RevokeAt(natsjwt.All, l.Now.AddDate(0, 0, 1))
+			})
+			l.account = strings.Replace(l.account, "signingKey: {", "signingKey: {scoped: true, ", 1)
+		}, "UserRefused", "it revokes all users that are signed up to", true},
 		{"the servers are away", func(l *live) { l.system.Stop() }, "ServersUnreachable", "can be reached", false},
 		{"no operator, and a key that nobody lists", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateAccount)

@@ -189,6 +189,13 @@ type RefusedError struct{ Err error }
 func (e *RefusedError) Error() string { return "the servers refuse the user: " + e.Err.Error() }
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// FullError tells that servers accept a user, and that its account has as many connections
+// as it may.
+type FullError struct{ Err error }
+
+func (e *FullError) Error() string { return "the account has no connection free: " + e.Err.Error() }
+func (e *FullError) Unwrap() error { return e.Err }
+
 // OpenIssuer opens what makes users of an account, with no more than it takes for that.
 type OpenIssuer func(ctx context.Context, s Setting) (Opened, error)
 

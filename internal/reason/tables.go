@@ -121,7 +121,7 @@ var Tables = []Table{
 		{ScopeMismatch, "`scoped` and the account differ, or the scope needs a tag that `requiredTags` does not name", "`AccountRefuted`"},
 		{IssuerNotTrusted, "the servers do not trust the key that the account is signed with", "`AccountRefuted`"},
 		{OperatorKeyNotTrusted, "not all servers trust the operator's signing key. Nothing was changed: an account signed with it would lock out all its users", "are served; revocations wait"},
-		{UserRefused, "the throw-away user was refused", "`AccountRefuted`"},
+		{UserRefused, "the throw-away user was refused: by what the servers have of the account the message says why", "`AccountRefuted`"},
 		{SystemUserRefused, "the credentials of the system account are refused", "are served; revocations wait"},
 		{ServersUnreachable, "no server answers, or none has a full resolver, or the credentials are not of the system account", "are served; revocations wait"},
 		{ClockOff, "the clock of the node and that of the NATS servers, or of the control plane, differ by more than ten minutes; nothing was revoked or taken back", "are served; revocations wait"},

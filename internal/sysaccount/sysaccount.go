@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -50,24 +51,36 @@ func (s Servers) connect(creds []byte) (*nats.Conn, error) {
 		nats.Name("baleen"), nats.Timeout(connectTimeout), nats.NoReconnect(), nats.UserCredentialBytes(creds),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
 	}
+	asked := false
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = true
+		return &tls.Certificate{}, nil
+	}}
 	if s.CA != "" {
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM([]byte(s.CA))
-		options = append(options, func(o *nats.Options) error {
-			o.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-			return nil
-		})
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM([]byte(s.CA))
 	}
+	options = append(options, func(o *nats.Options) error {
+		o.TLSConfig = config
+		return nil
+	})
 	connect := dial
 	if s.Dial != nil {
 		connect = s.Dial
 	}
 	conn, err := connect(strings.Join(s.URLs, ","), options...)
+	if errors.Is(err, io.EOF) { // as servers do that wait for TLS before they say anything
+		conn, err = connect(strings.Join(s.URLs, ","), append(options, nats.TLSHandshakeFirst())...)
+	}
 	switch {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
 		return nil, &provider.RefusedError{Err: err}
+	case errors.Is(err, nats.ErrMaxAccountConnectionsExceeded):
+		return nil, &provider.FullError{Err: err}
+	case asked:
+		return nil, fmt.Errorf("the servers %s ask for a client certificate, and Baleen has none: name addresses at which they do not: %w", strings.Join(s.URLs, ", "), err)
 	}
 	return nil, fmt.Errorf("none of the servers %s can be reached: see to their addresses, and that Pods may connect there: %w", strings.Join(s.URLs, ", "), err)
 }

@@ -2,14 +2,23 @@ package sysaccount
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -238,4 +247,54 @@ func TestTry(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Servers that begin with TLS are spoken to, and those that ask for a client certificate
+// are said to.
+func TestTLS(t *testing.T) {
+	authority, certificate := issue(t)
+	for _, test := range []struct {
+		name   string
+		change func(*server.Options)
+		says   string
+	}{
+		{"after the first words", func(*server.Options) {}, ""},
+		{"from the beginning", func(o *server.Options) { o.TLSHandshakeFirst = true }, ""},
+		{"with client certificates", func(o *server.Options) { o.TLSConfig.ClientAuth = tls.RequireAnyClientCert }, "ask for a client certificate, and Baleen has none"},
+		{"with client certificates, from the beginning", func(o *server.Options) {
+			o.TLSHandshakeFirst, o.TLSConfig.ClientAuth = true, tls.RequireAnyClientCert
+		}, "ask for a client certificate, and Baleen has none"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, TLSTimeout: 2, TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
+			test.change(o)
+			s, err := server.NewServer(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start()
+			t.Cleanup(s.Shutdown)
+			if !s.ReadyForConnections(10 * time.Second) {
+				t.Fatal("the server does not start")
+			}
+			creds := natstest.Start(t).SystemCredentials
+			wantError(t, Servers{URLs: []string{"tls://" + s.Addr().String()}, CA: authority}.Try(creds), test.says)
+		})
+	}
+}
+
+// issue returns an authority, and a certificate of it for this machine.
+func issue(t *testing.T) (authority string, certificate tls.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, of, of, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

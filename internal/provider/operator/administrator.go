@@ -28,10 +28,11 @@ type administrator struct {
 	operator    nkeys.KeyPair
 	operatorKey string
 	credentials []byte
-	// system is open from the inspection on, and trusted are the keys by which all
-	// servers take an account.
+	// system is open from the inspection on, trusted are the keys by which all servers
+	// take an account, and claims is the account as they have it, nil if that is not known.
 	system  provider.System
 	trusted []string
+	claims  *jwt.AccountClaims
 }
 
 var _ provider.Administrator = (*administrator)(nil)
@@ -105,14 +106,14 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 		return
 	case claims == nil:
-		f.Refusal = provider.Refuse(reason.AccountUnknown, "the servers have no account %s: push it with nsc, or correct spec.jwt.accountID", a.opened.ID)
+		f.Refusal = provider.Refuse(reason.AccountUnknown, "the servers have no account %s: push it with nsc, signed anew if it has expired, or correct spec.jwt.accountID", a.opened.ID)
 		return
 	}
 	f.Name = claims.Name
 	if f.Refusal = a.judge(claims, trusted); f.Refusal != nil {
 		return
 	}
-	f.Account = &a.opened.Account
+	f.Account, a.claims = &a.opened.Account, claims
 	scope, _ := claims.SigningKeys.GetScope(a.opened.SigningKey)
 	if s, isUser := scope.(*jwt.UserScope); isUser {
 		f.Scope = s.Role
@@ -164,18 +165,44 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 		return
 	}
 	err = a.servers.Try(credentials.File)
-	var refused *provider.RefusedError
+	_, refused := errors.AsType[*provider.RefusedError](err)
+	_, full := errors.AsType[*provider.FullError](err)
+	why := lockedOut(a.claims, a.Now)
 	switch {
 	case err == nil:
 		f.Verified = strings.TrimPrefix(f.Verified+", and a throw-away user could connect", rightKind+", and ")
-	case errors.As(err, &refused) && grant.Scoped:
+	case (refused || full) && why != "":
+		f.Refusal = provider.Refuse(reason.UserRefused, "the servers let in no user of the account: %s", why)
+	case full:
+		f.Verified += "; a throw-away user was accepted, and the account has no connection free"
+	case refused && grant.Scoped:
 		// A scope may let nobody in from here, or at this hour.
 		f.Verified += "; a throw-away user was refused, perhaps by the scope"
-	case errors.As(err, &refused):
+	case refused:
 		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a user signed with the key %s: the account must list it as a signing key, and exist on the servers", a.opened.SigningKey)
 	default:
 		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 	}
+}
+
+// lockedOut tells why servers let in nobody whose JWT is signed now, and what to do, by
+// what they have of the account; empty if they may. Pure.
+func lockedOut(claims *jwt.AccountClaims, now time.Time) string {
+	if claims == nil {
+		return ""
+	}
+	day := func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+	switch all := claims.Revocations[jwt.All]; {
+	case claims.Expires > 0 && claims.Expires <= now.Unix():
+		return fmt.Sprintf("its JWT expired on %s: push one that has not with nsc", day(claims.Expires))
+	case all >= now.Unix():
+		return fmt.Sprintf("it revokes all users that are signed up to %s: take that back with `nsc revocations delete-user --user-public-key '*'`, or wait until then", day(all))
+	case claims.Limits.Conn == 0:
+		return "its limits admit no connection: raise them with `nsc edit account --conns`"
+	case claims.HasExternalAuthorization():
+		return "it has an auth callout, which decides in place of the JWT: use an account without"
+	}
+	return ""
 }
 
 // Revoke implements [provider.Administrator]: each account that identities came from is

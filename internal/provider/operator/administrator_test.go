@@ -217,7 +217,7 @@ func TestLook(t *testing.T) {
 			s.fails = map[string]error{"lookup": errors.New("nobody answers")}
 		},
 			reason: "ServersUnreachable", says: "nobody answers", verified: nothing},
-		{name: "there is no such account", change: func(s *system, _ *administrator) { s.account = nil }, reason: "AccountUnknown", verified: nothing, says: "push it with nsc, or correct spec.jwt.accountID"},
+		{name: "there is no such account", change: func(s *system, _ *administrator) { s.account = nil }, reason: "AccountUnknown", verified: nothing, says: "push it with nsc, signed anew if it has expired, or correct spec.jwt.accountID"},
 		{name: "a stranger has signed it", change: func(s *system, _ *administrator) { s.account.Issuer = "OSTRANGER" }, reason: "IssuerNotTrusted", verified: nothing, named: "commerce on the servers", says: "the account is signed with OSTRANGER"},
 		{name: "not all servers trust the operator's key", change: func(s *system, a *administrator) {
 			a.operatorKey, s.trusted = "OTHER", []string{s.operatorKey}
@@ -556,5 +556,35 @@ func TestInspect(t *testing.T) {
 			}
 			a.Close()
 		})
+	}
+}
+
+// Why nobody is let in is read from the account that the servers have.
+func TestLockedOut(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*natsjwt.AccountClaims)
+		says   string
+	}{
+		{"it is well", func(*natsjwt.AccountClaims) {}, ""},
+		{"it has expired", func(c *natsjwt.AccountClaims) { c.Expires = now.Unix() }, "its JWT expired on 2026-01-01T12:00:00Z: push one that has not with nsc"},
+		{"it expires", func(c *natsjwt.AccountClaims) { c.Expires = now.Unix() + 1 }, ""},
+		{"all are revoked up to now", func(c *natsjwt.AccountClaims) { c.RevokeAt(natsjwt.All, now) }, "it revokes all users that are signed up to 2026-01-01T12:00:00Z"},
+		{"all were revoked", func(c *natsjwt.AccountClaims) { c.RevokeAt(natsjwt.All, now.Add(-time.Second)) }, ""},
+		{"it admits no connection", func(c *natsjwt.AccountClaims) { c.Limits.Conn = 0 }, "its limits admit no connection"},
+		{"it admits one", func(c *natsjwt.AccountClaims) { c.Limits.Conn = 1 }, ""},
+		{"it has an auth callout", func(c *natsjwt.AccountClaims) { c.Authorization.AuthUsers.Add("U1") }, "it has an auth callout"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, id := newKey(t, nkeys.CreateAccount)
+			claims := natsjwt.NewAccountClaims(id)
+			test.change(claims)
+			if got := lockedOut(claims, now); !strings.HasPrefix(got, test.says) || (got == "") != (test.says == "") {
+				t.Errorf("it says %q, want %q", got, test.says)
+			}
+		})
+	}
+	if got := lockedOut(nil, now); got != "" {
+		t.Errorf("of an account that nobody has looked up it says %q", got)
 	}
 }
