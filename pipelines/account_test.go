@@ -205,6 +205,32 @@ func TestAccountIsVerified(t *testing.T) {
 	}
 }
 
+// What the account's own limits and the servers refuse is refused before anything is issued,
+// and the account says where its policy admits more.
+func TestServersBoundThePolicy(t *testing.T) {
+	l := newLive(t)
+	l.account = strings.Replace(l.account, "  policy:\n", "  policy:\n    allowBearerTokens: true\n    maxJWTBytes: 4096\n", 1)
+	l.wantReason("Verified", "the servers take JWTs of 3796 bytes (max_control_line), and spec.policy.maxJWTBytes is 4096: larger ones are refused")
+	of := func(spec string) string {
+		return "apiVersion: baleen.dev/v1alpha1\nkind: NatsUser\nmetadata: {name: orders, namespace: team-a}\nspec:\n  accountRef: {name: commerce}\n  secret: {name: orders-nats}\n  placement: {matchLabels: {environment: prod}}\n" + spec
+	}
+	want := func(request, reason, words string) {
+		t.Helper()
+		if _, got, message := l.Apply(request).Ready(); got != reason || !strings.Contains(message, words) {
+			t.Errorf("it is %s: %s, want %s with %q", got, message, reason, words)
+		}
+	}
+	bearer := of("  permissions: {publish: {allow: [orders.a]}}\n  bearerToken: true\n")
+	want(bearer, "Delivered", "")
+	large := of("  permissions: {publish: {allow: [" + many(140, "orders.some.#") + "]}}\n")
+	want(strings.NewReplacer("{name: orders, ", "{name: large, ", "orders-nats", "large-nats").Replace(large), "GrantTooLarge", "and the account allows 3796")
+
+	l.claims(func(c *natsjwt.AccountClaims) { c.Limits.DisallowBearer = true })
+	l.wantReason("Verified", "the account's own limits refuse bearer tokens")
+	want(bearer, "Delivered", "nobody can connect: the account's own limits refuse bearer tokens") // as it was issued
+	want(strings.Replace(bearer, "orders.a", "orders.b", 1), "GrantRefused", "nobody could connect on eu-1: the account's own limits refuse bearer tokens")
+}
+
 // Nothing is issued, and nothing is let go of, for an account that nobody has found: with
 // servers that do not answer it may be any account, and any key.
 func TestAccountIsFoundFirst(t *testing.T) {

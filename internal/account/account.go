@@ -200,6 +200,12 @@ func (a *Account) Terms() string {
 	if a.ProviderAccount != "" { // else the spec says it all
 		besides = append(besides, a.ProviderAccount, a.ID, strconv.FormatBool(a.Scoped))
 	}
+	if a.NoBearer {
+		besides = append(besides, "no bearer tokens")
+	}
+	if most := a.MaxJWTBytes; most > 0 && most < a.Spec.Policy.MaxJWTBytes {
+		besides = append(besides, fmt.Sprintf("JWTs of %d bytes", most))
+	}
 	return specForm.Digest(a.Spec, besides...)
 }
 

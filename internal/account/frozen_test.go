@@ -128,12 +128,14 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 			}
 		})
 	}
-	was := Account{NatsAccount: &v1alpha1.NatsAccount{}, Opened: provider.Opened{Account: provider.Account{ProviderAccount: "account", ID: "A", SigningKey: "group"}}}
+	was := Account{NatsAccount: &v1alpha1.NatsAccount{Spec: v1alpha1.NatsAccountSpec{Policy: v1alpha1.Policy{MaxJWTBytes: 3500}}}, Opened: provider.Opened{Account: provider.Account{ProviderAccount: "account", ID: "A", SigningKey: "group"}}}
 	for name, change := range map[string]func(*Account){
 		"signing key":        func(a *Account) { a.SigningKey = "other" },
 		"provider's account": func(a *Account) { a.ProviderAccount = "other" },
 		"public key":         func(a *Account) { a.ID = "B" },
 		"scope":              func(a *Account) { a.Scoped = true },
+		"bearer tokens":      func(a *Account) { a.NoBearer = true },
+		"size of JWTs":       func(a *Account) { a.MaxJWTBytes = 3499 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := was
@@ -141,6 +143,10 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 				t.Error("it makes no difference")
 			}
 		})
+	}
+	is := was
+	if is.MaxJWTBytes = 3500; is.Terms() != was.Terms() {
+		t.Error("servers that take what the policy admits make a difference")
 	}
 }
 

@@ -84,6 +84,15 @@ func (g Grant) Futile() error {
 	return nil
 }
 
+// Futile tells why nobody could ever connect with a grant of the account, as
+// [Grant.Futile] does.
+func (a Account) Futile(g Grant) error {
+	if g.Bearer && a.NoBearer {
+		return fmt.Errorf("the account's own limits refuse bearer tokens: leave out spec.bearerToken, or have the platform team change them with `nsc edit account --disallow-bearer=false`")
+	}
+	return g.Futile()
+}
+
 // sorted is the grant with its sets in the order of the alphabet.
 func (g Grant) sorted() Grant {
 	for _, list := range []*[]string{
@@ -133,6 +142,10 @@ type Account struct {
 	// ProviderAccount is the provider's id of the account, where it keeps a user for each
 	// identity; else empty.
 	ProviderAccount string
+	// NoBearer: its own limits refuse bearer tokens. MaxJWTBytes is how large a JWT of a
+	// user its servers take, 0 where that is not known.
+	NoBearer    bool
+	MaxJWTBytes int64
 }
 
 // Setting is what a provider is opened with for a NatsAccount.
@@ -171,9 +184,8 @@ type Servers interface {
 
 // System is a connection to the system account.
 type System interface {
-	// TrustedKeys are those whose signature on an account all servers take. It returns the
-	// servers' time too.
-	TrustedKeys(ctx context.Context) (keys []string, now time.Time, err error)
+	// Vars are what the servers say of themselves.
+	Vars(ctx context.Context) (ServerVars, error)
 	// Lookup returns an account as the servers have it, nil if they say that they have none.
 	Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error)
 	// Update has the servers take an account's JWT.
@@ -181,6 +193,17 @@ type System interface {
 	// MaxPayload is the largest message that the servers take, in bytes.
 	MaxPayload() int64
 	Close()
+}
+
+// ServerVars are what servers say of themselves.
+type ServerVars struct {
+	// TrustedKeys are those whose signature on an account all servers take.
+	TrustedKeys []string
+	// Now is the time of the last to answer.
+	Now time.Time
+	// MaxControlLine is the smallest of the largest lines that they take, in bytes: one of
+	// them has a user's JWT. It is 0 where none says it.
+	MaxControlLine int64
 }
 
 // RefusedError tells that servers do not accept a user.

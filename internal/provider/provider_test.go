@@ -146,3 +146,19 @@ func TestFutile(t *testing.T) {
 		})
 	}
 }
+
+// Nobody can connect with a bearer token where the account's own limits refuse them.
+func TestFutileInTheAccount(t *testing.T) {
+	for _, test := range []struct {
+		account Account
+		grant   Grant
+		futile  bool
+	}{
+		{Account{}, Grant{Bearer: true}, false}, {Account{NoBearer: true}, Grant{Bearer: true}, true}, {Account{NoBearer: true}, Grant{}, false},
+		{Account{}, Grant{ConnectionTypes: []string{"MQTT"}}, true},
+	} {
+		if err := test.account.Futile(test.grant); (err != nil) != test.futile {
+			t.Errorf("with %+v of %+v: %v", test.grant, test.account, err)
+		}
+	}
+}

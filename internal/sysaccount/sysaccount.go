@@ -110,27 +110,26 @@ func (s Servers) Open(creds []byte) (provider.System, error) {
 // Close ends the connection.
 func (s *System) Close() { s.conn.Close() }
 
-// TrustedKeys returns the public keys whose signature on an account all servers
-// take: the operators' identity keys, unless they insist on signing keys, and
-// those signing keys. Servers can differ while they are restarted one by one.
-//
-// It returns the servers' time too: that of the last to answer.
-func (s *System) TrustedKeys(ctx context.Context) ([]string, time.Time, error) {
+// Vars returns what all servers say of themselves. Trusted are the public keys whose
+// signature on an account all of them take: the operators' identity keys, unless they
+// insist on signing keys, and those signing keys. Servers can differ while they are
+// restarted one by one.
+func (s *System) Vars(ctx context.Context) (provider.ServerVars, error) {
+	var vars provider.ServerVars // by all that have answered
 	answers, err := s.ask(ctx, "$SYS.REQ.SERVER.PING.VARZ", nil, func([]byte) bool { return false })
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("the servers do not tell whom they trust (are the credentials those of a user of the system account?): %w", err)
+		return vars, fmt.Errorf("the servers do not tell whom they trust (are the credentials those of a user of the system account?): %w", err)
 	}
-	var trusted []string // by all that have answered
-	var now time.Time
 	for i, data := range answers {
 		var answer struct {
 			Data struct {
-				Now       time.Time
-				Operators []*jwt.OperatorClaims `json:"trusted_operators_claim"`
+				Now            time.Time
+				Operators      []*jwt.OperatorClaims `json:"trusted_operators_claim"`
+				MaxControlLine int64                 `json:"max_control_line"`
 			}
 		}
 		if err := json.Unmarshal(data, &answer); err != nil {
-			return nil, now, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
+			return provider.ServerVars{}, fmt.Errorf("the servers do not tell whom they trust: their answer cannot be read")
 		}
 		var keys []string
 		for _, o := range answer.Data.Operators {
@@ -139,12 +138,15 @@ func (s *System) TrustedKeys(ctx context.Context) ([]string, time.Time, error) {
 			}
 			keys = append(keys, o.SigningKeys...)
 		}
-		if now = answer.Data.Now; i == 0 {
-			trusted = keys
+		if vars.Now = answer.Data.Now; i == 0 {
+			vars.TrustedKeys = keys
 		}
-		trusted = slices.DeleteFunc(trusted, func(key string) bool { return !slices.Contains(keys, key) })
+		vars.TrustedKeys = slices.DeleteFunc(vars.TrustedKeys, func(key string) bool { return !slices.Contains(keys, key) })
+		if line := answer.Data.MaxControlLine; line > 0 && (vars.MaxControlLine == 0 || line < vars.MaxControlLine) {
+			vars.MaxControlLine = line
+		}
 	}
-	return trusted, now, nil
+	return vars, nil
 }
 
 // MaxPayload is the largest message that the servers take, in bytes.

@@ -96,8 +96,9 @@ func operator(key string, strict bool, signing ...string) *jwt.OperatorClaims {
 }
 
 // A key is trusted if all servers trust it: an operator's identity key, unless that
-// insists on signing keys, and those. The time is that of the last to answer.
-func TestTrustedKeys(t *testing.T) {
+// insists on signing keys, and those. The time is that of the last to answer, and the line
+// the shortest.
+func TestVars(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	answer := func(operators ...*jwt.OperatorClaims) string {
 		data, err := json.Marshal(map[string]any{"data": map[string]any{"now": at, "trusted_operators_claim": operators}})
@@ -110,24 +111,26 @@ func TestTrustedKeys(t *testing.T) {
 		name    string
 		answers []string
 		want    []string
+		line    int64
 		says    string
 	}{
-		{"an operator", []string{answer(operator("O1", false))}, []string{"O1"}, ""},
-		{"with signing keys", []string{answer(operator("O1", false, "S1", "S2"))}, []string{"O1", "S1", "S2"}, ""},
-		{"one that insists on them", []string{answer(operator("O1", true, "S1"))}, []string{"S1"}, ""},
-		{"two operators", []string{answer(operator("O1", false), operator("O2", true, "S2"))}, []string{"O1", "S2"}, ""},
-		{"servers that differ", []string{answer(operator("O1", false, "S1")), answer(operator("O1", true, "S1", "S2"))}, []string{"S1"}, ""},
-		{"three of them", []string{answer(operator("O1", false, "S1")), answer(operator("O1", false, "S1")), answer(operator("O1", true))}, nil, ""},
-		{"none has an operator", []string{answer()}, nil, ""},
-		{"what cannot be read", []string{"{"}, nil, "the servers do not tell whom they trust: their answer cannot be read"},
-		{"nobody answers", nil, nil, "the servers do not tell whom they trust (are the credentials those of a user of the system account?): nobody answers"},
+		{"an operator", []string{answer(operator("O1", false))}, []string{"O1"}, 0, ""},
+		{"with signing keys", []string{answer(operator("O1", false, "S1", "S2"))}, []string{"O1", "S1", "S2"}, 0, ""},
+		{"one that insists on them", []string{answer(operator("O1", true, "S1"))}, []string{"S1"}, 0, ""},
+		{"two operators", []string{answer(operator("O1", false), operator("O2", true, "S2"))}, []string{"O1", "S2"}, 0, ""},
+		{"servers that differ", []string{answer(operator("O1", false, "S1")), answer(operator("O1", true, "S1", "S2"))}, []string{"S1"}, 0, ""},
+		{"three of them", []string{answer(operator("O1", false, "S1")), answer(operator("O1", false, "S1")), answer(operator("O1", true))}, nil, 0, ""},
+		{"none has an operator", []string{answer()}, nil, 0, ""},
+		{"the shortest line", []string{`{"data": {"now": "2026-01-01T00:00:00Z", "max_control_line": 8192}}`, `{"data": {"now": "2026-01-01T00:00:00Z", "max_control_line": 4096}}`, `{"data": {"now": "2026-01-01T00:00:00Z"}}`}, nil, 4096, ""},
+		{"what cannot be read", []string{"{"}, nil, 0, "the servers do not tell whom they trust: their answer cannot be read"},
+		{"nobody answers", nil, nil, 0, "the servers do not tell whom they trust (are the credentials those of a user of the system account?): nobody answers"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // each waits for more servers for a while
-			keys, now, err := played(t, "$SYS.REQ.SERVER.PING.VARZ", test.answers...).TrustedKeys(t.Context())
+			vars, err := played(t, "$SYS.REQ.SERVER.PING.VARZ", test.answers...).Vars(t.Context())
 			wantError(t, err, test.says)
-			if slices.Sort(keys); !slices.Equal(keys, test.want) || err == nil && !now.Equal(at) {
-				t.Errorf("trusted are %v at %s", keys, now)
+			if slices.Sort(vars.TrustedKeys); !slices.Equal(vars.TrustedKeys, test.want) || err == nil && !vars.Now.Equal(at) || vars.MaxControlLine != test.line {
+				t.Errorf("they say %+v", vars)
 			}
 		})
 	}

@@ -334,6 +334,8 @@ func TestReport(t *testing.T) {
 		users, notified []natsUser
 		rows            []ledger.Record
 		found           finding
+		account         provider.Account
+		bearer          bool
 		unseen, unfound bool
 		damaged         error
 		ready           bool
@@ -358,6 +360,10 @@ func TestReport(t *testing.T) {
 			message: "verified; 0 users, of which 0 need attention; 2 users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform"},
 		{name: "a ledger is damaged", damaged: errors.New("it cannot be read"), reason: "LedgerDamaged", message: "verified; 0 users, of which 0 need attention; it cannot be read", attention: []string{}},
 		{name: "it does not work", found: finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no user connects")}, Facts: provider.Facts{Account: &provider.Account{}}}, unfound: true, damaged: errors.New("it cannot be read"), reason: "UserRefused", message: "no user connects", attention: []string{}},
+		{name: "servers take less than the policy admits", account: provider.Account{NoBearer: true, MaxJWTBytes: 2000}, bearer: true, ready: true, reason: "Verified", attention: []string{},
+			message: "verified; 0 users, of which 0 need attention; spec.policy.allowBearerTokens is true, and the account's own limits refuse bearer tokens: NatsUsers with bearerToken are refused; change one of the two; " +
+				"the servers take JWTs of 2000 bytes (max_control_line), and spec.policy.maxJWTBytes is 3500: larger ones are refused"},
+		{name: "servers take what the policy admits", account: provider.Account{NoBearer: true, MaxJWTBytes: 3500}, ready: true, reason: "Verified", attention: []string{}, message: "verified; 0 users, of which 0 need attention"},
 		{name: "it was never found", unseen: true, unfound: true, found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away", attention: []string{}},
 		{name: "it is found, and something else is wrong", unseen: true, found: finding{Facts: provider.Facts{Account: &provider.Account{}}, refusal: &provider.Refusal{Reason: "OperatorKeyNotTrusted", Err: errors.New("not trusted")}}, reason: "OperatorKeyNotTrusted", message: "not trusted", attention: []string{}},
 		{name: "something is queued", found: finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, reason: "ServersUnreachable", message: "away; 1 credentials are still to be revoked", attention: []string{},
@@ -367,7 +373,8 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := inputs{admin: administrator{}, account: &account.Account{NatsAccount: operated(), Opened: provider.Opened{Account: provider.Account{ID: "ACCOUNT", SigningKey: "SIGNING"}}}, users: test.users, ledgers: []*ledger.Ledger{{Request: orders, Records: test.rows}}}
-			in.account.Unseen = test.unseen
+			in.account.Unseen, in.account.NoBearer, in.account.MaxJWTBytes = test.unseen, test.account.NoBearer, test.account.MaxJWTBytes
+			in.account.Spec.Policy.MaxJWTBytes, in.account.Spec.Policy.AllowBearerTokens = 3500, test.bearer
 			if test.damaged != nil {
 				in.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
 			}
@@ -375,7 +382,7 @@ func TestReport(t *testing.T) {
 			want := workflow.Result{
 				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
-					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Found: !test.unfound, Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
+					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Found: !test.unfound, NoBearer: test.account.NoBearer, MaxJWTBytes: test.account.MaxJWTBytes, Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
 					"policy":  in.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}

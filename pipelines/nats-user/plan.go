@@ -42,7 +42,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, now time.Time) []*cluster {
 	var clusters []*cluster
 	for _, name := range in.placement.Placed {
-		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Grant(in.user, name).Futile()}
+		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Futile(in.account.Grant(in.user, name))}
 		if current := l.Current(name); current != nil {
 			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
 		}

@@ -34,14 +34,14 @@ func (s servers) Try([]byte) error                     { return nil }
 func (s servers) Close()                               {}
 func (s servers) MaxPayload() int64                    { return 1 << 20 }
 
-// TrustedKeys implements [provider.System].
-func (s servers) TrustedKeys(ctx context.Context) ([]string, time.Time, error) {
+// Vars implements [provider.System].
+func (s servers) Vars(ctx context.Context) (provider.ServerVars, error) {
 	o, err := s.client.Get(ctx, platform.ConfigMap, resolver, trusted)
 	if err != nil {
-		return nil, now, err
+		return provider.ServerVars{}, err
 	}
 	key, _, _ := unstructured.NestedString(o.Object, "data", "key")
-	return []string{key}, now, nil
+	return provider.ServerVars{TrustedKeys: []string{key}, Now: now}, nil
 }
 
 // Lookup implements [provider.System].

@@ -67,10 +67,20 @@ func (a *administrator) Inspect(ctx context.Context) provider.Facts {
 	if f.Refusal == nil && len(a.Spec.JWT.Servers) > 0 {
 		a.probe(ctx, &f)
 	}
-	if f.Refusal == nil {
+	if f.Refusal == nil && f.Account == nil { // nobody has looked it up
 		f.Account = &a.opened.Account
 	}
 	return f
+}
+
+// connectLine is how much of a line that carries a JWT is taken by what a client says
+// besides, in bytes, by what clients of today say.
+const connectLine = 300
+
+// found is an account with what the servers say of it, and of themselves. Pure.
+func found(a provider.Account, claims *jwt.AccountClaims, vars provider.ServerVars) *provider.Account {
+	a.NoBearer, a.MaxJWTBytes = claims.Limits.DisallowBearer, max(0, vars.MaxControlLine-connectLine)
+	return &a
 }
 
 // connect connects to the system account, and looks.
@@ -90,14 +100,15 @@ func (a *administrator) connect(ctx context.Context, f *provider.Facts) {
 
 // look tells what the servers have.
 func (a *administrator) look(ctx context.Context, f *provider.Facts) {
-	trusted, theirs, err := a.system.TrustedKeys(ctx)
+	vars, err := a.system.Vars(ctx)
 	if err != nil {
 		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 		return
 	}
-	if a.ClockOff(theirs) {
+	trusted := vars.TrustedKeys
+	if a.ClockOff(vars.Now) {
 		f.Refusal = provider.Refuse(reason.ClockOff, "the clock says %s, and the NATS servers say %s: set the clock of the node that runs the pipeline, or that of the servers; until then nothing is revoked, and no revocation is taken back",
-			a.Now.UTC().Format(time.RFC3339), theirs.UTC().Format(time.RFC3339))
+			a.Now.UTC().Format(time.RFC3339), vars.Now.UTC().Format(time.RFC3339))
 		return
 	}
 	claims, err := a.system.Lookup(ctx, a.opened.ID)
@@ -113,7 +124,7 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 	if f.Refusal = a.judge(claims, trusted); f.Refusal != nil {
 		return
 	}
-	f.Account, a.claims = &a.opened.Account, claims
+	a.claims, f.Account = claims, found(a.opened.Account, claims, vars)
 	scope, _ := claims.SigningKeys.GetScope(a.opened.SigningKey)
 	if s, isUser := scope.(*jwt.UserScope); isUser {
 		f.Scope = s.Role

@@ -36,12 +36,13 @@ type servers struct {
 	trusted []string
 	at      time.Time
 	fails   map[string]error
+	line    int64
 	// look is called with each lookup, before it.
 	look func()
 }
 
-func (s *servers) TrustedKeys(context.Context) ([]string, time.Time, error) {
-	return s.trusted, s.at, s.fails["trusted"]
+func (s *servers) Vars(context.Context) (provider.ServerVars, error) {
+	return provider.ServerVars{TrustedKeys: s.trusted, Now: s.at, MaxControlLine: s.line}, s.fails["trusted"]
 }
 
 func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
@@ -379,8 +380,8 @@ type several struct {
 	pushed map[string][]string
 }
 
-func (s several) TrustedKeys(context.Context) ([]string, time.Time, error) {
-	return nil, time.Time{}, errors.New("nobody asks that")
+func (s several) Vars(context.Context) (provider.ServerVars, error) {
+	return provider.ServerVars{}, errors.New("nobody asks that")
 }
 
 func (s several) Lookup(ctx context.Context, id string) (*natsjwt.AccountClaims, error) {
@@ -586,5 +587,22 @@ func TestLockedOut(t *testing.T) {
 	}
 	if got := lockedOut(nil, now); got != "" {
 		t.Errorf("of an account that nobody has looked up it says %q", got)
+	}
+}
+
+// Users are made for the account as the servers have it, and by what these take.
+func TestFound(t *testing.T) {
+	s := newSystem(t)
+	a := s.administrator()
+	s.line, s.account.Limits.DisallowBearer = 4096, true
+	var f provider.Facts
+	a.look(t.Context(), &f)
+	if want := (provider.Account{ID: s.id, SigningKey: s.signer, NoBearer: true, MaxJWTBytes: 3796}); f.Account == nil || *f.Account != want {
+		t.Errorf("it is %+v, want %+v", f.Account, want)
+	}
+	for line, most := range map[int64]int64{0: 0, 200: 0, 1 << 20: 1<<20 - 300} {
+		if got := found(provider.Account{}, s.account, provider.ServerVars{MaxControlLine: line}).MaxJWTBytes; got != most {
+			t.Errorf("a line of %d bytes takes a JWT of %d", line, got)
+		}
 	}
 }

@@ -21,16 +21,21 @@ func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error
 	if err != nil {
 		return provider.Opened{}, err
 	}
-	signer, err := New(spec.AccountID, seed, s.Spec.Policy.MaxJWTBytes)
+	account := provider.Account{ID: spec.AccountID, Scoped: spec.SigningKey.Scoped}
+	if s.Last != nil && s.Last.ID == spec.AccountID {
+		account.NoBearer, account.MaxJWTBytes = s.Last.NoBearer, s.Last.MaxJWTBytes
+	}
+	most := s.Spec.Policy.MaxJWTBytes
+	if account.MaxJWTBytes > 0 {
+		most = min(most, account.MaxJWTBytes)
+	}
+	signer, err := New(spec.AccountID, seed, most)
 	if err != nil {
 		return provider.Opened{}, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
 			s.Namespace, s.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
 	}
-	return provider.Opened{
-		Issuer:  signer,
-		Account: provider.Account{ID: spec.AccountID, SigningKey: signer.SigningKey, Scoped: spec.SigningKey.Scoped},
-		Unseen:  unseen(s, signer.SigningKey),
-	}, nil
+	account.SigningKey = signer.SigningKey
+	return provider.Opened{Issuer: signer, Account: account, Unseen: unseen(s, signer.SigningKey)}, nil
 }
 
 // unseen reports whether no run has found the account with a signing key on the servers,

@@ -76,7 +76,7 @@ func (s *accountSuite) inspect() (provider.Facts, provider.Administrator) {
 		s.Fatalf("%s: %v", facts.Refusal.Reason, facts.Refusal.Err)
 	}
 	seen := s.Setting
-	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, Found: true, ProviderID: facts.Account.ProviderAccount, Scoped: facts.Account.Scoped, Source: seen.Source}
+	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, Found: true, NoBearer: facts.Account.NoBearer, MaxJWTBytes: facts.Account.MaxJWTBytes, ProviderID: facts.Account.ProviderAccount, Scoped: facts.Account.Scoped, Source: seen.Source}
 	opened, err := s.OpenIssuer(s.Context(), seen)
 	s.must(err)
 	if opened.Unseen || opened.Account != *facts.Account {
