@@ -516,7 +516,7 @@ func (w *world) account() *jwt.AccountClaims {
 	w.Helper()
 	claims, err := w.system.Lookup(w.ctx, w.nats.AccountID)
 	w.must(err)
-	return claims
+	return claims.AccountClaims
 }
 
 // connects makes sure that a credential may do what was granted, and nothing else.

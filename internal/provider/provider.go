@@ -187,12 +187,19 @@ type System interface {
 	// Vars are what the servers say of themselves.
 	Vars(ctx context.Context) (ServerVars, error)
 	// Lookup returns an account as the servers have it, nil if they say that they have none.
-	Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error)
+	Lookup(ctx context.Context, account string) (*AccountJWT, error)
 	// Update has the servers take an account's JWT.
 	Update(ctx context.Context, account, token string) error
 	// MaxPayload is the largest message that the servers take, in bytes.
 	MaxPayload() int64
 	Close()
+}
+
+// AccountJWT is an account as servers have it.
+type AccountJWT struct {
+	*jwt.AccountClaims
+	// Token may say more than the claims, which know the fields of one version.
+	Token string
 }
 
 // ServerVars are what servers say of themselves.

@@ -154,7 +154,7 @@ func (s *System) MaxPayload() int64 { return s.conn.MaxPayload() }
 
 // Lookup returns an account as the servers have it, nil if they say that they
 // have none.
-func (s *System) Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error) {
+func (s *System) Lookup(ctx context.Context, account string) (*provider.AccountJWT, error) {
 	answers, err := s.ask(ctx, fmt.Sprintf("$SYS.REQ.ACCOUNT.%s.CLAIMS.LOOKUP", account), nil, func(data []byte) bool { return len(data) > 0 })
 	if err != nil {
 		return nil, fmt.Errorf("the account %s cannot be looked up: %w", account, err)
@@ -167,7 +167,7 @@ func (s *System) Lookup(ctx context.Context, account string) (*jwt.AccountClaims
 	if err != nil {
 		return nil, fmt.Errorf("the account %s that the servers have cannot be read: %w", account, err)
 	}
-	return claims, nil
+	return &provider.AccountJWT{AccountClaims: claims, Token: string(last)}, nil
 }
 
 // Update gives the servers a new version of an account. It does not tell whether

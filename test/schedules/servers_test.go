@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"strings"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -45,7 +44,7 @@ func (s servers) Vars(ctx context.Context) (provider.ServerVars, error) {
 }
 
 // Lookup implements [provider.System].
-func (s servers) Lookup(ctx context.Context, account string) (*jwt.AccountClaims, error) {
+func (s servers) Lookup(ctx context.Context, account string) (*provider.AccountJWT, error) {
 	o, err := s.client.Get(ctx, platform.ConfigMap, resolver, named(account))
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -54,7 +53,8 @@ func (s servers) Lookup(ctx context.Context, account string) (*jwt.AccountClaims
 		return nil, err
 	}
 	token, _, _ := unstructured.NestedString(o.Object, "data", "jwt")
-	return jwt.DecodeAccountClaims(token)
+	claims, err := jwt.DecodeAccountClaims(token)
+	return &provider.AccountJWT{AccountClaims: claims, Token: token}, err
 }
 
 // Update implements [provider.System].

@@ -121,10 +121,10 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 		return
 	}
 	f.Name = claims.Name
-	if f.Refusal = a.judge(claims, trusted); f.Refusal != nil {
+	if f.Refusal = a.judge(claims.AccountClaims, trusted); f.Refusal != nil {
 		return
 	}
-	a.claims, f.Account = claims, found(a.opened.Account, claims, vars)
+	a.claims, f.Account = claims.AccountClaims, found(a.opened.Account, claims.AccountClaims, vars)
 	scope, _ := claims.SigningKeys.GetScope(a.opened.SigningKey)
 	if s, isUser := scope.(*jwt.UserScope); isUser {
 		f.Scope = s.Role
@@ -252,13 +252,13 @@ func (a *administrator) reviseOne(ctx context.Context, id string, users map[stri
 	case !slices.Contains(a.trusted, claims.Issuer):
 		return provider.Pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, claims.Issuer)
 	}
-	if !revise(claims, users, a.Now) {
+	if !revise(claims.AccountClaims, users, a.Now) {
 		return provider.Revoked, nil
 	}
 	if a.DryRun {
 		return provider.Pending, nil
 	}
-	token, err := claims.Encode(a.operator)
+	token, err := sign(claims, a.operator)
 	if err != nil {
 		return provider.Pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
 	}
@@ -278,7 +278,7 @@ func (a *administrator) confirm(ctx context.Context, id string, users map[string
 	err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		looks--
 		claims, _ := a.system.Lookup(ctx, id)
-		shown = claims != nil && revoked(claims, users, a.Now)
+		shown = claims != nil && revoked(claims.AccountClaims, users, a.Now)
 		return shown || looks == 0, nil
 	})
 	switch {

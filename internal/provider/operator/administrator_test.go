@@ -45,7 +45,7 @@ func (s *servers) Vars(context.Context) (provider.ServerVars, error) {
 	return provider.ServerVars{TrustedKeys: s.trusted, Now: s.at, MaxControlLine: s.line}, s.fails["trusted"]
 }
 
-func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error) {
+func (s *servers) Lookup(context.Context, string) (*provider.AccountJWT, error) {
 	if s.look != nil {
 		s.look()
 	}
@@ -55,7 +55,10 @@ func (s *servers) Lookup(context.Context, string) (*natsjwt.AccountClaims, error
 	copied := *s.account
 	copied.Revocations = natsjwt.RevocationList{}
 	maps.Copy(copied.Revocations, s.account.Revocations)
-	return &copied, nil
+	encoded := copied // which is changed by that
+	key, _ := newKey(s.T, nkeys.CreateOperator)
+	token, err := encoded.Encode(key)
+	return &provider.AccountJWT{AccountClaims: &copied, Token: token}, err
 }
 
 func (s *servers) Update(_ context.Context, _, token string) error {
@@ -384,7 +387,7 @@ func (s several) Vars(context.Context) (provider.ServerVars, error) {
 	return provider.ServerVars{}, errors.New("nobody asks that")
 }
 
-func (s several) Lookup(ctx context.Context, id string) (*natsjwt.AccountClaims, error) {
+func (s several) Lookup(ctx context.Context, id string) (*provider.AccountJWT, error) {
 	if one := s.of[id]; one != nil {
 		return one.Lookup(ctx, id)
 	}
