@@ -783,6 +783,59 @@ func TestManyClusters(t *testing.T) {
 	}
 }
 
+// A ledger that rotations have filled refuses wishes, and no renewal; what has expired makes
+// room again.
+func TestRotationsFillALedger(t *testing.T) {
+	t.Parallel()
+	s := scenario.New(t, platformDir, stages...)
+	bundle, err := os.ReadFile(filepath.Join(s.Dir, "baleen-system/ConfigMap.core/sealing-certificates.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem := scenario.Parse(t, string(bundle)).Object["data"].(map[string]any)["eu-1"].(string)
+	data := map[string]any{}
+	for i := range 100 {
+		name := fmt.Sprintf("c%03d", i)
+		data[name] = pem
+		s.Write(destinationFile(name, "baleen.dev/destination: "+name+", environment: prod, fleet: large"))
+	}
+	if _, err := s.Client.Patch(t.Context(), platform.ConfigMap, "baleen-system", "sealing-certificates", map[string]any{"data": data}); err != nil {
+		t.Fatal(err)
+	}
+	rotated := func(n int) string {
+		user := strings.Replace(example(t, "nats-user"), "environment: prod", "fleet: large", 1)
+		return strings.Replace(user, "credentials: {", fmt.Sprintf(`credentials: {rotate: "%d", `, n), 1)
+	}
+	want := func(n int, why string) scenario.Outcome {
+		t.Helper()
+		o := s.Apply(rotated(n))
+		if _, reason, message := o.Ready(); reason != why || len(o.Files) != 100 {
+			t.Fatalf("on %s the rotation %d has %d files, and is %s: %s", s.Now, n, len(o.Files), reason, message)
+		}
+		return o
+	}
+	n := 0
+	for full := false; !full; n++ {
+		_, reason, _ := s.Apply(rotated(n)).Ready()
+		full = reason == "LedgerFull"
+		if s.Now = s.Now.AddDate(0, 0, 1); n > 30 {
+			t.Fatal("the ledger is never full: what is tried says nothing")
+		}
+	}
+	last := want(n-1, "LedgerFull")
+	for range 15 {
+		s.Now = s.Now.AddDate(0, 0, 4)
+		o := s.Apply(rotated(n - 1))
+		expires, err := time.Parse(time.RFC3339, fmt.Sprint(o.Status["expires"]))
+		if err != nil || !expires.After(s.Now) {
+			t.Fatalf("on %s a credential has expired on %s: %v", s.Now, expires, o.Status["message"])
+		}
+	}
+	if again := want(n-1, "Delivered"); again.Documents() == last.Documents() {
+		t.Error("nothing was renewed")
+	}
+}
+
 // Kratix forgets a run that it was asked for, where it dies before it makes the Job,
 // and never runs the request by itself again: its credential would not be renewed.
 func TestForgottenRuns(t *testing.T) {

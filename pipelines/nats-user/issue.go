@@ -62,16 +62,17 @@ func (i issuance) renew() {
 // issue issues on all clusters, as many at once as may be lost. If the issuer fails,
 // what was issued before counts, and a later run goes on.
 func (i issuance) issue(ctx context.Context) error {
+	i.advance() // what has expired makes room
 	var due []*cluster
 	for _, c := range i.clusters {
 		if c.reason != "" {
 			due = append(due, c)
 		}
 	}
-	if err := i.fits(due); err != nil {
+	due, err := i.fits(due)
+	if err != nil {
 		return err
 	}
-	i.advance()
 	for batch := range slices.Chunk(due, i.in.account.Issuer.AtOnce()) {
 		err := i.issueAtOnce(ctx, batch)
 		var failure *workflow.Failure
@@ -97,21 +98,31 @@ func postpone(clusters []*cluster, why error) {
 func (i issuance) advance() { credential.Advance(i.l, terms(i.in), i.run.Now) }
 
 // fits makes sure that what is to be issued can be issued, emitted and kept, before
-// anything is written, and before anything is revoked for its sake.
-func (i issuance) fits(due []*cluster) error {
-	if len(due) == 0 {
-		return nil
+// anything is written, and before anything is revoked for its sake. It returns what there
+// is room for: where that is not all, renewals that are due.
+func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
+	if len(clusters) == 0 {
+		return nil, nil
 	}
 	// Each has another name, and the longest makes the largest JWT.
-	longest := slices.MaxFunc(due, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
+	longest := slices.MaxFunc(clusters, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
 	size, err := i.try(longest.want)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := i.l.Room(roomFor(i.l, due, size)); err != nil {
-		return workflow.Fail(reason.LedgerFull, err)
+	full := i.l.Room(roomFor(i.l, clusters, size))
+	if full == nil {
+		return clusters, nil
 	}
-	return nil
+	var renewals []*cluster
+	for _, c := range clusters {
+		if i.l.Current(c.want.Destination) != nil && due(i.l, c.want, i.run.Now) {
+			renewals = append(renewals, c)
+			continue
+		}
+		c.problem = problem{reason.LedgerFull, fmt.Sprintf("%s gets no credential (%s): %v", c.want.Destination, c.reason, full)}
+	}
+	return renewals, nil
 }
 
 // try makes one user that is forgotten at once, and renders what could be delivered

@@ -269,9 +269,6 @@ func TestTryFirst(t *testing.T) {
 		}, nil, "GrantTooLarge", "a JWT of 5000 bytes"},
 		{"NATS would refuse it", func(s *stub, _ *inputs) { s.sample = errors.New("no") }, nil, "GrantRefused", "no"},
 		{"overlays do not apply", func(_ *stub, in *inputs) { in.templates = failing }, nil, "RenderFailed", "do not apply"},
-		{"the ledger is full", func(*stub, *inputs) {}, []ledger.Record{issued(1, "U1", "commerce", func(r *ledger.Record) {
-			r.Reason, r.Ciphertext = "FirstIssue", map[string]string{"a": strings.Repeat("a", ledger.MaxBytes-2000)}
-		})}, "LedgerFull", "identities"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &stub{atOnce: 10}
@@ -300,6 +297,60 @@ spec:
 	size, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
 	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
 		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
+	}
+}
+
+// Where a ledger has no room, wishes are refused, and a renewal that is due is not. What has
+// expired makes room first.
+func TestLedgerIsFull(t *testing.T) {
+	large := func(r *ledger.Record) {
+		r.Reason, r.Ciphertext = "FirstIssue", map[string]string{"a": strings.Repeat("a", ledger.MaxBytes-2000)}
+		r.Basis = want(serving(&stub{}), "eu-1").Basis
+		certificate, _ := seal.Newest(bundle(), now)
+		r.Basis.Certificate, r.Basis.Grant = certificate.Fingerprint, "other"
+	}
+	lapsed := func(r *ledger.Record) {
+		r.Destination, r.State, r.Expires = "ap-1", ledger.Retired, now.AddDate(0, 0, -30)
+	}
+	due := func(r *ledger.Record) { r.Expires = now.Add(time.Minute) }
+	for _, test := range []struct {
+		name           string
+		rows           []ledger.Record
+		issued, refuse []string
+	}{
+		{"wishes", []ledger.Record{issued(1, "U1", "commerce", large)}, nil, []string{"eu-1", "us-1"}},
+		{"a wish, and a renewal that is due", []ledger.Record{issued(1, "U1", "commerce", large, due)}, []string{"eu-1"}, []string{"us-1"}},
+		{"what has expired", []ledger.Record{issued(1, "U1", "commerce", large, lapsed)}, []string{"eu-1", "us-1"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run, s := newRun(t), &stub{atOnce: 10}
+			in := serving(s)
+			in.placement.Placed = []string{"eu-1", "us-1"}
+			in.bundles = map[string]string{"eu-1": bundle(), "us-1": bundle()}
+			l := &ledger.Ledger{Request: orders, Records: test.rows}
+			verdicts := map[claim.Resource]claim.Verdict{}
+			for _, name := range in.placement.Placed {
+				verdicts[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
+			}
+			i := issuance{run, in, l, plan(in, l, verdicts, now)}
+			if err := i.fulfil(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var made, refused []string
+			for _, c := range i.clusters {
+				switch {
+				case c.problem.reason == reason.LedgerFull && strings.Contains(c.problem.message, "900 KiB are allowed"):
+					refused = append(refused, c.want.Destination)
+				case c.problem.reason != "":
+					t.Errorf("%s: %s", c.problem.reason, c.problem.message)
+				case l.Current(c.want.Destination) != nil && l.Current(c.want.Destination).Issued.Equal(now):
+					made = append(made, c.want.Destination)
+				}
+			}
+			if !slices.Equal(made, test.issued) || !slices.Equal(refused, test.refuse) || len(s.issued) != len(test.issued) {
+				t.Errorf("issued on %v by %d, refused on %v, want %v and %v", made, len(s.issued), refused, test.issued, test.refuse)
+			}
+		})
 	}
 }
 
