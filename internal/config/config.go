@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +34,9 @@ type Config struct {
 	// Namespaces maps the namespace of a request to the workload namespaces that
 	// it may act on besides its own; * stands for any characters.
 	Namespaces map[string][]string
+	// SecretMetadata are patterns of the labels and annotations that a request may give its
+	// Secret, and * stands for any characters; nil admits all but those that have it copied.
+	SecretMetadata []string
 }
 
 // Load reads the configuration; a platform without one has the defaults.
@@ -51,9 +56,12 @@ func Load(ctx context.Context, client platform.Client) (Config, error) {
 			c.DestinationGrace, ok = duration(value)
 		case "namespaces":
 			ok = yaml.UnmarshalStrict([]byte(value), &c.Namespaces) == nil
+		case "secretMetadata":
+			c.SecretMetadata = []string{}
+			ok = yaml.UnmarshalStrict([]byte(value), &c.SecretMetadata) == nil && !slices.ContainsFunc(c.SecretMetadata, malformed)
 		}
 		if !ok {
-			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, and namespaces, lines such as team-a: [team-a-*]",
+			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], and secretMetadata, a list such as [example.com/*]",
 				field.Quote(key), Namespace, name)
 		}
 	}
@@ -84,6 +92,36 @@ func duration(s string) (time.Duration, bool) {
 	d, err := time.ParseDuration(s)
 	return d, err == nil && d >= 0
 }
+
+// copiers are the domains of controllers that copy a Secret to other namespaces, or over
+// other Secrets, where its labels or annotations ask for it.
+var copiers = []string{"mittwald.de", "emberstack.com", "appscode.com", "clustersecret.io", "kubed.io"}
+
+// reloader is what the documentation has requests say, so that their workloads restart.
+const reloader = "reloader.stakater.com/match"
+
+// AdmitsSecretMetadata reports whether a Secret may have a label or an annotation.
+func (c Config) AdmitsSecretMetadata(key string) bool {
+	if key == reloader {
+		return true
+	}
+	if c.SecretMetadata != nil {
+		return slices.ContainsFunc(c.SecretMetadata, func(pattern string) bool {
+			ok, err := path.Match(inOne(pattern), inOne(key))
+			return ok && err == nil
+		})
+	}
+	prefix, _, found := strings.Cut(strings.ToLower(key), "/")
+	return !found || !slices.ContainsFunc(copiers, func(d string) bool { return prefix == d || strings.HasSuffix(prefix, "."+d) })
+}
+
+func malformed(pattern string) bool {
+	_, err := path.Match(inOne(pattern), "")
+	return pattern == "" || err != nil
+}
+
+// inOne is a text in which a slash is no border.
+func inOne(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
 // WorkloadNamespace returns the namespace on the workload clusters that a
 // request acts on: its own, or the one asked for if the platform team mapped it.

@@ -42,6 +42,11 @@ func TestLoad(t *testing.T) {
 			Config{ReconcileInterval: time.Hour, DestinationGrace: 90 * time.Minute, Namespaces: map[string][]string{}}, ""},
 		{"an interval that is none", map[string]any{"reconcileInterval": "often"}, Config{}, `the key "reconcileInterval" ` + notValid},
 		{"a grace below zero", map[string]any{"destinationGrace": "-1h"}, Config{}, `the key "destinationGrace" ` + notValid},
+		{"metadata of Secrets", map[string]any{"secretMetadata": "[team, 'example.com/*']\n"}, with(func(c *Config) { c.SecretMetadata = []string{"team", "example.com/*"} }), ""},
+		{"no metadata of Secrets", map[string]any{"secretMetadata": "[]"}, with(func(c *Config) { c.SecretMetadata = []string{} }), ""},
+		{"metadata that are none", map[string]any{"secretMetadata": "{a: b}"}, Config{}, `the key "secretMetadata" ` + notValid},
+		{"a pattern that is none", map[string]any{"secretMetadata": "['[']"}, Config{}, `the key "secretMetadata" ` + notValid},
+		{"an empty pattern", map[string]any{"secretMetadata": "['']"}, Config{}, `the key "secretMetadata" ` + notValid},
 		{"namespaces that are none", map[string]any{"namespaces": "[team-a]"}, Config{}, `the key "namespaces" ` + notValid},
 		{"namespaces twice", map[string]any{"namespaces": "a: [b]\na: [c]\n"}, Config{}, `the key "namespaces" ` + notValid},
 		{"another key", map[string]any{"reconcileinterval": "1h"}, Config{}, `the key "reconcileinterval" ` + notValid},
@@ -95,5 +100,26 @@ func TestWorkloadNamespace(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 		})
+	}
+}
+
+// Which labels and annotations a Secret may have is the platform team's to say; where it says
+// nothing, those that have controllers copy the Secret are refused.
+func TestAdmitsSecretMetadata(t *testing.T) {
+	for _, test := range []struct {
+		patterns []string
+		key      string
+		want     bool
+	}{
+		{nil, "team", true}, {nil, "example.com/team", true}, {nil, "reloader.stakater.com/match", true}, {nil, "mittwald.de.example.com/a", true}, {nil, "mittwald.de", true},
+		{nil, "replicator.v1.mittwald.de/replicate-to", false}, {nil, "Replicator.v1.Mittwald.de/replicate-to-matching", false}, {nil, "reflector.v1.k8s.emberstack.com/reflection-allowed", false},
+		{nil, "kubed.appscode.com/sync", false}, {nil, "mittwald.de/a", false}, {nil, "clustersecret.io/sync", false},
+		{[]string{}, "team", false}, {[]string{}, "reloader.stakater.com/match", true}, {[]string{}, "reloader.stakater.com/other", false},
+		{[]string{"team", "example.com/*"}, "team", true}, {[]string{"team", "example.com/*"}, "example.com/a", true}, {[]string{"team", "example.com/*"}, "teams", false},
+		{[]string{"team", "example.com/*"}, "a.example.com/a", false}, {[]string{"*"}, "replicator.v1.mittwald.de/replicate-to", true},
+	} {
+		if got := (Config{SecretMetadata: test.patterns}).AdmitsSecretMetadata(test.key); got != test.want {
+			t.Errorf("%q admits %s: %t", test.patterns, test.key, got)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -51,6 +52,9 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	if err := in.account.Admit(in.user); err != nil {
 		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
+	if in.tolerated, err = admitMetadata(run, in.user); err != nil {
+		return in, workflow.Fail(reason.NotAdmitted, err)
+	}
 	all, err := destination.List(ctx, run.Platform, in.user.Spec.Placement.Labels())
 	if err != nil {
 		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
@@ -66,6 +70,52 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	}
 	in.templates, err = run.Templates(ctx, promises.Templates(promise))
 	return in, err
+}
+
+// admitMetadata tells which labels and annotations the platform team does not admit of the
+// Secret, and returns those that are delivered all the same: by an older version, or before
+// they were refused.
+func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser) (tolerated []string, err error) {
+	labels, annotations := u.Spec.Secret.Metadata()
+	hasLabels, hasAnnotations := deliveredMetadata(run.Last)
+	for _, kind := range []struct {
+		field       string
+		values, has map[string]string
+	}{{"spec.secret.labels", labels, hasLabels}, {"spec.secret.annotations", annotations, hasAnnotations}} {
+		for _, key := range slices.Sorted(maps.Keys(kind.values)) {
+			value, has := kind.has[key]
+			switch {
+			case run.Config.AdmitsSecretMetadata(key):
+			case has && value == kind.values[key]:
+				tolerated = append(tolerated, key)
+			default:
+				return nil, fmt.Errorf("%s: the platform team does not admit %s, which others may act on: leave it out, or have it added to secretMetadata in the ConfigMap %s/baleen-config", kind.field, field.Quote(key), config.Namespace)
+			}
+		}
+	}
+	return tolerated, nil
+}
+
+// deliveredMetadata are the labels and annotations of the Secrets that were emitted last.
+func deliveredMetadata(last destination.Output) (labels, annotations map[string]string) {
+	labels, annotations = map[string]string{}, map[string]string{}
+	for _, files := range last {
+		for _, data := range files {
+			var object struct {
+				Kind string
+				Spec struct {
+					Template struct {
+						Metadata struct{ Labels, Annotations map[string]string }
+					}
+				}
+			}
+			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" {
+				maps.Copy(labels, object.Spec.Template.Metadata.Labels)
+				maps.Copy(annotations, object.Spec.Template.Metadata.Annotations)
+			}
+		}
+	}
+	return labels, annotations
 }
 
 // readAccount opens the account, and reports whether it lists the request.

@@ -14,6 +14,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -21,6 +22,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
+	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
 // ofAccount changes the NatsAccount that the request draws from.
@@ -418,5 +420,39 @@ func TestHasArrived(t *testing.T) {
 		if got := (placement{test.written, test.version}).has(ledger.Record{Version: test.before}); got != test.arrived {
 			t.Errorf("written: %t, %q after %q: it has arrived: %t", test.written, test.version, test.before, got)
 		}
+	}
+}
+
+// What the platform team does not admit of a Secret's metadata is refused, but for what is
+// delivered as it is.
+func TestAdmitMetadata(t *testing.T) {
+	const copied = "replicator.v1.mittwald.de/replicate-to"
+	last := func(metadata string) destination.Output {
+		return destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nspec: {template: {metadata: " + metadata + "}}\n"), "b.yaml": []byte("kind: ConfigMap\n"), "c.yaml": []byte("{")}}
+	}
+	for _, test := range []struct {
+		name        string
+		labels      map[string]field.LabelValue
+		annotations map[string]v1alpha1.Annotation
+		last        destination.Output
+		tolerated   []string
+		says        string
+	}{
+		{"nothing", nil, nil, nil, nil, ""},
+		{"what is admitted", map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader.stakater.com/match": "true"}, nil, nil, ""},
+		{"an annotation that is not", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, nil, nil, "spec.secret.annotations: the platform team does not admit \"" + copied + "\""},
+		{"a label that is not", map[string]field.LabelValue{copied: "team-b"}, nil, nil, nil, "spec.secret.labels: the platform team does not admit"},
+		{"one that is delivered", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{annotations: {" + copied + ": team-b}}"), []string{copied}, ""},
+		{"one of another value", nil, map[string]v1alpha1.Annotation{copied: "team-c"}, last("{annotations: {" + copied + ": team-b}}"), nil, "does not admit"},
+		{"one that is delivered as a label", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{labels: {" + copied + ": team-b}}"), nil, "does not admit"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			u := &v1alpha1.NatsUser{}
+			u.Spec.Secret.Labels, u.Spec.Secret.Annotations = test.labels, test.annotations
+			got, err := admitMetadata(&workflow.Run{Last: test.last}, u)
+			if !slices.Equal(got, test.tolerated) || !strings.Contains(words(err), test.says) || (err == nil) != (test.says == "") {
+				t.Errorf("it tolerates %q, and says %v", got, err)
+			}
+		})
 	}
 }

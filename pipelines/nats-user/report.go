@@ -42,7 +42,7 @@ func report(run *workflow.Run, in inputs, l *ledger.Ledger, clusters []*cluster,
 	for _, p := range problems(in, clusters) {
 		result.Lacks(p.reason, p.message)
 	}
-	for _, note := range slices.Concat(warnings(clusters), notes(l, run.Now)) {
+	for _, note := range slices.Concat(warnings(in, clusters), notes(l, run.Now)) {
 		result.Note(note)
 	}
 	return result
@@ -145,14 +145,16 @@ func problems(in inputs, clusters []*cluster) []problem {
 	return append(all, theirs[:min(1, len(theirs))]...)
 }
 
-// warnings are of what goes on though nobody could connect with it.
-func warnings(clusters []*cluster) []string {
-	for _, c := range clusters { // the same on all
-		if c.futile != nil && c.problem.reason == "" {
-			return []string{"nobody can connect: " + c.futile.Error()}
-		}
+// warnings are of what goes on, and would not be granted now.
+func warnings(in inputs, clusters []*cluster) []string {
+	var all []string
+	if i := slices.IndexFunc(clusters, func(c *cluster) bool { return c.futile != nil && c.problem.reason == "" }); i >= 0 { // the same on all
+		all = append(all, "nobody can connect: "+clusters[i].futile.Error())
 	}
-	return nil
+	if len(in.tolerated) > 0 {
+		all = append(all, "the Secret has what the platform team does not admit any more: "+strings.Join(in.tolerated, ", "))
+	}
+	return all
 }
 
 // notes are what its owner should know of a request, ready or not.

@@ -185,15 +185,17 @@ func TestWarnings(t *testing.T) {
 	futile := errors.New("MQTT takes bearer tokens alone")
 	fine, of, refused := &cluster{}, &cluster{futile: futile}, &cluster{futile: futile, problem: problem{reason.GrantRefused, "refused"}}
 	for name, test := range map[string]struct {
-		clusters []*cluster
-		want     []string
+		clusters  []*cluster
+		want      []string
+		tolerated []string
 	}{
-		"all is well":   {[]*cluster{fine}, nil},
-		"it goes on":    {[]*cluster{fine, of, of}, []string{"nobody can connect: MQTT takes bearer tokens alone"}},
-		"it is refused": {[]*cluster{refused}, nil},
+		"all is well":   {[]*cluster{fine}, nil, nil},
+		"it goes on":    {[]*cluster{fine, of, of}, []string{"nobody can connect: MQTT takes bearer tokens alone"}, nil},
+		"it is refused": {[]*cluster{refused}, nil, nil},
+		"its metadata":  {[]*cluster{fine}, []string{"the Secret has what the platform team does not admit any more: a, b"}, []string{"a", "b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := warnings(test.clusters); !slices.Equal(got, test.want) {
+			if got := warnings(inputs{tolerated: test.tolerated}, test.clusters); !slices.Equal(got, test.want) {
 				t.Errorf("it warns %q, want %q", got, test.want)
 			}
 		})
