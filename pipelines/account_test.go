@@ -227,8 +227,8 @@ func TestServersBoundThePolicy(t *testing.T) {
 
 	l.claims(func(c *natsjwt.AccountClaims) { c.Limits.DisallowBearer = true })
 	l.wantReason("Verified", "the account's own limits refuse bearer tokens")
-	want(bearer, "Delivered", "nobody can connect: the account's own limits refuse bearer tokens") // as it was issued
-	want(strings.Replace(bearer, "orders.a", "orders.b", 1), "GrantRefused", "nobody could connect on eu-1: the account's own limits refuse bearer tokens")
+	want(bearer, "Delivered", "nobody can connect with a bearer token, which the account's own limits refuse") // as it was issued
+	want(strings.Replace(bearer, "orders.a", "orders.b", 1), "GrantRefused", "eu-1 gets no such credential: nobody can connect with a bearer token")
 }
 
 // Nothing is issued, and nothing is let go of, for an account that nobody has found: with

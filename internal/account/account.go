@@ -200,6 +200,9 @@ func (a *Account) Terms() string {
 	if a.ProviderAccount != "" { // else the spec says it all
 		besides = append(besides, a.ProviderAccount, a.ID, strconv.FormatBool(a.Scoped))
 	}
+	if a.NameInScope {
+		besides = append(besides, "name in scope")
+	}
 	if a.NoBearer {
 		besides = append(besides, "no bearer tokens")
 	}

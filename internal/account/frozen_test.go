@@ -134,6 +134,7 @@ func TestEveryFieldIsInTheTerms(t *testing.T) {
 		"provider's account": func(a *Account) { a.ProviderAccount = "other" },
 		"public key":         func(a *Account) { a.ID = "B" },
 		"scope":              func(a *Account) { a.Scoped = true },
+		"name in the scope":  func(a *Account) { a.NameInScope = true },
 		"bearer tokens":      func(a *Account) { a.NoBearer = true },
 		"size of JWTs":       func(a *Account) { a.MaxJWTBytes = 3499 },
 	} {

@@ -132,12 +132,23 @@ func permission(s Subjects) jwt.Permission {
 
 var tagInSubject = regexp.MustCompile(`\{\{\s*tag\(\s*([^)\s]*)\s*\)\s*\}\}`)
 
+var nameInSubject = regexp.MustCompile(`(?i)\{\{\s*name\(\)\s*\}\}`)
+
+// NameInScope reports whether a scope's subjects are made of the name of the user.
+func NameInScope(scope *jwt.UserScope) bool {
+	return scope != nil && slices.ContainsFunc(subjectsOf(scope), nameInSubject.MatchString)
+}
+
+func subjectsOf(scope *jwt.UserScope) []string {
+	t := scope.Template
+	return slices.Concat(t.Pub.Allow, t.Pub.Deny, t.Sub.Allow, t.Sub.Deny)
+}
+
 // TagsInScope returns the names of the tags that a scope's subjects are made of, as servers
 // look them up: in lower case.
 func TagsInScope(scope *jwt.UserScope) []string {
 	var names []string
-	t := scope.Template
-	for _, s := range slices.Concat(t.Pub.Allow, t.Pub.Deny, t.Sub.Allow, t.Sub.Deny) {
+	for _, s := range subjectsOf(scope) {
 		for _, m := range tagInSubject.FindAllStringSubmatch(s, -1) {
 			names = append(names, strings.ToLower(m[1]))
 		}

@@ -6,9 +6,11 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -72,23 +74,30 @@ var grantForm = fingerprint.Form{
 // grant must be left at its zero for what could be asked for before.
 func (g Grant) Digest() string { return grantForm.Digest(g.sorted()) }
 
-// Futile tells why nobody could ever connect with the grant, nil if somebody may. Its error
-// completes the sentence "nobody could connect: …".
+// Futile tells why a grant is of no use, and another one is meant, nil if it may be of some:
+// why nobody could connect with it, or why it does not hold what it says.
 func (g Grant) Futile() error {
 	// Servers let who signs nothing in by a bearer token alone, and MQTT has no place for
 	// a signature.
 	mqtt := func(t string) bool { return t == jwt.ConnectionTypeMqtt || t == jwt.ConnectionTypeMqttWS }
 	if len(g.ConnectionTypes) > 0 && !g.Bearer && !slices.ContainsFunc(g.ConnectionTypes, func(t string) bool { return !mqtt(t) }) {
-		return fmt.Errorf("MQTT takes bearer tokens alone: set spec.bearerToken, or add another of spec.connectionTypes")
+		return errors.New("nobody can connect by MQTT without a bearer token: set spec.bearerToken, or add another of spec.connectionTypes")
+	}
+	for _, s := range slices.Concat(g.Publish.Allow, g.Publish.Deny, g.Subscribe.Allow, g.Subscribe.Deny) {
+		if strings.Contains(s, "{{") {
+			return fmt.Errorf("servers take %s as it is written, and put nothing in the place of what is in braces: write the subject that is meant", s)
+		}
 	}
 	return nil
 }
 
-// Futile tells why nobody could ever connect with a grant of the account, as
-// [Grant.Futile] does.
+// Futile tells the same of a grant of the account.
 func (a Account) Futile(g Grant) error {
-	if g.Bearer && a.NoBearer {
-		return fmt.Errorf("the account's own limits refuse bearer tokens: leave out spec.bearerToken, or have the platform team change them with `nsc edit account --disallow-bearer=false`")
+	switch {
+	case g.Bearer && a.NoBearer:
+		return errors.New("nobody can connect with a bearer token, which the account's own limits refuse: leave out spec.bearerToken, or have the platform team change them with `nsc edit account --disallow-bearer=false`")
+	case g.Scoped && a.NameInScope:
+		return errors.New("the account's scope is made of {{name()}}, which each generation has another of: have the platform team use {{tag(name)}}")
 	}
 	return g.Futile()
 }
@@ -142,8 +151,10 @@ type Account struct {
 	// ProviderAccount is the provider's id of the account, where it keeps a user for each
 	// identity; else empty.
 	ProviderAccount string
-	// NoBearer: its own limits refuse bearer tokens. MaxJWTBytes is how large a JWT of a
+	// NameInScope: the scope's subjects are made of the user's name, which each generation
+	// has another of. NoBearer: its own limits refuse bearer tokens. MaxJWTBytes is how large a JWT of a
 	// user its servers take, 0 where that is not known.
+	NameInScope bool
 	NoBearer    bool
 	MaxJWTBytes int64
 }

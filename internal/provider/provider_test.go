@@ -147,7 +147,8 @@ func TestFutile(t *testing.T) {
 	}
 }
 
-// Nobody can connect with a bearer token where the account's own limits refuse them.
+// Nobody can connect with a bearer token where the account's own limits refuse them, and
+// what is in braces is put in by a scope alone.
 func TestFutileInTheAccount(t *testing.T) {
 	for _, test := range []struct {
 		account Account
@@ -155,10 +156,26 @@ func TestFutileInTheAccount(t *testing.T) {
 		futile  bool
 	}{
 		{Account{}, Grant{Bearer: true}, false}, {Account{NoBearer: true}, Grant{Bearer: true}, true}, {Account{NoBearer: true}, Grant{}, false},
-		{Account{}, Grant{ConnectionTypes: []string{"MQTT"}}, true},
+		{Account{}, Grant{ConnectionTypes: []string{"MQTT"}}, true}, {Account{NameInScope: true}, Grant{Scoped: true}, true}, {Account{NameInScope: true}, Grant{}, false},
+		{Account{}, Grant{Publish: Subjects{Allow: []string{"a", "{{namespace}}.>"}}}, true}, {Account{}, Grant{Subscribe: Subjects{Deny: []string{"{{tag(a)}}"}}}, true},
+		{Account{}, Grant{Publish: Subjects{Allow: []string{"a.{b}"}}}, false},
 	} {
 		if err := test.account.Futile(test.grant); (err != nil) != test.futile {
 			t.Errorf("with %+v of %+v: %v", test.grant, test.account, err)
 		}
+	}
+}
+
+// A scope that uses the user's name is found, however it is written.
+func TestNameInScope(t *testing.T) {
+	for subject, want := range map[string]bool{"a.{{name()}}": true, "{{ NAME() }}.>": true, "{{tag(name)}}": false, "{{subject()}}": false, "name()": false} {
+		scope := natsjwt.NewUserScope()
+		scope.Template.Sub.Allow.Add("a", subject)
+		if got := NameInScope(scope); got != want {
+			t.Errorf("%s: %t", subject, got)
+		}
+	}
+	if NameInScope(nil) {
+		t.Error("none has a name")
 	}
 }

@@ -41,6 +41,9 @@ func report(in inputs, found finding, revocations int, notified []natsUser, now 
 	if in.account.NoBearer && policy.AllowBearerTokens {
 		result.Note("spec.policy.allowBearerTokens is true, and the account's own limits refuse bearer tokens: NatsUsers with bearerToken are refused; change one of the two")
 	}
+	if in.account.NameInScope {
+		result.Note("the scope of the signing key is made of {{name()}}, which each generation of a credential has another of: new NatsUsers are refused; use {{tag(name)}}")
+	}
 	if most := in.account.MaxJWTBytes; most > 0 && most < policy.MaxJWTBytes {
 		result.Note(fmt.Sprintf("the servers take JWTs of %d bytes (max_control_line), and spec.policy.maxJWTBytes is %d: larger ones are refused", most, policy.MaxJWTBytes))
 	}
@@ -81,7 +84,7 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
 	status := v1alpha1.AccountStatus{
 		ID: in.account.ID, SigningKey: in.account.SigningKey, ProviderID: in.account.ProviderAccount, Scoped: in.account.ProviderAccount != "" && in.account.Scoped,
-		Found: isFound(in, found), NoBearer: in.account.NoBearer, MaxJWTBytes: in.account.MaxJWTBytes, Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
+		Found: isFound(in, found), NameInScope: in.account.NameInScope, NoBearer: in.account.NoBearer, MaxJWTBytes: in.account.MaxJWTBytes, Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
 		Name: found.Name, Scope: found.Scope, Verified: found.Verified, Revocation: "possible",
 	}
 	if why := in.admin.CannotRevoke(); why != "" {

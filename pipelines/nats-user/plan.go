@@ -20,7 +20,7 @@ type cluster struct {
 	want        credential.Want
 	certificate seal.Certificate
 	unusable    error             // why there is no certificate
-	futile      error             // why nobody could connect
+	futile      error             // why what is asked for is of no use
 	reason      credential.Reason // to issue; empty to keep
 	// problem is why it does not have what was asked for.
 	problem problem
@@ -134,14 +134,14 @@ func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
 }
 
-// useful: somebody could connect with it. What was issued all the same, by an older
+// useful: it is of some use. What was issued all the same, by an older
 // version, goes on until something else is asked for.
 func useful(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 	name := c.want.Destination
 	if current := l.Current(name); c.futile == nil || current != nil && current.Basis.Grant == c.want.Basis.Grant {
 		return true
 	}
-	c.problem = problem{reason.GrantRefused, fmt.Sprintf("nobody could connect on %s: %v", name, c.futile)}
+	c.problem = problem{reason.GrantRefused, fmt.Sprintf("%s gets no such credential: %v", name, c.futile)}
 	return false
 }
 

@@ -149,7 +149,7 @@ func problems(in inputs, clusters []*cluster) []problem {
 func warnings(in inputs, clusters []*cluster) []string {
 	var all []string
 	if i := slices.IndexFunc(clusters, func(c *cluster) bool { return c.futile != nil && c.problem.reason == "" }); i >= 0 { // the same on all
-		all = append(all, "nobody can connect: "+clusters[i].futile.Error())
+		all = append(all, clusters[i].futile.Error())
 	}
 	if len(in.tolerated) > 0 {
 		all = append(all, "the Secret has what the platform team does not admit any more: "+strings.Join(in.tolerated, ", "))

@@ -79,6 +79,10 @@ const connectLine = 300
 
 // found is an account with what the servers say of it, and of themselves. Pure.
 func found(a provider.Account, claims *jwt.AccountClaims, vars provider.ServerVars) *provider.Account {
+	if scope, _ := claims.SigningKeys.GetScope(a.SigningKey); scope != nil {
+		s, isUser := scope.(*jwt.UserScope)
+		a.NameInScope = isUser && provider.NameInScope(s)
+	}
 	a.NoBearer, a.MaxJWTBytes = claims.Limits.DisallowBearer, max(0, vars.MaxControlLine-connectLine)
 	return &a
 }

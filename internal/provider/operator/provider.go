@@ -23,7 +23,7 @@ func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error
 	}
 	account := provider.Account{ID: spec.AccountID, Scoped: spec.SigningKey.Scoped}
 	if s.Last != nil && s.Last.ID == spec.AccountID {
-		account.NoBearer, account.MaxJWTBytes = s.Last.NoBearer, s.Last.MaxJWTBytes
+		account.NameInScope, account.NoBearer, account.MaxJWTBytes = s.Last.NameInScope, s.Last.NoBearer, s.Last.MaxJWTBytes
 	}
 	most := s.Spec.Policy.MaxJWTBytes
 	if account.MaxJWTBytes > 0 {

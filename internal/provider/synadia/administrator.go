@@ -73,7 +73,7 @@ func (a *administrator) inspect(ctx context.Context) provider.Facts {
 		}
 	}
 	f.Verified = fmt.Sprintf("the control plane has the account, and can sign with its signing key group %q", found.GroupName)
-	f.Account = &provider.Account{ID: found.PublicKey, SigningKey: found.GroupID, Scoped: found.Scope != nil, ProviderAccount: found.ID}
+	f.Account = &provider.Account{ID: found.PublicKey, SigningKey: found.GroupID, Scoped: found.Scope != nil, NameInScope: provider.NameInScope(found.Scope), ProviderAccount: found.ID}
 	a.found(*f.Account)
 	return f
 }

@@ -30,7 +30,7 @@ func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error
 	if s.Last == nil || s.Last.Source != s.Source || s.Last.ProviderID == "" {
 		return provider.Opened{Issuer: made, Unseen: true}, nil
 	}
-	last := provider.Account{ID: s.Last.ID, SigningKey: s.Last.SigningKey, Scoped: s.Last.Scoped, ProviderAccount: s.Last.ProviderID}
+	last := provider.Account{ID: s.Last.ID, SigningKey: s.Last.SigningKey, Scoped: s.Last.Scoped, NameInScope: s.Last.NameInScope, ProviderAccount: s.Last.ProviderID}
 	made.found(last)
 	return provider.Opened{Issuer: made, Account: last}, nil
 }

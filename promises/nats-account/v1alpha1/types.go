@@ -514,8 +514,10 @@ type AccountStatus struct {
 	SigningKey string `json:"signingKey"`
 	// Found reports whether a run has found this account with this key.
 	Found bool `json:"found,omitempty"`
-	// NoBearer reports whether the account's own limits refuse bearer tokens, and
-	// MaxJWTBytes how large a user's JWT its servers take.
+	// NameInScope reports whether the scope's subjects are made of the user's name, NoBearer
+	// whether the account's own limits refuse bearer tokens, and MaxJWTBytes how large a
+	// user's JWT its servers take.
+	NameInScope bool  `json:"nameInScope,omitempty"`
 	NoBearer    bool  `json:"noBearer,omitempty"`
 	MaxJWTBytes int64 `json:"maxJWTBytes,omitempty"`
 	// ProviderID is Synadia's id of the account, Scoped reports whether its group has
