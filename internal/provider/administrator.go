@@ -88,8 +88,8 @@ type Departure struct {
 	// Issued is when its intent was written down, and Expires when nothing of it can
 	// connect any more.
 	Issued, Expires time.Time
-	// Again: it was revoked before.
-	Again bool
+	// Again: it was revoked before. Deleted: so is its request.
+	Again, Deleted bool
 }
 
 // Outcome is what became of a departure.

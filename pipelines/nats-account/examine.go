@@ -111,7 +111,7 @@ func departures(in inputs, now time.Time) []departure {
 			}
 			d := departure{placeOf(l, r), provider.Departure{
 				Identity:  provider.Identity{Name: in.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
-				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, Again: r.State != ledger.Retiring,
+				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, Again: r.State != ledger.Retiring, Deleted: l.Tombstone != nil,
 			}}
 			if now.Before(r.Expires) {
 				live = append(live, d)

@@ -1,11 +1,13 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -223,15 +225,12 @@ func lockedOut(claims *jwt.AccountClaims, now time.Time) string {
 // Revoke implements [provider.Administrator]: each account that identities came from is
 // revised, and pushed if that changed it.
 func (a *administrator) Revoke(ctx context.Context, departures []provider.Departure) ([]provider.Outcome, *provider.Refusal) {
-	of := map[string]map[string]time.Time{}
+	of := map[string][]provider.Departure{}
 	for _, d := range departures {
-		if of[d.AccountID] == nil {
-			of[d.AccountID] = map[string]time.Time{}
-		}
-		of[d.AccountID][d.User] = d.Expires
+		of[d.AccountID] = append(of[d.AccountID], d)
 	}
 	var refusal *provider.Refusal
-	fates := map[string]provider.OutcomeState{}
+	fates := map[string]fates{}
 	for _, id := range slices.Sorted(maps.Keys(of)) {
 		var err error
 		if fates[id], err = a.reviseOne(ctx, id, of[id]); err != nil {
@@ -240,49 +239,126 @@ func (a *administrator) Revoke(ctx context.Context, departures []provider.Depart
 	}
 	outcomes := make([]provider.Outcome, len(departures))
 	for i, d := range departures {
-		outcomes[i].State = fates[d.AccountID]
+		outcomes[i].State = fates[d.AccountID].of(d.User)
 	}
 	return outcomes, refusal
 }
 
-// reviseOne has the servers revoke users of one account.
-func (a *administrator) reviseOne(ctx context.Context, id string, users map[string]time.Time) (provider.OutcomeState, error) {
-	claims, err := a.system.Lookup(ctx, id)
+// fates are what became of users of one account: all of them the same, but for those that
+// wait.
+type fates struct {
+	all   provider.OutcomeState
+	waits map[string]bool
+}
+
+func (f fates) of(user string) provider.OutcomeState {
+	if f.waits[user] {
+		return provider.Pending
+	}
+	return f.all
+}
+
+// reviseOne has the servers revoke users of one account: all of them, or as many as an
+// account can have.
+func (a *administrator) reviseOne(ctx context.Context, id string, going []provider.Departure) (fates, error) {
+	pending := fates{all: provider.Pending}
+	account, err := a.system.Lookup(ctx, id)
 	switch {
 	case err != nil:
-		return provider.Pending, err
-	case claims == nil: // nobody can connect to it
-		return provider.LeftToExpire, nil
-	case !slices.Contains(a.trusted, claims.Issuer):
-		return provider.Pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, claims.Issuer)
+		return pending, err
+	case account == nil: // nobody can connect to it
+		return fates{all: provider.LeftToExpire}, nil
+	case !slices.Contains(a.trusted, account.Issuer):
+		return pending, fmt.Errorf("the account %s is signed with %s, which the servers do not trust: push it anew with nsc", id, account.Issuer)
 	}
-	if !revise(claims.AccountClaims, users, a.Now) {
-		return provider.Revoked, nil
+	changed, missing := tidy(account.AccountClaims, going, a.Now)
+	if !changed && len(missing) == 0 {
+		return fates{all: provider.Revoked}, nil
 	}
 	if a.DryRun {
-		return provider.Pending, nil
+		return pending, nil
 	}
-	token, err := sign(claims, a.operator)
+	most := min(a.system.MaxPayload(), jwt.MaxTokenSize)
+	token, fit, err := largest(account, missing, most, a.operator)
 	if err != nil {
-		return provider.Pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
+		return pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
 	}
-	if most := a.system.MaxPayload(); int64(len(token)) > most {
-		return provider.Pending, fmt.Errorf("the account %s would have %d bytes with all its revocations, and the servers take messages of %d: raise max_payload, or replace the account's signing key", id, len(token), most)
+	became := fates{all: provider.Revoked, waits: map[string]bool{}}
+	for _, d := range missing[fit:] {
+		became.waits[d.User] = true
+	}
+	var full error
+	if n := len(missing) - fit; n > 0 {
+		full = fmt.Errorf("%d of %d revocations wait, since the account %s may have %d bytes: %s", n, len(missing), id, most, remedy(account.AccountClaims, a.system.MaxPayload(), a.Now))
+	}
+	switch {
+	case fit == 0 && !changed:
+		return became, full
+	case token == "", int64(len(token)) > most: // without any of them, too
+		return pending, full
 	}
 	if err := a.system.Update(ctx, id, token); err != nil {
-		return provider.Pending, err
+		return pending, err
 	}
-	return a.confirm(ctx, id, users)
+	if became.all, err = a.confirm(ctx, id, slices.DeleteFunc(slices.Clone(going), func(d provider.Departure) bool { return became.waits[d.User] })); err != nil {
+		return became, err
+	}
+	return became, full
+}
+
+// largest signs an account with as many revocations of some as it may have, from the first
+// on, and returns how many these are.
+func largest(account *provider.AccountJWT, missing []provider.Departure, most int64, operator nkeys.KeyPair) (token string, fit int, err error) {
+	with := func(n int) (token string, fits bool) {
+		claims := *account.AccountClaims
+		claims.Revocations = maps.Clone(claims.Revocations)
+		for _, d := range missing[:n] {
+			claims.RevokeAt(d.User, d.Expires)
+		}
+		token, failed := sign(&provider.AccountJWT{AccountClaims: &claims, Token: account.Token}, operator)
+		if !errors.Is(failed, jwt.ErrTokenTooLarge) {
+			err = cmp.Or(err, failed)
+		}
+		return token, failed == nil && int64(len(token)) <= most
+	}
+	if token, fits := with(len(missing)); fits || err != nil {
+		return token, len(missing), err
+	}
+	fit = max(0, sort.Search(len(missing), func(n int) bool { // the first that is too many
+		_, fits := with(n)
+		return !fits
+	})-1)
+	token, _ = with(fit)
+	return token, fit, err
+}
+
+// remedy tells what makes room for more revocations.
+func remedy(claims *jwt.AccountClaims, payload int64, now time.Time) string {
+	if payload < jwt.MaxTokenSize {
+		return fmt.Sprintf("raise max_payload of the servers, which is %d, to at most %d", payload, jwt.MaxTokenSize)
+	}
+	var first int64
+	for _, until := range claims.Revocations {
+		if until > now.Unix() && (first == 0 || until < first) {
+			first = until
+		}
+	}
+	if first == 0 {
+		return "NATS takes no more: use another account"
+	}
+	return fmt.Sprintf("NATS takes no more; they are made as those in force expire, the first on %s: have what is replaced often ask for a shorter ttl, or use another account", time.Unix(first, 0).UTC().Format(time.RFC3339))
 }
 
 // confirm looks whether the servers show the revocations: somebody may have pushed at
 // the same time, and servers take a moment.
-func (a *administrator) confirm(ctx context.Context, id string, users map[string]time.Time) (provider.OutcomeState, error) {
+func (a *administrator) confirm(ctx context.Context, id string, going []provider.Departure) (provider.OutcomeState, error) {
 	shown, looks := false, 10
 	err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		looks--
-		claims, _ := a.system.Lookup(ctx, id)
-		shown = claims != nil && revoked(claims.AccountClaims, users, a.Now)
+		if account, _ := a.system.Lookup(ctx, id); account != nil {
+			_, missing := tidy(account.AccountClaims, going, a.Now)
+			shown = len(missing) == 0
+		}
 		return shown || looks == 0, nil
 	})
 	switch {

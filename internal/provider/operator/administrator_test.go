@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -91,6 +92,10 @@ func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyP
 	return pair, public
 }
 
+func leaving(user string, expires time.Time) provider.Departure {
+	return provider.Departure{Identity: provider.Identity{User: user}, Expires: expires}
+}
+
 // A revocation is done once a look at the servers shows it, and not when they have
 // taken it: somebody may have pushed an older account over it.
 func TestReviseOne(t *testing.T) {
@@ -121,7 +126,11 @@ func TestReviseOne(t *testing.T) {
 		{"it was there before", func(s *servers, _ *administrator) { s.account.RevokeAt("U1", now.AddDate(0, 0, 30)) }, provider.Revoked, 0, ""},
 		{"the servers have no such account", func(s *servers, _ *administrator) { s.account = nil }, provider.LeftToExpire, 0, ""},
 		{"a stranger has signed the account", func(s *servers, _ *administrator) { s.account.Issuer = "OSTRANGER" }, provider.Pending, 0, "which the servers do not trust"},
-		{"the account would be too large", func(s *servers, _ *administrator) { s.limit = 10 }, provider.Pending, 0, "the servers take messages of 10"},
+		{"the account would be too large", func(s *servers, _ *administrator) { s.limit = 10 }, provider.Pending, 0, "raise max_payload of the servers, which is 10"},
+		{"the account is too large already", func(s *servers, _ *administrator) {
+			s.limit = 10
+			s.account.RevokeAt("U0", now.AddDate(0, 0, -1))
+		}, provider.Pending, 0, "raise max_payload of the servers, which is 10"},
 		{"a dry run", func(_ *servers, a *administrator) { a.DryRun = true }, provider.Pending, 0, ""},
 		{"the account cannot be looked up", func(s *servers, _ *administrator) { s.fails = map[string]error{"lookup": errors.New("nobody answers")} }, provider.Pending, 0, "nobody answers"},
 		{"the account cannot be updated", func(s *servers, _ *administrator) {
@@ -137,9 +146,9 @@ func TestReviseOne(t *testing.T) {
 				s.pushed = func(c *natsjwt.AccountClaims) { s.account = c }
 				a := &administrator{Setting: provider.Setting{Now: now}, operator: operator, system: s, trusted: []string{issuer}}
 				test.set(s, a)
-				became, err := a.reviseOne(t.Context(), id, map[string]time.Time{"U1": now.AddDate(0, 0, 30)})
-				if became != test.became || s.pushes != test.pushes {
-					t.Errorf("it became %d after %d pushes, want %d after %d", became, s.pushes, test.became, test.pushes)
+				fates, err := a.reviseOne(t.Context(), id, []provider.Departure{leaving("U1", now.AddDate(0, 0, 30)), leaving("U0", now)})
+				if became := fates.of("U1"); became != test.became || s.pushes != test.pushes {
+					t.Errorf("it became %d after %d pushes, want %d after %d", fates.of("U1"), s.pushes, test.became, test.pushes)
 				}
 				if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
 					t.Errorf("it says %v, want %q", err, test.says)
@@ -418,7 +427,7 @@ func TestReviseAsLargeAsMayBe(t *testing.T) {
 			copied := account
 			copied.Revocations = nil
 			s.account = &copied
-			_, err := s.administrator().reviseOne(t.Context(), s.id, map[string]time.Time{"U1": now.AddDate(0, 0, 1)})
+			_, err := s.administrator().reviseOne(t.Context(), s.id, []provider.Departure{leaving("U1", now.AddDate(0, 0, 1))})
 			return err
 		}
 		if err := revise(); err != nil {
@@ -435,6 +444,59 @@ func TestReviseAsLargeAsMayBe(t *testing.T) {
 	})
 }
 
+// What does not fit into an account waits, and nothing that is in force makes room for it:
+// the rest is revoked, and what was deleted first.
+func TestReviseInPart(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		limit int64
+		says  string
+	}{
+		{"into what NATS takes", natsjwt.MaxTokenSize, "NATS takes no more; they are made as those in force expire, the first on 2026-01-02T12:00:00Z: have what is replaced often ask for a shorter ttl, or use another account"},
+		{"into a message", natsjwt.MaxTokenSize / 2, "raise max_payload of the servers, which is 524288, to at most 1048576"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t)
+				s.limit = test.limit
+				key := func(n int) string { return fmt.Sprintf("U%055d", n) }
+				s.account.RevokeAt("foreign", now.AddDate(0, 0, -1))
+				s.account.RevokeAt(key(0), now.AddDate(0, 0, 1))
+				going := []provider.Departure{leaving(key(0), now.AddDate(0, 0, 1))}
+				for n := range 20_000 {
+					going = append(going, leaving(key(n+1), now.AddDate(0, 0, 30)))
+				}
+				going[len(going)-1].Deleted = true
+				fates, err := s.administrator().reviseOne(t.Context(), s.id, going)
+				if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "of 20000 revocations wait, since the account "+s.id) {
+					t.Errorf("it says %v", err)
+				}
+				made := 0
+				for _, d := range going {
+					_, has := s.account.Revocations[d.User]
+					if revoked := fates.of(d.User) == provider.Revoked; has != revoked {
+						t.Fatalf("%s is there: %t, and became %d", d.User, has, fates.of(d.User))
+					}
+					if has {
+						made++
+					}
+				}
+				if _, has := s.account.Revocations["foreign"]; !has || fates.of(key(0)) != provider.Revoked || fates.of(key(20_000)) != provider.Revoked {
+					t.Errorf("of what was in force and what is deleted is revoked %d and %d; a stranger's is there: %t", fates.of(key(0)), fates.of(key(20_000)), has)
+				}
+				if least := int(test.limit / 120); made < least || s.largest > test.limit || s.largest < test.limit-200 {
+					t.Errorf("%d are revoked in %d bytes", made, s.largest)
+				}
+				before := s.pushes
+				again, err := s.administrator().reviseOne(t.Context(), s.id, going)
+				if err == nil || s.pushes != before || again.of(key(0)) != provider.Revoked || again.of(key(19_999)) != provider.Pending {
+					t.Errorf("a second time %d pushes are made: %v", s.pushes-before, err)
+				}
+			})
+		})
+	}
+}
+
 // The look after an update ends with the run that made it.
 func TestReviseEndsWithTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -442,9 +504,9 @@ func TestReviseEndsWithTheRun(t *testing.T) {
 		s.pushed = func(*natsjwt.AccountClaims) {}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(300*time.Millisecond, func() { cancel(errors.New("the run was stopped")) })
-		became, err := s.administrator().reviseOne(ctx, s.id, map[string]time.Time{"U1": now.AddDate(0, 0, 1)})
-		if became != provider.Pending || err == nil || err.Error() != "the run was stopped" || s.lookups != 3 {
-			t.Errorf("it became %d after %d looks: %v", became, s.lookups, err)
+		fates, err := s.administrator().reviseOne(ctx, s.id, []provider.Departure{leaving("U1", now.AddDate(0, 0, 1))})
+		if fates.of("U1") != provider.Pending || err == nil || err.Error() != "the run was stopped" || s.lookups != 3 {
+			t.Errorf("it became %d after %d looks: %v", fates.of("U1"), s.lookups, err)
 		}
 	})
 }

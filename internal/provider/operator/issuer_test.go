@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,13 +35,16 @@ func fixture(t *testing.T) providertest.Fixture {
 		}
 		return i
 	}
-	revoked := map[string]time.Time{}
+	var gone []provider.Departure
 	return providertest.Fixture{
 		Issuer: open(system.SigningKey), AccountID: system.AccountID, NATS: system,
 		Retire: func(identity provider.Identity, expires time.Time) error {
-			revoked[identity.User] = expires
+			gone = append(gone, provider.Departure{Identity: identity, Expires: expires})
 			claims := account()
-			revise(claims, revoked, time.Now())
+			_, missing := tidy(claims, gone, time.Now())
+			for _, d := range missing {
+				claims.RevokeAt(d.User, d.Expires)
+			}
 			return system.Push(claims)
 		},
 		Outside: func() string { return account().String() },
@@ -164,24 +166,38 @@ func TestDigest(t *testing.T) {
 
 // Revise puts in what is missing, takes out what has expired, and leaves alone what
 // is not Baleen's.
-func TestRevise(t *testing.T) {
+func TestTidy(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	account := natsjwt.NewAccountClaims("A")
 	account.RevokeAt("foreign", now.Add(-time.Hour))
 	account.RevokeAt("expired", now.Add(-time.Minute))
 	account.RevokeAt("early", now)
-	ours := map[string]time.Time{
-		"expired": now.Add(-time.Second), "early": now.Add(time.Hour), "missing": now.Add(2 * time.Hour), "gone": now.Add(-time.Hour),
+	leaves := func(user string, in time.Duration, change ...func(*provider.Departure)) provider.Departure {
+		d := provider.Departure{Identity: provider.Identity{User: user}, Expires: now.Add(in)}
+		for _, do := range change {
+			do(&d)
+		}
+		return d
 	}
-	if revoked(account, ours, now) || !revise(account, ours, now) || !revoked(account, ours, now) {
+	deleted, again := func(d *provider.Departure) { d.Deleted = true }, func(d *provider.Departure) { d.Again = true }
+	going := []provider.Departure{
+		leaves("expired", -time.Second), leaves("gone", -time.Hour), leaves("b", 2*time.Hour), leaves("a", 2*time.Hour), leaves("early", time.Hour), leaves("last", 3*time.Hour),
+		leaves("deleted", time.Minute, deleted), leaves("again", time.Second, again),
+	}
+	changed, missing := tidy(account, going, now)
+	var order []string
+	for _, d := range missing {
+		order = append(order, d.User)
+		account.RevokeAt(d.User, d.Expires)
+	}
+	if got := strings.Join(order, " "); !changed || got != "again deleted last a b early" {
+		t.Errorf("missing are %s; something has expired: %t", got, changed)
+	}
+	if _, has := account.Revocations["expired"]; has || account.Revocations["foreign"] != now.Add(-time.Hour).Unix() {
 		t.Errorf("the revocations are %v", account.Revocations)
 	}
-	want := natsjwt.RevocationList{"foreign": now.Add(-time.Hour).Unix(), "early": now.Add(time.Hour).Unix(), "missing": now.Add(2 * time.Hour).Unix()}
-	if fmt.Sprint(account.Revocations) != fmt.Sprint(want) {
-		t.Errorf("the revocations are %v, want %v", account.Revocations, want)
-	}
-	if revise(account, ours, now) {
-		t.Error("a second time changes something")
+	if changed, missing = tidy(account, going, now); changed || len(missing) > 0 {
+		t.Error("a second time there is something left")
 	}
 }
 

@@ -1,11 +1,11 @@
 package operator
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,42 +17,44 @@ import (
 	"github.com/baleen-platform/baleen/internal/provider"
 )
 
-// revise brings the revocations of an account in line with what Baleen has
-// revoked, given by public key with the time of expiry: it puts in what is
-// missing, also where somebody undid it, and takes out what has expired. Others'
-// revocations stay. It reports whether anything changed.
+// tidy takes out of an account those revocations of Baleen's that have expired, and reports
+// whether there were any. It returns what is missing, also where somebody undid it. Others'
+// revocations stay.
 //
-// A key belongs to one generation and is never used again, so it is revoked up to
-// its expiry and not up to now: no difference of clocks lets a JWT slip through.
-func revise(account *jwt.AccountClaims, users map[string]time.Time, now time.Time) (changed bool) {
-	for _, user := range slices.Sorted(maps.Keys(users)) {
-		until, has := account.Revocations[user]
-		switch expires := users[user]; {
-		case !now.Before(expires):
+// What is put in first matters where not all fits: what was in force before, then what is
+// of requests that are deleted, then what expires last.
+func tidy(account *jwt.AccountClaims, going []provider.Departure, now time.Time) (changed bool, missing []provider.Departure) {
+	for _, d := range going {
+		until, has := account.Revocations[d.User]
+		switch {
+		case !now.Before(d.Expires):
 			if has {
-				account.ClearRevocation(user)
+				account.ClearRevocation(d.User)
 				changed = true
 			}
-		case until < expires.Unix():
-			account.RevokeAt(user, expires)
-			changed = true
+		// A key belongs to one generation and is never used again, so it is revoked up to
+		// its expiry and not up to now: no difference of clocks lets a JWT slip through.
+		case until < d.Expires.Unix():
+			missing = append(missing, d)
 		}
 	}
-	return changed
+	slices.SortFunc(missing, func(a, b provider.Departure) int {
+		return cmp.Or(yesFirst(a.Again, b.Again), yesFirst(a.Deleted, b.Deleted), b.Expires.Compare(a.Expires), strings.Compare(a.User, b.User))
+	})
+	return changed, missing
 }
 
-// revoked reports whether an account has all revocations of those that have not
-// expired yet.
-func revoked(account *jwt.AccountClaims, users map[string]time.Time, now time.Time) bool {
-	for user, expires := range users {
-		if now.Before(expires) && account.Revocations[user] < expires.Unix() {
-			return false
-		}
+func yesFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
 	}
-	return true
+	return 1
 }
 
-// sign signs an account whose revocations were revised. All else is as its token has it,
+// sign signs an account whose revocations have changed. All else is as its token has it,
 // value for value, also what this version's claims know nothing of.
 func sign(account *provider.AccountJWT, operator nkeys.KeyPair) (string, error) {
 	token, err := account.Encode(operator)
