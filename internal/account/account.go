@@ -257,6 +257,12 @@ func (a *Account) Admit(u *user.NatsUser) error {
 		}
 		p.Addf("spec.credentials.renewBefore %s, and the account asks for at least %s, so that a renewal is there before it is needed: make it longer, and the ttl too", window, policy.MinRenewBefore)
 	}
+	if most := policy.MaxOverlap; most != "" && c.RevokePrevious == user.AfterOverlap && c.Overlap.Value() > most.Value() {
+		p.Addf("spec.credentials.overlap %s is longer than the %s that the account allows", c.Overlap, most)
+	}
+	if policy.RefuseRetain && u.Spec.DeletionPolicy == user.RetainOnGone {
+		p.Addf("spec.deletionPolicy Retain is not allowed by the account: leave it out, so that a deletion revokes the credentials")
+	}
 	if u.Spec.Secret.Format == user.Env && len(a.Spec.Servers()) == 0 {
 		p.Addf("spec.secret.format Env needs the servers' addresses, which the account does not give: use another format, or ask the platform team to set the account's servers")
 	}

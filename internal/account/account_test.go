@@ -717,3 +717,31 @@ func TestOpenSynadia(t *testing.T) {
 		}
 	})
 }
+
+// The account bounds for how long former credentials stay in force, and whether a deletion
+// leaves them so.
+func TestAdmitBounds(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		policy func(*v1alpha1.Policy)
+		user   func(*user.NatsUserSpec)
+		says   string
+	}{
+		{"no bounds", func(*v1alpha1.Policy) {}, func(u *user.NatsUserSpec) { u.Credentials.Overlap, u.DeletionPolicy = "2160h", user.RetainOnGone }, ""},
+		{"an overlap as long as may be", func(p *v1alpha1.Policy) { p.MaxOverlap = "1d" }, func(u *user.NatsUserSpec) { u.Credentials.Overlap = "24h" }, ""},
+		{"a longer one", func(p *v1alpha1.Policy) { p.MaxOverlap = "1d" }, func(u *user.NatsUserSpec) { u.Credentials.Overlap = "25h" }, "spec.credentials.overlap 25h is longer than the 1d that the account allows"},
+		{"a longer one that does not count", func(p *v1alpha1.Policy) { p.MaxOverlap = "1d" }, func(u *user.NatsUserSpec) {
+			u.Credentials.Overlap, u.Credentials.RevokePrevious = "25h", user.Immediately
+		}, ""},
+		{"no overlap at all", func(p *v1alpha1.Policy) { p.MaxOverlap = "0h" }, func(u *user.NatsUserSpec) { u.Credentials.Overlap = "1h" }, "is longer than the 0h"},
+		{"a deletion that revokes", func(p *v1alpha1.Policy) { p.RefuseRetain = true }, func(u *user.NatsUserSpec) { u.DeletionPolicy = user.Revoke }, ""},
+		{"one that does not", func(p *v1alpha1.Policy) { p.RefuseRetain = true }, func(u *user.NatsUserSpec) { u.DeletionPolicy = user.RetainOnGone }, "spec.deletionPolicy Retain is not allowed by the account"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, u := read(t, ofJWT), request(t)
+			test.policy(&a.Spec.Policy)
+			test.user(&u.Spec)
+			wantError(t, a.Admit(u), test.says)
+		})
+	}
+}

@@ -406,6 +406,18 @@ type Policy struct {
 	// +optional
 	MinRenewBefore field.Duration `json:"minRenewBefore,omitempty"`
 
+	// MaxOverlap is the longest time for which a former credential may live on beside
+	// the one that takes its place. Default: no bound but its expiry.
+	//
+	// +optional
+	MaxOverlap field.Duration `json:"maxOverlap,omitempty"`
+
+	// RefuseRetain refuses requests whose deletion would leave their credentials in
+	// force (deletionPolicy Retain).
+	//
+	// +optional
+	RefuseRetain bool `json:"refuseRetain,omitempty"`
+
 	// ConnectionTypes are the ways to connect that a user may ask for, and that it
 	// gets if it asks for none.
 	//

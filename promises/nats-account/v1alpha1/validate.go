@@ -292,6 +292,9 @@ func (y *Policy) validate(p *field.Problems) {
 	if y.MaxTTL.Value() > 0 && y.MinRenewBefore.Value() >= y.MaxTTL.Value() {
 		p.Addf("spec.policy.minRenewBefore %s is not shorter than maxTTL %s: no credential could live so", y.MinRenewBefore, y.MaxTTL)
 	}
+	if y.MaxOverlap != "" {
+		p.Duration("spec.policy.maxOverlap", y.MaxOverlap, 0, mostTTL)
+	}
 	y.AllowResponses.Problems(p, "spec.policy.allowResponses")
 	ConnectionTypesProblems(p, "spec.policy.connectionTypes", y.ConnectionTypes, 1)
 	p.Set("spec.policy.tags", y.Tags, 64)
