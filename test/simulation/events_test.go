@@ -236,6 +236,28 @@ var events = []event{
 		}
 		return false
 	}},
+	{"the account names another one, and servers that do not answer, for two days", 2, func(w *world) bool {
+		if w.cloud != nil || w.tokenOut {
+			return false
+		}
+		_, public := w.newSigningKey() // of an account that nobody has
+		name := func(id, servers string) {
+			w.edit(commerce, func(o *unstructured.Unstructured) {
+				w.must(unstructured.SetNestedField(o.Object, id, "spec", "jwt", "accountID"))
+				w.must(unstructured.SetNestedSlice(o.Object, []any{servers}, "spec", "jwt", "servers"))
+			})
+			w.dirty[commerce] = true
+		}
+		w.tokenOut = true
+		name(public, nowhere)
+		w.allDirty()
+		w.later(48*time.Hour, "the account is named again", func() {
+			w.tokenOut = false
+			name(w.accountID, w.nats.URL())
+			w.allDirty()
+		})
+		return true
+	}},
 	{"somebody deletes a user in the console", 2, (*world).deleteInConsole},
 	{"somebody changes a user in the console", 2, (*world).changeInConsole},
 	{"Synadia's token is revoked, and replaced after two days", 2, (*world).loseToken},

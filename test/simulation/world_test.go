@@ -23,6 +23,7 @@ import (
 
 	"github.com/bitnami-labs/sealed-secrets/pkg/crypto"
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -41,7 +42,7 @@ import (
 
 var pipelines = map[platform.Kind]workflow.Pipeline{
 	platform.NatsUser:    natsuser.New(clouds),
-	platform.NatsAccount: natsaccount.New(natsaccount.Network{Dial: natslocal.InProcess, Transport: clouds}),
+	platform.NatsAccount: natsaccount.New(natsaccount.Network{Dial: dial, Transport: clouds}),
 }
 
 // inputs are a platform cluster with Kratix on it, a state store, workload clusters
@@ -91,7 +92,8 @@ type world struct {
 	cutOff map[string]bool
 	// left is when a cluster was last not selected.
 	left map[string]time.Time
-	// tokenOut: the platform's token for Synadia is not let in.
+	// tokenOut: the platform's token for Synadia is not let in, or its account names what
+	// is not there.
 	tokenOut bool
 	// rerunning: a run is only to show that it changes nothing.
 	rerunning bool
@@ -260,6 +262,16 @@ func (w *world) accountSpec(seed uint64) map[string]any {
 		spec["provider"], spec["synadia"] = "synadia", w.synadiaSpec(seed)
 	}
 	return spec
+}
+
+// nowhere is where no server listens.
+const nowhere = "nats://nowhere.example.com:4222"
+
+func dial(servers string, options ...nats.Option) (*nats.Conn, error) {
+	if servers == nowhere {
+		return nil, nats.ErrNoServers
+	}
+	return natslocal.InProcess(servers, options...)
 }
 
 // overlap is how long former credentials live on: longer than a cluster is offline.
