@@ -222,7 +222,7 @@ func TestServersBoundThePolicy(t *testing.T) {
 	}
 	bearer := of("  permissions: {publish: {allow: [orders.a]}}\n  bearerToken: true\n")
 	want(bearer, "Delivered", "")
-	large := of("  permissions: {publish: {allow: [" + many(140, "orders.some.#") + "]}}\n")
+	large := of("  permissions: {publish: {allow: [" + many(133, "orders.some.#") + "]}}\n")
 	want(strings.NewReplacer("{name: orders, ", "{name: large, ", "orders-nats", "large-nats").Replace(large), "GrantTooLarge", "and the account allows 3796")
 
 	l.claims(func(c *natsjwt.AccountClaims) { c.Limits.DisallowBearer = true })

@@ -106,20 +106,20 @@ type Opener struct {
 // Open returns a NatsAccount with what makes its users.
 func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *v1alpha1.NatsAccount) (*Account, error) {
 	status := LastStatus(object)
-	if status.Account != nil && !status.Account.Found {
-		// Up to v0.1.0 it is not said, but for all being well.
-		ready := meta.FindStatusCondition(status.Conditions, "Ready")
-		status.Account.Found = ready != nil && ready.Status == metav1.ConditionTrue
+	ready := meta.FindStatusCondition(status.Conditions, "Ready")
+	refuted := ready != nil && ready.Status == metav1.ConditionFalse && reason.Reason(ready.Reason).Refutes()
+	if status.Account != nil && status.Account.Found == nil { // what v0.1.0 has served goes on
+		found := !refuted
+		status.Account.Found = &found
 	}
 	opened, err := o.Issuer(a.Spec.Provider)(ctx, o.setting(a, status))
 	if err != nil {
 		return nil, err
 	}
 	found := &Account{NatsAccount: a, Opened: opened}
-	for _, c := range status.Conditions {
-		if c.Type == "Ready" && c.Status == metav1.ConditionFalse && reason.Reason(c.Reason).Refutes() && c.ObservedGeneration == object.GetGeneration() {
-			found.Refuted = c.Message
-		}
+	// With another key its next run may find all to be well.
+	if refuted && ready.ObservedGeneration == object.GetGeneration() && (status.Account == nil || status.Account.SigningKey == opened.SigningKey) {
+		found.Refuted = ready.Message
 	}
 	return found, nil
 }

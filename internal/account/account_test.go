@@ -621,7 +621,10 @@ func TestOpenJWT(t *testing.T) {
 		{"a run has found it", seen(accountID, key, "true", "True"), seed, true, false, ""},
 		{"a run has found it, and servers are away", seen(accountID, key, "true", "False"), seed, true, false, ""},
 		{"v0.1.0 has found it, which does not say so", seen(accountID, key, "null", "True"), seed, false, false, ""},
-		{"no run has found it", seen(accountID, key, "null", "False"), seed, false, true, ""},
+		{"v0.1.0 has served it, and servers were away", seen(accountID, key, "null", "False"), seed, false, false, ""},
+		{"v0.1.0 has refuted it", strings.Replace(seen(accountID, key, "null", "False"), "reason: R", "reason: AccountUnknown", 1), seed, false, true, ""},
+		{"no run has found it", seen(accountID, key, "false", "False"), seed, false, true, ""},
+		{"one of another version says so, and all is well", seen(accountID, key, "false", "True"), seed, false, true, ""},
 		{"a run has found another key of it", seen(accountID, accountID, "true", "True"), seed, false, true, ""},
 		{"a run has found another account", seen(key, key, "true", "True"), seed, false, true, ""},
 		// A test fixture: the seed of a user that exists nowhere.

@@ -95,7 +95,7 @@ func duration(s string) (time.Duration, bool) {
 
 // copiers are the domains of controllers that copy a Secret to other namespaces, or over
 // other Secrets, where its labels or annotations ask for it.
-var copiers = []string{"mittwald.de", "emberstack.com", "appscode.com", "clustersecret.io", "kubed.io"}
+var copiers = []string{"mittwald.de", "emberstack.com", "appscode.com", "clustersecret.io", "kubed.io", "olli.com"}
 
 // reloader is what the documentation has requests say, so that their workloads restart.
 const reloader = "reloader.stakater.com/match"

@@ -102,6 +102,18 @@ func (a Account) Futile(g Grant) error {
 	return g.Futile()
 }
 
+// Fits tells why the account's servers take no JWT of so many bytes with a grant, nil if
+// they do or nobody knows. Leaf nodes and MQTT have other bounds than the line of a client.
+func (a Account) Fits(g Grant, bytes int) error {
+	inLine := func(t string) bool {
+		return t == jwt.ConnectionTypeStandard || t == jwt.ConnectionTypeWebsocket || t == jwt.ConnectionTypeInProcess
+	}
+	if a.MaxJWTBytes == 0 || int64(bytes) <= a.MaxJWTBytes || len(g.ConnectionTypes) > 0 && !slices.ContainsFunc(g.ConnectionTypes, inLine) {
+		return nil
+	}
+	return &TooLargeError{bytes, a.MaxJWTBytes}
+}
+
 // sorted is the grant with its sets in the order of the alphabet.
 func (g Grant) sorted() Grant {
 	for _, list := range []*[]string{

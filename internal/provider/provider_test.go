@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -177,5 +178,23 @@ func TestNameInScope(t *testing.T) {
 	}
 	if NameInScope(nil) {
 		t.Error("none has a name")
+	}
+}
+
+// How large a JWT may be depends on how a user connects.
+func TestFits(t *testing.T) {
+	for _, test := range []struct {
+		most  int64
+		types string
+		bytes int
+		fits  bool
+	}{
+		{0, "", 10_000, true}, {3796, "", 3796, true}, {3796, "", 3797, false}, {3796, "STANDARD", 3797, false}, {3796, "WEBSOCKET MQTT", 3797, false}, {3796, "IN_PROCESS", 3797, false},
+		{3796, "LEAFNODE", 3797, true}, {3796, "MQTT MQTT_WS LEAFNODE_WS", 3797, true},
+	} {
+		err := Account{MaxJWTBytes: test.most}.Fits(Grant{ConnectionTypes: strings.Fields(test.types)}, test.bytes)
+		if _, large := errors.AsType[*TooLargeError](err); large == test.fits || (err == nil) != test.fits {
+			t.Errorf("%d bytes of %d by %q: %v", test.bytes, test.most, test.types, err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,10 @@ func TestAsk(t *testing.T) {
 		{"the account does not work", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(*inputs) {}, ""},
 		{"nobody has seen the account at Synadia", finding{}, func(in *inputs) { in.keeper, in.account.Unseen = keeper{}, true }, ""},
 		{"nobody has found the account, and the servers are away", finding{refusal: &provider.Refusal{Reason: "ServersUnreachable", Err: errors.New("away")}}, func(in *inputs) { in.account.Unseen = true }, ""},
+		{"the account does not work, and a deletion waits for it no more", finding{refusal: &provider.Refusal{Reason: "UserRefused", Err: errors.New("no")}}, func(in *inputs) {
+			in.users = append(slices.Clone(in.users), natsUser{Peer: workflow.Peer{Namespace: "team-a", Name: "waits", Terms: "other", Deleting: now}, account: "commerce"})
+			in.ledgers = []*ledger.Ledger{{Request: identity.Request{Kind: platform.NatsUser.Kind, Namespace: "team-a", Name: "waits"}, Tombstone: &ledger.Tombstone{UID: "1", At: now}}}
+		}, "team-a/waits"},
 		{"it is found for the first time", finding{Facts: provider.Facts{Account: &provider.Account{}}}, func(in *inputs) { in.account.Unseen = true }, "team-a/changed, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 		{"the account at Synadia was seen", finding{}, func(in *inputs) { in.keeper, in.account.ProviderAccount = keeper{}, "cloud" }, "team-a/changed, team-a/content, team-a/failed, team-a/forgotten, team-a/other-terms, team-a/paused, team-a/refuted, team-a/waits"},
 	} {
@@ -378,11 +383,12 @@ func TestReport(t *testing.T) {
 			if test.damaged != nil {
 				in.damaged = &ledger.DamagedError{Errs: []error{test.damaged, errors.New("nor can another")}}
 			}
+			isFound := !test.unfound
 			test.found.Verified, test.found.Name, test.found.Scope = "verified", "name", "scope"
 			want := workflow.Result{
 				Ready: test.ready, Reason: reason.Reason(test.reason), Message: test.message,
 				Status: map[string]any{
-					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Found: !test.unfound, NoBearer: test.account.NoBearer, MaxJWTBytes: test.account.MaxJWTBytes, Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
+					"account": v1alpha1.AccountStatus{ID: "ACCOUNT", SigningKey: "SIGNING", Found: &isFound, NoBearer: test.account.NoBearer, MaxJWTBytes: test.account.MaxJWTBytes, Name: "name", Scope: "scope", Verified: "verified", Revocation: "possible", UnknownUsers: test.found.unknown},
 					"policy":  in.account.Spec.Policy, "users": len(test.users), "needAttention": test.needs, "attentionNames": test.attention, "revocations": 7,
 				},
 			}

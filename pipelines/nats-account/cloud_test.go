@@ -544,8 +544,9 @@ func TestStatusIsReadAgain(t *testing.T) {
 		t.Errorf("of another account it has %s and %d", in.lastRead, in.unknown)
 	}
 	result := c.apply()
+	found := true
 	want := v1alpha1.AccountStatus{
-		ID: c.PublicKey(c.Account), SigningKey: c.Group, Found: true, ProviderID: c.Account, Read: now.Format(time.RFC3339), Source: account.Source(c.world().account.NatsAccount), Name: "commerce",
+		ID: c.PublicKey(c.Account), SigningKey: c.Group, Found: &found, ProviderID: c.Account, Read: now.Format(time.RFC3339), Source: account.Source(c.world().account.NatsAccount), Name: "commerce",
 		Verified: `the control plane has the account, and can sign with its signing key group "Default"`, Revocation: "possible",
 	}
 	if diff := cmp.Diff(want, result.Status["account"]); diff != "" {
@@ -569,7 +570,7 @@ func TestStatusIsReadAgain(t *testing.T) {
 	}
 	signs := commerce()
 	signs.account.Scoped = true
-	if s := showAccount(signs, finding{}); !cmp.Equal(s, v1alpha1.AccountStatus{Found: true, Revocation: "possible"}) {
+	if s := showAccount(signs, finding{}); !cmp.Equal(s, v1alpha1.AccountStatus{Found: &found, Revocation: "possible"}) {
 		t.Errorf("of an account that signs users itself it shows %+v", s)
 	}
 }

@@ -41,7 +41,8 @@ func examine(ctx context.Context, run *workflow.Run, in inputs) finding {
 	}
 	if f.Refusal != nil {
 		f.refusal = f.Refusal
-	} else {
+	}
+	if f.Account != nil {
 		in.account.Account = *f.Account
 	}
 	if f.refusal == nil && in.keeper != nil {

@@ -82,9 +82,10 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 
 // showAccount is what the status says of the account.
 func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
+	isFound := isFound(in, found)
 	status := v1alpha1.AccountStatus{
 		ID: in.account.ID, SigningKey: in.account.SigningKey, ProviderID: in.account.ProviderAccount, Scoped: in.account.ProviderAccount != "" && in.account.Scoped,
-		Found: isFound(in, found), NameInScope: in.account.NameInScope, NoBearer: in.account.NoBearer, MaxJWTBytes: in.account.MaxJWTBytes, Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
+		Found: &isFound, NameInScope: in.account.NameInScope, NoBearer: in.account.NoBearer, MaxJWTBytes: in.account.MaxJWTBytes, Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
 		Name: found.Name, Scope: found.Scope, Verified: found.Verified, Revocation: "possible",
 	}
 	if why := in.admin.CannotRevoke(); why != "" {

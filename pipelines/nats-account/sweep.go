@@ -30,7 +30,7 @@ func retireGone(ctx context.Context, run *workflow.Run, in *inputs) error {
 		case alive:
 			l.MissingSince = time.Time{}
 		default:
-			markMissing(l, s, !u.retain, run.Now)
+			markMissing(l, s, !u.retain || in.account.Spec.Policy.RefuseRetain, run.Now)
 		}
 		err := in.store.Save(ctx, l)
 		if errors.Is(err, ledger.ErrConflict) { // its own run is at work: what was decided here does not count

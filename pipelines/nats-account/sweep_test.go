@@ -520,10 +520,12 @@ func TestStuckRequestIsEnded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		retain bool
+		refuse bool
 		state  ledger.State
 	}{
-		{"deletionPolicy: Revoke", false, ledger.Retiring},
-		{"deletionPolicy: Retain", true, ledger.Retired},
+		{"deletionPolicy: Revoke", false, false, ledger.Retiring},
+		{"deletionPolicy: Retain", true, false, ledger.Retired},
+		{"deletionPolicy: Retain, which the account refuses", true, true, ledger.Retiring},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
@@ -532,6 +534,7 @@ func TestStuckRequestIsEnded(t *testing.T) {
 				all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}, retain: test.retain}},
 				ledgers: []*ledger.Ledger{{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}},
 			}
+			in.account.Spec.Policy.RefuseRetain = test.refuse
 			if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in); err != nil {
 				t.Fatal(err)
 			}

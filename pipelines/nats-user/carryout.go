@@ -58,7 +58,7 @@ func maintain(ctx context.Context, run *workflow.Run, in inputs, refused error) 
 		if err := observe(ctx, run, l); err != nil {
 			return err
 		}
-		credential.Advance(l, termsOfRefused(in.user), run.Now)
+		credential.Advance(l, termsOfRefused(in), run.Now)
 	}
 	if err := ledgerStore(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err

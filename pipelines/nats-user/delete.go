@@ -99,7 +99,10 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 
 // retire ends every identity, and returns when nothing is left to revoke.
 func retire(ctx context.Context, run *workflow.Run) (*ledger.Ledger, error) {
-	revoke := policy(run) == v1alpha1.Revoke
+	revoke, err := revokes(ctx, run)
+	if err != nil {
+		return nil, err
+	}
 	l, err := change(ctx, run, func(l *ledger.Ledger) { credential.RetireAll(l, revoke, run.Now) })
 	if err != nil || run.DryRun {
 		return l, err
@@ -203,12 +206,22 @@ func abandon(l *ledger.Ledger, account string, now time.Time) {
 	}
 }
 
-// policy is what the request says of its deletion. A spec that is wrong does not
-// keep a request from being deleted: then credentials are revoked.
-func policy(run *workflow.Run) v1alpha1.DeletionPolicy {
+// revokes reports whether the deletion revokes the credentials: unless the request says
+// Retain, and its account does not refuse that. A spec that is wrong does not keep a
+// request from being deleted: then credentials are revoked.
+func revokes(ctx context.Context, run *workflow.Run) (bool, error) {
 	said, _, _ := unstructured.NestedString(run.Request.Object, "spec", "deletionPolicy")
-	if v1alpha1.DeletionPolicy(said) == v1alpha1.RetainOnGone {
-		return v1alpha1.RetainOnGone
+	if v1alpha1.DeletionPolicy(said) != v1alpha1.RetainOnGone {
+		return true, nil
 	}
-	return v1alpha1.Revoke
+	name, _, _ := unstructured.NestedString(run.Request.Object, "spec", "accountRef", "name")
+	object, _, err := account.Get(ctx, run.Platform, name)
+	if platform.IsTransient(err) {
+		return false, err
+	}
+	if object == nil { // nobody can revoke
+		return false, nil
+	}
+	refused, _, _ := unstructured.NestedBool(object.Object, "spec", "policy", "refuseRetain")
+	return refused, nil
 }

@@ -181,6 +181,7 @@ func TestDeletion(t *testing.T) {
 		before   tombstone // left by another deletion
 		dry      bool
 		answers  bool // the accounts that are asked revoke
+		refuses  bool // the account refuses Retain
 		fates    string
 		after    tombstone
 		says     string
@@ -203,6 +204,8 @@ func TestDeletion(t *testing.T) {
 			says: "2 credentials of NatsUser team-a/orders are not revoked yet: NatsAccount commerce was asked to and has not done so; see its status, the deletion is tried again when it has"},
 		{name: "credentials are to live on", policy: "Retain", rows: []ledger.Record{issued(1, "U1", "commerce"), issued(2, "U2", "commerce", retiring)},
 			fates: "U1 Retired, U2 Retired", after: done},
+		{name: "credentials are to live on, and the account refuses that", policy: "Retain", refuses: true, rows: []ledger.Record{issued(1, "U1", "commerce")}, answers: true,
+			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
 		{name: "no run has carried out the intent", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", intended)}, answers: true,
 			fates: "U1 Retired revoked", after: done, asked: "baleen-system/commerce", waits: 10 * time.Second},
 		{name: "it was retired before", policy: "Revoke", rows: []ledger.Record{issued(1, "U1", "commerce", retired)},
@@ -244,6 +247,12 @@ func TestDeletion(t *testing.T) {
 				run.Log = slog.New(slog.NewTextHandler(&log, nil))
 				for name, kind := range map[string]string{"commerce": "operated", "payments": "plain", "broken": "invalid"} {
 					declare(t, memory, name, kind)
+				}
+				if test.refuses {
+					run.Request.Object["spec"].(map[string]any)["accountRef"] = map[string]any{"name": "commerce"}
+					if _, err := memory.Patch(t.Context(), platform.NatsAccount, account.Namespace, "commerce", map[string]any{"spec": map[string]any{"policy": map[string]any{"refuseRetain": true}}}); err != nil {
+						t.Fatal(err)
+					}
 				}
 				if test.before != nil || test.rows != nil {
 					edit(t, memory, func(l *ledger.Ledger) { l.UID, l.Tombstone, l.Records = test.uid, test.before, test.rows })

@@ -52,7 +52,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	if err := in.account.Admit(in.user); err != nil {
 		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
-	if in.tolerated, err = admitMetadata(run, in.user); err != nil {
+	if in.tolerated, err = admitMetadata(run, in.user, in.namespace); err != nil {
 		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
 	all, err := destination.List(ctx, run.Platform, in.user.Spec.Placement.Labels())
@@ -75,9 +75,9 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 // admitMetadata tells which labels and annotations the platform team does not admit of the
 // Secret, and returns those that are delivered all the same: by an older version, or before
 // they were refused.
-func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser) (tolerated []string, err error) {
+func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser, namespace string) (tolerated []string, err error) {
 	labels, annotations := u.Spec.Secret.Metadata()
-	hasLabels, hasAnnotations := deliveredMetadata(run.Last)
+	hasLabels, hasAnnotations := deliveredMetadata(run.Last, namespace, u.Spec.Secret.Name)
 	for _, kind := range []struct {
 		field       string
 		values, has map[string]string
@@ -96,20 +96,21 @@ func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser) (tolerated []string,
 	return tolerated, nil
 }
 
-// deliveredMetadata are the labels and annotations of the Secrets that were emitted last.
-func deliveredMetadata(last destination.Output) (labels, annotations map[string]string) {
+// deliveredMetadata are the labels and annotations of a Secret as it was emitted last.
+func deliveredMetadata(last destination.Output, namespace, name string) (labels, annotations map[string]string) {
 	labels, annotations = map[string]string{}, map[string]string{}
 	for _, files := range last {
 		for _, data := range files {
 			var object struct {
-				Kind string
-				Spec struct {
+				Kind     string
+				Metadata struct{ Namespace, Name string }
+				Spec     struct {
 					Template struct {
 						Metadata struct{ Labels, Annotations map[string]string }
 					}
 				}
 			}
-			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" {
+			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" && object.Metadata.Namespace == namespace && object.Metadata.Name == name {
 				maps.Copy(labels, object.Spec.Template.Metadata.Labels)
 				maps.Copy(annotations, object.Spec.Template.Metadata.Annotations)
 			}

@@ -428,7 +428,7 @@ func TestHasArrived(t *testing.T) {
 func TestAdmitMetadata(t *testing.T) {
 	const copied = "replicator.v1.mittwald.de/replicate-to"
 	last := func(metadata string) destination.Output {
-		return destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nspec: {template: {metadata: " + metadata + "}}\n"), "b.yaml": []byte("kind: ConfigMap\n"), "c.yaml": []byte("{")}}
+		return destination.Output{"eu-1": {"a.yaml": []byte("kind: SealedSecret\nmetadata: {namespace: team-a, name: orders-nats}\nspec: {template: {metadata: " + metadata + "}}\n"), "b.yaml": []byte("kind: ConfigMap\n"), "c.yaml": []byte("{")}}
 	}
 	for _, test := range []struct {
 		name        string
@@ -437,19 +437,24 @@ func TestAdmitMetadata(t *testing.T) {
 		last        destination.Output
 		tolerated   []string
 		says        string
+		other       bool
 	}{
-		{"nothing", nil, nil, nil, nil, ""},
-		{"what is admitted", map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader.stakater.com/match": "true"}, nil, nil, ""},
-		{"an annotation that is not", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, nil, nil, "spec.secret.annotations: the platform team does not admit \"" + copied + "\""},
-		{"a label that is not", map[string]field.LabelValue{copied: "team-b"}, nil, nil, nil, "spec.secret.labels: the platform team does not admit"},
-		{"one that is delivered", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{annotations: {" + copied + ": team-b}}"), []string{copied}, ""},
-		{"one of another value", nil, map[string]v1alpha1.Annotation{copied: "team-c"}, last("{annotations: {" + copied + ": team-b}}"), nil, "does not admit"},
-		{"one that is delivered as a label", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{labels: {" + copied + ": team-b}}"), nil, "does not admit"},
+		{"nothing", nil, nil, nil, nil, "", false},
+		{"what is admitted", map[string]field.LabelValue{"team": "a"}, map[string]v1alpha1.Annotation{"reloader.stakater.com/match": "true"}, nil, nil, "", false},
+		{"an annotation that is not", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, nil, nil, "spec.secret.annotations: the platform team does not admit \"" + copied + "\"", false},
+		{"a label that is not", map[string]field.LabelValue{copied: "team-b"}, nil, nil, nil, "spec.secret.labels: the platform team does not admit", false},
+		{"one that is delivered", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{annotations: {" + copied + ": team-b}}"), []string{copied}, "", false},
+		{"one that another Secret has", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{annotations: {" + copied + ": team-b}}"), nil, "does not admit", true},
+		{"one of another value", nil, map[string]v1alpha1.Annotation{copied: "team-c"}, last("{annotations: {" + copied + ": team-b}}"), nil, "does not admit", false},
+		{"one that is delivered as a label", nil, map[string]v1alpha1.Annotation{copied: "team-b"}, last("{labels: {" + copied + ": team-b}}"), nil, "does not admit", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			u := &v1alpha1.NatsUser{}
-			u.Spec.Secret.Labels, u.Spec.Secret.Annotations = test.labels, test.annotations
-			got, err := admitMetadata(&workflow.Run{Last: test.last}, u)
+			u.Spec.Secret.Name, u.Spec.Secret.Labels, u.Spec.Secret.Annotations = "orders-nats", test.labels, test.annotations
+			if test.other {
+				u.Spec.Secret.Name = "name-of-a-secret-of-team-b"
+			}
+			got, err := admitMetadata(&workflow.Run{Last: test.last}, u, "team-a")
 			if !slices.Equal(got, test.tolerated) || !strings.Contains(words(err), test.says) || (err == nil) != (test.says == "") {
 				t.Errorf("it tolerates %q, and says %v", got, err)
 			}

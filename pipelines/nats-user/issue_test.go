@@ -294,7 +294,7 @@ spec:
 `}); err != nil {
 		t.Fatal(err)
 	}
-	size, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
+	size, _, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
 	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
 		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
 	}

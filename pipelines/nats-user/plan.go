@@ -201,7 +201,7 @@ func sealable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
 
 // terms are how former generations are retired.
 func terms(in inputs) credential.Terms {
-	t := overlapOf(in.user)
+	t := overlapOf(in)
 	t.Served = func(name string) bool {
 		return slices.Contains(in.placement.Placed, name) || slices.Contains(in.placement.Unregistered, name) || slices.Contains(in.kept, name)
 	}
@@ -213,14 +213,20 @@ func terms(in inputs) credential.Terms {
 
 // termsOfRefused are those of a request that is refused: it leaves no cluster, and
 // accounts know what they can revoke.
-func termsOfRefused(u *v1alpha1.NatsUser) credential.Terms {
-	t := overlapOf(u)
+func termsOfRefused(in inputs) credential.Terms {
+	t := overlapOf(in)
 	all := func(string) bool { return true }
 	t.Served, t.Revocable = all, all
 	return t
 }
 
-func overlapOf(u *v1alpha1.NatsUser) credential.Terms {
-	c := u.Spec.Credentials
-	return credential.Terms{Overlap: c.Overlap.Value(), Immediately: c.RevokePrevious == v1alpha1.Immediately}
+// overlapOf is what the request asks for, and no more than its account admits, where that
+// is known.
+func overlapOf(in inputs) credential.Terms {
+	c := in.user.Spec.Credentials
+	overlap := c.Overlap.Value()
+	if in.account != nil && in.account.Spec.Policy.MaxOverlap != "" {
+		overlap = min(overlap, in.account.Spec.Policy.MaxOverlap.Value())
+	}
+	return credential.Terms{Overlap: overlap, Immediately: c.RevokePrevious == v1alpha1.Immediately}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -201,14 +202,21 @@ func TestWant(t *testing.T) {
 	}
 }
 
-// How long a former generation lives on is for the spec to say.
+// How long a former generation lives on is for the spec to say, up to what the account admits.
 func TestOverlap(t *testing.T) {
 	u := &v1alpha1.NatsUser{}
 	u.Spec.Credentials.Overlap = "36h"
 	for policy, want := range map[v1alpha1.RevokePrevious]bool{v1alpha1.AfterOverlap: false, v1alpha1.Immediately: true} {
 		u.Spec.Credentials.RevokePrevious = policy
-		if got := overlapOf(u); got.Overlap != 36*time.Hour || got.Immediately != want {
+		if got := overlapOf(inputs{user: u}); got.Overlap != 36*time.Hour || got.Immediately != want {
 			t.Errorf("with %s it is %s, immediately: %t", policy, got.Overlap, got.Immediately)
+		}
+	}
+	for most, want := range map[field.Duration]time.Duration{"": 36 * time.Hour, "1h": time.Hour, "0h": 0, "2d": 36 * time.Hour} {
+		in := delivering()
+		in.user.Spec.Credentials.Overlap, in.account.Spec.Policy.MaxOverlap = "36h", most
+		if got := termsOfRefused(in); got.Overlap != want {
+			t.Errorf("with at most %q it is %s", most, got.Overlap)
 		}
 	}
 }

@@ -81,10 +81,9 @@ const connectLine = 300
 
 // found is an account with what the servers say of it, and of themselves. Pure.
 func found(a provider.Account, claims *jwt.AccountClaims, vars provider.ServerVars) *provider.Account {
-	if scope, _ := claims.SigningKeys.GetScope(a.SigningKey); scope != nil {
-		s, isUser := scope.(*jwt.UserScope)
-		a.NameInScope = isUser && provider.NameInScope(s)
-	}
+	scope, _ := claims.SigningKeys.GetScope(a.SigningKey)
+	of, isUser := scope.(*jwt.UserScope)
+	a.NameInScope = isUser && provider.NameInScope(of)
 	a.NoBearer, a.MaxJWTBytes = claims.Limits.DisallowBearer, max(0, vars.MaxControlLine-connectLine)
 	return &a
 }
@@ -188,10 +187,15 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 	switch {
 	case err == nil:
 		f.Verified = strings.TrimPrefix(f.Verified+", and a throw-away user could connect", rightKind+", and ")
+	case refused && grant.Scoped && !a.opened.Unseen && lockedOut(withoutCallout(a.claims), a.Now) == "" && why != "":
+		// What it lets in besides, nobody can tell.
+		f.Verified += "; a throw-away user was refused, perhaps by the account's auth callout"
 	case (refused || full) && why != "":
-		f.Refusal = provider.Refuse(reason.UserRefused, "the servers let in no user of the account: %s", why)
+		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a throw-away user of the account: %s", why)
 	case full:
 		f.Verified += "; a throw-away user was accepted, and the account has no connection free"
+	case refused && grant.Scoped && a.claims == nil && a.opened.Unseen:
+		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a throw-away user signed with the key %s, perhaps by its scope, and nobody can tell whether the account has that key: name spec.jwt.operator, so that the account can be looked up, or have the scope let one in", a.opened.SigningKey)
 	case refused && grant.Scoped:
 		// A scope may let nobody in from here, or at this hour.
 		f.Verified += "; a throw-away user was refused, perhaps by the scope"
@@ -200,6 +204,16 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 	default:
 		f.Refusal = &provider.Refusal{Reason: reason.ServersUnreachable, Err: err}
 	}
+}
+
+// withoutCallout is an account without its auth callout.
+func withoutCallout(claims *jwt.AccountClaims) *jwt.AccountClaims {
+	if claims == nil {
+		return nil
+	}
+	without := *claims
+	without.Authorization = jwt.ExternalAuthorization{}
+	return &without
 }
 
 // lockedOut tells why servers let in nobody whose JWT is signed now, and what to do, by

@@ -549,9 +549,23 @@ func TestProbe(t *testing.T) {
 		issuer       refusing
 		connects     error
 		scoped       bool
+		change       func(*administrator)
 		reason, says string
 		verified     string
 	}{
+		{name: "it is refused, perhaps by the scope, and nobody has found the account", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.opened.Unseen = true },
+			reason: "UserRefused", says: "nobody can tell whether the account has that key: name spec.jwt.operator", verified: verified},
+		{name: "it is refused, perhaps by the scope of an account that was looked up", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.opened.Unseen, a.claims = true, unlimited() },
+			verified: verified + "; a throw-away user was refused, perhaps by the scope"},
+		{name: "it is refused, perhaps by a callout, which lets in others", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.claims = callout() },
+			verified: verified + "; a throw-away user was refused, perhaps by the account's auth callout"},
+		{name: "it is refused by a callout, and nobody has found the account", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.opened.Unseen, a.claims = true, callout() },
+			reason: "UserRefused", says: "it has an auth callout", verified: verified},
+		{name: "it is refused by a callout, without a scope", connects: nats.ErrAuthorization, change: func(a *administrator) { a.claims = callout() },
+			reason: "UserRefused", says: "it has an auth callout", verified: verified},
+		{name: "the account has expired, and has a callout", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.claims = callout(); a.claims.Expires = 1 },
+			reason: "UserRefused", says: "its JWT expired on", verified: verified},
+		{name: "the account is full", connects: nats.ErrMaxAccountConnectionsExceeded, verified: verified + "; a throw-away user was accepted, and the account has no connection free"},
 		{name: "it connects", verified: verified + ", and a throw-away user could connect"},
 		{name: "it cannot be made up", issuer: refusing{propose: errors.New("no key")}, reason: "UserRefused", says: "no key", verified: verified},
 		{name: "it cannot be issued", issuer: refusing{issue: errors.New("no user")}, reason: "UserRefused", says: "no user", verified: verified},
@@ -570,6 +584,9 @@ func TestProbe(t *testing.T) {
 				a.servers = sysaccount.Servers{Dial: dial}
 				a.opened = provider.Opened{Issuer: test.issuer, Account: provider.Account{Scoped: test.scoped, SigningKey: "SIGNING"}}
 				a.Spec.JWT.SigningKey.RequiredTags = []string{"stage"}
+				if test.change != nil {
+					test.change(a)
+				}
 				f := provider.Facts{Verified: verified}
 				a.probe(t.Context(), &f)
 				says(t, f.Refusal, test.reason, test.says)
@@ -585,6 +602,16 @@ func TestProbe(t *testing.T) {
 			})
 		})
 	}
+}
+
+func unlimited() *natsjwt.AccountClaims {
+	return natsjwt.NewAccountClaims("A")
+}
+
+func callout() *natsjwt.AccountClaims {
+	claims := unlimited()
+	claims.Authorization.AuthUsers.Add("U1")
+	return claims
 }
 
 // How far an account is inspected depends on what Baleen was given of it: an operator's
@@ -664,6 +691,9 @@ func TestFound(t *testing.T) {
 	a.look(t.Context(), &f)
 	if want := (provider.Account{ID: s.id, SigningKey: s.signer, NoBearer: true, MaxJWTBytes: 3796}); f.Account == nil || *f.Account != want {
 		t.Errorf("it is %+v, want %+v", f.Account, want)
+	}
+	if was := (provider.Account{NameInScope: true, NoBearer: true, SigningKey: "other"}); found(was, natsjwt.NewAccountClaims(s.id), provider.ServerVars{}).NameInScope {
+		t.Error("a scope that is gone is remembered")
 	}
 	for line, most := range map[int64]int64{0: 0, 200: 0, 1 << 20: 1<<20 - 300} {
 		if got := found(provider.Account{}, s.account, provider.ServerVars{MaxControlLine: line}).MaxJWTBytes; got != most {

@@ -22,14 +22,10 @@ func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error
 		return provider.Opened{}, err
 	}
 	account := provider.Account{ID: spec.AccountID, Scoped: spec.SigningKey.Scoped}
-	if s.Last != nil && s.Last.ID == spec.AccountID {
+	if s.Last != nil && s.Last.ID == spec.AccountID && spec.Operator != nil { // who looks it up again
 		account.NameInScope, account.NoBearer, account.MaxJWTBytes = s.Last.NameInScope, s.Last.NoBearer, s.Last.MaxJWTBytes
 	}
-	most := s.Spec.Policy.MaxJWTBytes
-	if account.MaxJWTBytes > 0 {
-		most = min(most, account.MaxJWTBytes)
-	}
-	signer, err := New(spec.AccountID, seed, most)
+	signer, err := New(spec.AccountID, seed, s.Spec.Policy.MaxJWTBytes)
 	if err != nil {
 		return provider.Opened{}, fmt.Errorf("the signing key of NatsAccount %s/%s, the key %s of the Secret %s, cannot be used: %w",
 			s.Namespace, s.Name, spec.SigningKey.SecretRef.Key, spec.SigningKey.SecretRef.Name, err)
@@ -44,7 +40,7 @@ func unseen(s provider.Setting, signingKey string) bool {
 	if spec := s.Spec.JWT; spec.Operator == nil && len(spec.Servers) == 0 {
 		return s.Last != nil && s.Last.SigningKey != signingKey
 	}
-	return s.Last == nil || !s.Last.Found || s.Last.ID != s.Spec.JWT.AccountID || s.Last.SigningKey != signingKey
+	return s.Last == nil || s.Last.Found == nil || !*s.Last.Found || s.Last.ID != s.Spec.JWT.AccountID || s.Last.SigningKey != signingKey
 }
 
 // OpenAdministrator is a [provider.OpenAdministrator].

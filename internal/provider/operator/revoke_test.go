@@ -3,8 +3,10 @@ package operator
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	natsjwt "github.com/nats-io/jwt/v2"
@@ -141,5 +143,48 @@ func TestSignOtherForms(t *testing.T) {
 	}
 	if _, kept := anything(t, got)["nats"].(map[string]any)["future"]; kept {
 		t.Error("it is kept in another form")
+	}
+}
+
+// Empty lists are as good as none, and an account that is too large with what nobody knows
+// is too large.
+func TestSignWithRemainders(t *testing.T) {
+	operator, _ := newKey(t, nkeys.CreateOperator)
+	_, id := newKey(t, nkeys.CreateAccount)
+	with := func(field, value string) (*provider.AccountJWT, error) {
+		token, err := natsjwt.NewAccountClaims(id).Encode(operator)
+		if err != nil {
+			return nil, err
+		}
+		p, err := parse(token)
+		if err != nil {
+			return nil, err
+		}
+		p.nats[field] = json.RawMessage(value)
+		if token, err = p.sign(p.header, operator); err != nil {
+			return nil, err
+		}
+		claims, err := natsjwt.DecodeAccountClaims(token)
+		return &provider.AccountJWT{AccountClaims: claims, Token: token}, err
+	}
+	for field, value := range map[string]string{"imports": "[]", "exports": "[]", "tags": "[]", "mappings": "{}", "signing_keys": "[]", "tiered_limits": "{}", "revocations": "{}"} {
+		account, err := with(field, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sign(account, operator); err != nil {
+			t.Errorf("%s: %s: %v", field, value, err)
+		}
+	}
+	account, err := with("future", `"`+strings.Repeat("a", 700<<10)+`"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing []provider.Departure
+	for n := range 13_000 {
+		missing = append(missing, leaving(fmt.Sprintf("U%055d", n), now.AddDate(0, 0, 1)))
+	}
+	if token, fit, err := largest(account, missing, natsjwt.MaxTokenSize, operator); err != nil || fit < 500 || len(token) > natsjwt.MaxTokenSize || len(token) < natsjwt.MaxTokenSize-200 {
+		t.Errorf("%d fit into %d bytes: %v", fit, len(token), err)
 	}
 }

@@ -75,8 +75,8 @@ func (s *accountSuite) inspect() (provider.Facts, provider.Administrator) {
 	if facts.Refusal != nil {
 		s.Fatalf("%s: %v", facts.Refusal.Reason, facts.Refusal.Err)
 	}
-	seen := s.Setting
-	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, Found: true, NoBearer: facts.Account.NoBearer, MaxJWTBytes: facts.Account.MaxJWTBytes, ProviderID: facts.Account.ProviderAccount, Scoped: facts.Account.Scoped, Source: seen.Source}
+	seen, found := s.Setting, true
+	seen.Last = &v1alpha1.AccountStatus{ID: facts.Account.ID, SigningKey: facts.Account.SigningKey, Found: &found, NoBearer: facts.Account.NoBearer, MaxJWTBytes: facts.Account.MaxJWTBytes, ProviderID: facts.Account.ProviderAccount, Scoped: facts.Account.Scoped, Source: seen.Source}
 	opened, err := s.OpenIssuer(s.Context(), seen)
 	s.must(err)
 	if opened.Unseen || opened.Account != *facts.Account {

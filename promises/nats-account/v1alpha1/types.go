@@ -406,14 +406,15 @@ type Policy struct {
 	// +optional
 	MinRenewBefore field.Duration `json:"minRenewBefore,omitempty"`
 
-	// MaxOverlap is the longest time for which a former credential may live on beside
-	// the one that takes its place. Default: no bound but its expiry.
+	// MaxOverlap is the longest overlap: how long a former credential lives on after one
+	// that was issued upon a wish. After a renewal it lives until it expires. Default:
+	// what the request says.
 	//
 	// +optional
 	MaxOverlap field.Duration `json:"maxOverlap,omitempty"`
 
-	// RefuseRetain refuses requests whose deletion would leave their credentials in
-	// force (deletionPolicy Retain).
+	// RefuseRetain refuses requests with deletionPolicy Retain, and has each deletion
+	// revoke the credentials.
 	//
 	// +optional
 	RefuseRetain bool `json:"refuseRetain,omitempty"`
@@ -524,8 +525,9 @@ type AccountStatus struct {
 	// with Synadia the id of its group.
 	ID         string `json:"id"`
 	SigningKey string `json:"signingKey"`
-	// Found reports whether a run has found this account with this key.
-	Found bool `json:"found,omitempty"`
+	// Found reports whether a run has found this account with this key. Up to v0.1.0 it is
+	// not said.
+	Found *bool `json:"found,omitempty"`
 	// NameInScope reports whether the scope's subjects are made of the user's name, NoBearer
 	// whether the account's own limits refuse bearer tokens, and MaxJWTBytes how large a
 	// user's JWT its servers take.
