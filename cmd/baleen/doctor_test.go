@@ -106,7 +106,7 @@ func TestDoctorFinds(t *testing.T) {
 			w.write(w.platform+"/guard.yaml", strings.Replace(string(promises.Guard), "validationActions: [Deny]", "validationActions: [Warn]", 1))
 		}, "the guard warns and does not deny: baleen-guard-jobs", "kubectl apply -f dist/promises/guard.yaml"},
 		{"a configuration that is wrong", write("baleen-system/ConfigMap.core/baleen-config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: baleen-config, namespace: baleen-system}\ndata: {reconcileInterval: often}\n"),
-			`the key "reconcileInterval" of the ConfigMap baleen-system/baleen-config is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, and namespaces, lines such as team-a: [team-a-*]`,
+			`the key "reconcileInterval" of the ConfigMap baleen-system/baleen-config is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], and secretMetadata, a list such as [example.com/*]`,
 			"kubectl edit configmap baleen-config -n baleen-system: until then no request runs"},
 		{"a Destination without its label", write("_cluster/Destination.platform.kratix.io/eu-2.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: Destination\nmetadata: {name: eu-2}\nspec: {path: eu-2}\n"),
 			"the Destination eu-2 gets nothing new", "run `baleen clusters trust eu-2`"},
