@@ -13,7 +13,7 @@ import (
 // concerned are the requests that should run again: those that have not seen what the
 // account offers now, and those whose last run failed. Pure.
 func concerned(in inputs, found finding, now time.Time) []natsUser {
-	if !isFound(in, found) { // they would find the account wanting, but for what is being deleted
+	if refuted(found) || !isFound(in, found) { // they would find the account wanting, but for what is being deleted
 		return slices.DeleteFunc(slices.Clone(in.users), func(u natsUser) bool { return u.Deleting.IsZero() || !waits(in, u) })
 	}
 	return slices.DeleteFunc(slices.Clone(in.users), func(u natsUser) bool {

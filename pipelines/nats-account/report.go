@@ -82,7 +82,7 @@ func attentionOf(users, notified []natsUser, now time.Time) []string {
 
 // showAccount is what the status says of the account.
 func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
-	isFound := isFound(in, found)
+	isFound := isFound(in, found) && in.account.Spec.Verifiable() // else nobody has looked
 	status := v1alpha1.AccountStatus{
 		ID: in.account.ID, SigningKey: in.account.SigningKey, ProviderID: in.account.ProviderAccount, Scoped: in.account.ProviderAccount != "" && in.account.Scoped,
 		Found: &isFound, NameInScope: in.account.NameInScope, NoBearer: in.account.NoBearer, MaxJWTBytes: in.account.MaxJWTBytes, Source: account.Source(in.account.NatsAccount), UnknownUsers: found.unknown,
@@ -100,11 +100,11 @@ func showAccount(in inputs, found finding) v1alpha1.AccountStatus {
 // isFound reports whether this run has found the account with its key, or one before it
 // has, and nothing has refuted that since.
 func isFound(in inputs, found finding) bool {
-	if found.refusal != nil && found.refusal.Reason.Refutes() {
-		return false
-	}
-	return found.Account != nil || !in.account.Unseen
+	return found.Account != nil || !in.account.Unseen && !refuted(found)
 }
+
+// refuted reports whether this run has found that no user of the account can connect.
+func refuted(found finding) bool { return found.refusal != nil && found.refusal.Reason.Refutes() }
 
 // queued is how many identities are to be revoked.
 func queued(in inputs) int {

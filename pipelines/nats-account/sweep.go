@@ -30,6 +30,10 @@ func retireGone(ctx context.Context, run *workflow.Run, in *inputs) error {
 		case alive:
 			l.MissingSince = time.Time{}
 		default:
+			if s == stuck && u.retain && u.account != in.account.Name { // whether that counts, its own account knows
+				left = append(left, l)
+				continue
+			}
 			markMissing(l, s, !u.retain || in.account.Spec.Policy.RefuseRetain, run.Now)
 		}
 		err := in.store.Save(ctx, l)

@@ -521,24 +521,27 @@ func TestStuckRequestIsEnded(t *testing.T) {
 		name   string
 		retain bool
 		refuse bool
+		of     string
 		state  ledger.State
 	}{
-		{"deletionPolicy: Revoke", false, false, ledger.Retiring},
-		{"deletionPolicy: Retain", true, false, ledger.Retired},
-		{"deletionPolicy: Retain, which the account refuses", true, true, ledger.Retiring},
+		{"deletionPolicy: Revoke", false, false, "commerce", ledger.Retiring},
+		{"deletionPolicy: Revoke, of another account", false, false, "payments", ledger.Retiring},
+		{"deletionPolicy: Retain", true, false, "commerce", ledger.Retired},
+		{"deletionPolicy: Retain, which the account refuses", true, true, "commerce", ledger.Retiring},
+		{"deletionPolicy: Retain, of another account", true, true, "payments", ledger.Active},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			memory := platform.NewMemory(func() time.Time { return now })
 			in := inputs{
 				account: &account.Account{NatsAccount: operated()}, store: ledger.Store{Client: memory},
-				all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}, retain: test.retain}},
+				all:     []natsUser{{Peer: workflow.Peer{Namespace: "team-a", Name: "orders", Deleting: now.Add(-time.Hour)}, account: test.of, retain: test.retain}},
 				ledgers: []*ledger.Ledger{{Request: orders, UID: "1", Records: []ledger.Record{active("U1")}}},
 			}
 			in.account.Spec.Policy.RefuseRetain = test.refuse
 			if err := retireGone(t.Context(), &workflow.Run{Platform: memory, Now: now}, &in); err != nil {
 				t.Fatal(err)
 			}
-			if l := in.ledgers[0]; l.Tombstone == nil || l.Records[0].State != test.state {
+			if l := in.ledgers[0]; (l.Tombstone == nil) != (test.state == ledger.Active) || l.Records[0].State != test.state {
 				t.Errorf("it has the tombstone %v, and its credential is %s, want %s", l.Tombstone, l.Records[0].State, test.state)
 			}
 		})

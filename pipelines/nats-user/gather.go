@@ -1,6 +1,7 @@
 package natsuser
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,7 +53,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	if err := in.account.Admit(in.user); err != nil {
 		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
-	if in.tolerated, err = admitMetadata(run, in.user, in.namespace); err != nil {
+	if in.metadata, err = admitMetadata(run, in.user, in.namespace); err != nil {
 		return in, workflow.Fail(reason.NotAdmitted, err)
 	}
 	all, err := destination.List(ctx, run.Platform, in.user.Spec.Placement.Labels())
@@ -72,51 +73,81 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	return in, err
 }
 
+// metadata is what a request gives its Secret, and the platform team does not admit.
+type metadata struct {
+	// tolerated is delivered all the same, by an older version or from before it was refused.
+	tolerated []string
+	// elsewhere says why it is not admitted where it is delivered under another name, as it
+	// was asked for before: there it stays.
+	elsewhere error
+}
+
 // admitMetadata tells which labels and annotations the platform team does not admit of the
-// Secret, and returns those that are delivered all the same: by an older version, or before
-// they were refused.
-func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser, namespace string) (tolerated []string, err error) {
+// Secret, unless a Secret of the request has them already.
+func admitMetadata(run *workflow.Run, u *v1alpha1.NatsUser, namespace string) (m metadata, err error) {
 	labels, annotations := u.Spec.Secret.Metadata()
-	hasLabels, hasAnnotations := deliveredMetadata(run.Last, namespace, u.Spec.Secret.Name)
+	has := deliveredMetadata(run.Last)
 	for _, kind := range []struct {
-		field       string
-		values, has map[string]string
-	}{{"spec.secret.labels", labels, hasLabels}, {"spec.secret.annotations", annotations, hasAnnotations}} {
+		field  string
+		values map[string]string
+		of     func(secretMetadata) map[string]string
+	}{
+		{"spec.secret.labels", labels, func(s secretMetadata) map[string]string { return s.Labels }},
+		{"spec.secret.annotations", annotations, func(s secretMetadata) map[string]string { return s.Annotations }},
+	} {
 		for _, key := range slices.Sorted(maps.Keys(kind.values)) {
-			value, has := kind.has[key]
+			if run.Config.AdmitsSecretMetadata(key) {
+				continue
+			}
+			refused := fmt.Errorf("%s: the platform team does not admit %s, which others may act on: leave it out, or have it added to secretMetadata in the ConfigMap %s/baleen-config", kind.field, field.Quote(key), config.Namespace)
+			here, lacks, there := false, false, false
+			for _, s := range has {
+				value, ok := kind.of(s)[key]
+				ok = ok && value == kind.values[key]
+				named := s.namespace == namespace && s.name == u.Spec.Secret.Name
+				here, lacks, there = here || named && ok, lacks || named && !ok, there || ok
+			}
 			switch {
-			case run.Config.AdmitsSecretMetadata(key):
-			case has && value == kind.values[key]:
-				tolerated = append(tolerated, key)
+			case lacks:
+				return m, refused
+			case here:
+				m.tolerated = append(m.tolerated, key)
+			case there:
+				m.elsewhere = cmp.Or(m.elsewhere, refused)
 			default:
-				return nil, fmt.Errorf("%s: the platform team does not admit %s, which others may act on: leave it out, or have it added to secretMetadata in the ConfigMap %s/baleen-config", kind.field, field.Quote(key), config.Namespace)
+				return m, refused
 			}
 		}
 	}
-	return tolerated, nil
+	return m, nil
 }
 
-// deliveredMetadata are the labels and annotations of a Secret as it was emitted last.
-func deliveredMetadata(last destination.Output, namespace, name string) (labels, annotations map[string]string) {
-	labels, annotations = map[string]string{}, map[string]string{}
+// secretMetadata are the labels and annotations of a Secret.
+type secretMetadata struct {
+	namespace, name     string
+	Labels, Annotations map[string]string
+}
+
+// deliveredMetadata are those of the Secrets that were emitted last.
+func deliveredMetadata(last destination.Output) []secretMetadata {
+	var all []secretMetadata
 	for _, files := range last {
 		for _, data := range files {
 			var object struct {
 				Kind     string
 				Metadata struct{ Namespace, Name string }
 				Spec     struct {
-					Template struct {
-						Metadata struct{ Labels, Annotations map[string]string }
-					}
+					Template struct{ Metadata secretMetadata }
 				}
 			}
-			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" && object.Metadata.Namespace == namespace && object.Metadata.Name == name {
-				maps.Copy(labels, object.Spec.Template.Metadata.Labels)
-				maps.Copy(annotations, object.Spec.Template.Metadata.Annotations)
+			if yaml.Unmarshal(data, &object) == nil && object.Kind == "SealedSecret" {
+				s := object.Spec.Template.Metadata
+				s.namespace, s.name = object.Metadata.Namespace, object.Metadata.Name
+				all = append(all, s)
 			}
 		}
 	}
-	return labels, annotations
+	return all
 }
 
 // readAccount opens the account, and reports whether it lists the request.

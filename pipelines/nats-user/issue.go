@@ -39,6 +39,7 @@ type attempt struct {
 // that.
 func (i issuance) fulfil(ctx context.Context) error {
 	i.renew()
+	i.measure()
 	if err := i.issue(ctx); err != nil {
 		return err
 	}
@@ -106,22 +107,10 @@ func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
 	}
 	// Each has another name, and the longest makes the largest JWT.
 	longest := slices.MaxFunc(clusters, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
-	size, tooLong, err := i.try(longest.want)
+	size, err := i.try(longest.want)
 	if err != nil {
 		return nil, err
 	}
-	clusters = slices.DeleteFunc(slices.Clone(clusters), func(c *cluster) bool {
-		current := i.l.Current(c.want.Destination)
-		switch {
-		case tooLong == nil:
-			return false
-		case current != nil && current.Basis.Grant == c.want.Basis.Grant: // as an older version issued it
-			c.futile = cmp.Or(c.futile, tooLong)
-			return false
-		}
-		c.problem = problem{reason.GrantTooLarge, fmt.Sprintf("%s gets no such credential: %v", c.want.Destination, tooLong)}
-		return true
-	})
 	full := i.l.Room(roomFor(i.l, clusters, size))
 	if full == nil {
 		return clusters, nil
@@ -138,16 +127,15 @@ func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
 }
 
 // try makes one user that is forgotten at once, and renders what could be delivered
-// of it. It returns how many bytes its ciphertext has, and why servers would not take it.
-func (i issuance) try(want credential.Want) (size int, tooLong, err error) {
+// of it. It returns how many bytes its ciphertext has.
+func (i issuance) try(want credential.Want) (size int, err error) {
 	name := want.Destination
-	grant := i.in.account.Grant(i.in.user, name)
-	made, err := i.in.account.Issuer.Sample(i.in.account.UserName(i.run.Identity, name, 1<<31), grant)
+	made, err := i.sample(name)
 	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
-		return 0, nil, workflow.Fail(reason.GrantTooLarge, err)
+		return 0, workflow.Fail(reason.GrantTooLarge, err)
 	}
 	if err != nil {
-		return 0, nil, workflow.Fail(reason.GrantRefused, err)
+		return 0, workflow.Fail(reason.GrantRefused, err)
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
 	sample := ledger.Record{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
@@ -156,7 +144,35 @@ func (i issuance) try(want credential.Want) (size int, tooLong, err error) {
 		size += (len(value) + sealing) * 4 / 3
 	}
 	_, err = documents(i.run, i.in, sample)
-	return size, i.in.account.Fits(grant, len(made.JWT)), err
+	return size, err
+}
+
+func (i issuance) sample(destination string) (provider.Credential, error) {
+	return i.in.account.Issuer.Sample(i.in.account.UserName(i.run.Identity, destination, 1<<31), i.in.account.Grant(i.in.user, destination))
+}
+
+// measure refuses what the servers would not take, cluster by cluster, since a JWT has the
+// cluster's name. What was issued all the same, by an older version, goes on.
+func (i issuance) measure() {
+	if i.in.account.MaxJWTBytes == 0 {
+		return
+	}
+	for _, c := range i.clusters {
+		name := c.want.Destination
+		made, err := i.sample(name)
+		if err == nil {
+			err = i.in.account.Fits(i.in.account.Grant(i.in.user, name), len(made.JWT))
+		} else {
+			err = nil // which is said where something is issued
+		}
+		switch {
+		case err == nil:
+		case c.goesOn(i.l):
+			c.futile = cmp.Or(c.futile, err)
+		case c.reason != "":
+			c.reason, c.problem = "", problem{reason.GrantTooLarge, fmt.Sprintf("%s gets no such credential: %v", name, err)}
+		}
+	}
 }
 
 // roomFor is how many bytes a generation for each of some clusters adds: its

@@ -29,6 +29,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 	"github.com/baleen-platform/baleen/promises"
+	accountv1alpha1 "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	"github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
 )
 
@@ -294,7 +295,7 @@ spec:
 `}); err != nil {
 		t.Fatal(err)
 	}
-	size, _, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
+	size, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
 	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
 		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
 	}
@@ -349,6 +350,38 @@ func TestLedgerIsFull(t *testing.T) {
 			}
 			if !slices.Equal(made, test.issued) || !slices.Equal(refused, test.refuse) || len(s.issued) != len(test.issued) {
 				t.Errorf("issued on %v by %d, refused on %v, want %v and %v", made, len(s.issued), refused, test.issued, test.refuse)
+			}
+		})
+	}
+}
+
+// What servers would not take is not issued, but for what they were given before: that is
+// said each time, whether it is due or not.
+func TestMeasure(t *testing.T) {
+	same := func(r *ledger.Record) { r.Basis = want(serving(&stub{}), "eu-1").Basis }
+	for _, test := range []struct {
+		name            string
+		most            int64 // a sample has 5
+		types           []accountv1alpha1.ConnectionType
+		rows            []ledger.Record
+		reason          credential.Reason
+		futile, refused bool
+	}{
+		{name: "nobody knows what they take", reason: credential.FirstIssue},
+		{name: "they take it", most: 5, reason: credential.FirstIssue},
+		{name: "they do not", most: 4, reason: credential.FirstIssue, refused: true},
+		{name: "they bound clients, and this is a leaf node", most: 4, types: []accountv1alpha1.ConnectionType{"LEAFNODE"}, reason: credential.FirstIssue},
+		{name: "an older version has issued it", most: 4, rows: []ledger.Record{issued(1, "U1", "commerce", same)}, futile: true},
+		{name: "an older version has issued it, and a renewal is due", most: 4, rows: []ledger.Record{issued(1, "U1", "commerce", same)}, reason: credential.RenewalDue, futile: true},
+		{name: "another account has", most: 4, rows: []ledger.Record{issued(1, "U1", "payments", same, func(r *ledger.Record) { r.Basis.Account = "payments" })}, reason: credential.AccountChanged, refused: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := serving(&stub{})
+			in.account.MaxJWTBytes, in.user.Spec.ConnectionTypes = test.most, test.types
+			c := &cluster{want: want(in, "eu-1"), reason: test.reason}
+			issuance{newRun(t), in, &ledger.Ledger{Request: orders, Records: test.rows}, []*cluster{c}}.measure()
+			if refused := c.problem.reason == reason.GrantTooLarge; refused != test.refused || (c.reason == "") != (test.refused || test.reason == "") || (c.futile != nil) != test.futile {
+				t.Errorf("its reason is %q, its problem %+v, and it is futile: %v", c.reason, c.problem, c.futile)
 			}
 		})
 	}

@@ -21,6 +21,7 @@ type cluster struct {
 	certificate seal.Certificate
 	unusable    error             // why there is no certificate
 	futile      error             // why what is asked for is of no use
+	moved       error             // why its Secret may not get another name
 	reason      credential.Reason // to issue; empty to keep
 	// problem is why it does not have what was asked for.
 	problem problem
@@ -42,7 +43,7 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, now time.Time) []*cluster {
 	var clusters []*cluster
 	for _, name := range in.placement.Placed {
-		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Futile(in.account.Grant(in.user, name))}
+		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Futile(in.account.Grant(in.user, name)), moved: in.metadata.elsewhere}
 		if current := l.Current(name); current != nil {
 			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
 		}
@@ -103,7 +104,7 @@ func (c *cluster) sealFor(bundle string, now time.Time) {
 // judge asks each rule in turn whether a cluster gets another generation; the first
 // that says no decides.
 func judge(c *cluster, l *ledger.Ledger, now time.Time) {
-	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, useful, needed, bounded, sealable} {
+	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, markable, useful, needed, bounded, sealable} {
 		if !rule(c, l, now) {
 			c.reason = ""
 			return
@@ -134,15 +135,39 @@ func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)
 }
 
+// markable: the Secret may have the labels and annotations that it is to have. If not, that
+// which has them under its former name goes on, and is renewed.
+func markable(c *cluster, l *ledger.Ledger, _ time.Time) bool {
+	current, desired := l.Current(c.want.Destination), c.want.Basis.Delivery
+	if c.moved == nil || current != nil && current.Basis.Delivery.Namespace == desired.Namespace && current.Basis.Delivery.Name == desired.Name {
+		return true
+	}
+	c.problem = problem{reason.NotAdmitted, fmt.Sprintf("the Secret %s/%s on %s is not made: %v", desired.Namespace, desired.Name, c.want.Destination, c.moved)}
+	if current == nil || !c.holds(current.Basis.Delivery) {
+		return false
+	}
+	c.want.Basis.Delivery = current.Basis.Delivery
+	return true
+}
+
 // useful: it is of some use. What was issued all the same, by an older
 // version, goes on until something else is asked for.
 func useful(c *cluster, l *ledger.Ledger, _ time.Time) bool {
-	name := c.want.Destination
-	if current := l.Current(name); c.futile == nil || current != nil && current.Basis.Grant == c.want.Basis.Grant {
+	if c.futile == nil || c.goesOn(l) {
 		return true
 	}
-	c.problem = problem{reason.GrantRefused, fmt.Sprintf("%s gets no such credential: %v", name, c.futile)}
+	c.problem = problem{reason.GrantRefused, fmt.Sprintf("%s gets no such credential: %v", c.want.Destination, c.futile)}
 	return false
+}
+
+// goesOn reports whether the cluster has what is asked for already, of the same account.
+func (c *cluster) goesOn(l *ledger.Ledger) bool {
+	current := l.Current(c.want.Destination)
+	if current == nil {
+		return false
+	}
+	has, wants := current.Basis, c.want.Basis
+	return has.Grant == wants.Grant && has.Account == wants.Account && has.AccountID == wants.AccountID
 }
 
 // needed: there is a reason.

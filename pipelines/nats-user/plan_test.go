@@ -1,6 +1,7 @@
 package natsuser
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -96,6 +97,7 @@ func TestPlan(t *testing.T) {
 		certificate string
 		rotate      string
 		futile      bool
+		moved       bool
 
 		reason, problemReason, problem string
 		delivers                       string
@@ -124,6 +126,13 @@ func TestPlan(t *testing.T) {
 		{name: "it changes too often, and somebody has revoked it", rows: many(24, with(func(r *ledger.Record) { granted(r); r.Revoked = now })), holds: []string{"orders-nats"}, certificate: bundle(), reason: "GrantChanged", delivers: "orders-nats"},
 		{name: "it changes its Secret too often", rows: many(24, with(named)), holds: []string{"orders-nats", "former-name"}, certificate: bundle(), delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason DeliveryChanged: wait until some have, or make ttl shorter"},
+		{name: "it has another name, which may not have its annotations", rows: []ledger.Record{with(named)}, holds: []string{"orders-nats", "former-name"}, certificate: bundle(), moved: true, delivers: "former-name", problemReason: "NotAdmitted",
+			problem: "the Secret team-a/orders-nats on eu-1 is not made: no"},
+		{name: "that is renewed, too", rows: []ledger.Record{with(func(r *ledger.Record) { named(r); r.Expires = now })}, holds: []string{"orders-nats", "former-name"}, certificate: bundle(), moved: true, reason: "Expired", delivers: "former-name", problemReason: "NotAdmitted",
+			problem: "the Secret team-a/orders-nats on eu-1 is not made: no"},
+		{name: "it has nothing, and may not have its annotations", holds: []string{"orders-nats"}, certificate: bundle(), moved: true, delivers: "orders-nats", problemReason: "NotAdmitted",
+			problem: "the Secret team-a/orders-nats on eu-1 is not made: no"},
+		{name: "its Secret is where its annotations are", rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), moved: true, delivers: "orders-nats"},
 		{name: "nobody could connect", holds: []string{"orders-nats"}, certificate: bundle(), futile: true, delivers: "orders-nats", problemReason: "GrantRefused",
 			problem: "eu-1 gets no such credential: nobody can connect by MQTT without a bearer token: set spec.bearerToken, or add another of spec.connectionTypes"},
 		{name: "nobody could connect, and it has something else", rows: []ledger.Record{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), futile: true, delivers: "orders-nats", problemReason: "GrantRefused",
@@ -139,6 +148,9 @@ func TestPlan(t *testing.T) {
 			in.user.Spec.Credentials.Rotate = test.rotate
 			if test.futile {
 				mqtt(&in)
+			}
+			if test.moved {
+				in.metadata.elsewhere = errors.New("no")
 			}
 			verdicts := map[claim.Resource]claim.Verdict{claim.Secret("eu-1", "team-a", "orders-nats"): holder("team-b", "shop")}
 			for _, name := range test.holds {

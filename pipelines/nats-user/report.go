@@ -151,8 +151,8 @@ func warnings(in inputs, clusters []*cluster) []string {
 	if i := slices.IndexFunc(clusters, func(c *cluster) bool { return c.futile != nil && c.problem.reason == "" }); i >= 0 { // the same on all
 		all = append(all, clusters[i].futile.Error())
 	}
-	if len(in.tolerated) > 0 {
-		all = append(all, "the Secret has what the platform team does not admit any more: "+strings.Join(in.tolerated, ", "))
+	if len(in.metadata.tolerated) > 0 {
+		all = append(all, "the Secret has what the platform team does not admit any more: "+strings.Join(in.metadata.tolerated, ", "))
 	}
 	return all
 }

@@ -195,7 +195,7 @@ func TestWarnings(t *testing.T) {
 		"its metadata":  {[]*cluster{fine}, []string{"the Secret has what the platform team does not admit any more: a, b"}, []string{"a", "b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := warnings(inputs{tolerated: test.tolerated}, test.clusters); !slices.Equal(got, test.want) {
+			if got := warnings(inputs{metadata: metadata{tolerated: test.tolerated}}, test.clusters); !slices.Equal(got, test.want) {
 				t.Errorf("it warns %q, want %q", got, test.want)
 			}
 		})

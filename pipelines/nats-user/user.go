@@ -38,9 +38,7 @@ type inputs struct {
 	kept      []string          // those that the request leaves, in their grace
 	bundles   map[string]string // certificates by Destination
 	templates render.Templates
-	// tolerated are labels and annotations of the Secret that are delivered, and would not
-	// be admitted now.
-	tolerated []string
+	metadata  metadata
 	// listed: the account says that the request needs attention.
 	listed bool
 	// seen is what the status tells the account of its terms, also by a run that

@@ -37,7 +37,7 @@ func OpenIssuer(ctx context.Context, s provider.Setting) (provider.Opened, error
 // unseen reports whether no run has found the account with a signing key on the servers,
 // since either was another. Where the spec says nothing of servers there is nothing to find.
 func unseen(s provider.Setting, signingKey string) bool {
-	if spec := s.Spec.JWT; spec.Operator == nil && len(spec.Servers) == 0 {
+	if !s.Spec.Verifiable() {
 		return s.Last != nil && s.Last.SigningKey != signingKey
 	}
 	return s.Last == nil || s.Last.Found == nil || !*s.Last.Found || s.Last.ID != s.Spec.JWT.AccountID || s.Last.SigningKey != signingKey

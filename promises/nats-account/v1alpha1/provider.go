@@ -19,6 +19,7 @@ type settings interface {
 	servers() []string
 	requiredTags() []string
 	revocable() bool
+	verifiable() bool
 	correctsDrift() bool
 	keepsUsers() bool
 	platform() string
@@ -50,6 +51,9 @@ func (s *NatsAccountSpec) RequiredTags() []string { return s.own().requiredTags(
 // Revocable reports whether users can be revoked before they expire.
 func (s *NatsAccountSpec) Revocable() bool { return s.own().revocable() }
 
+// Verifiable reports whether the spec says where the account can be found.
+func (s *NatsAccountSpec) Verifiable() bool { return s.own().verifiable() }
+
 // CorrectsDrift reports whether a user that was changed at the provider is replaced.
 func (s *NatsAccountSpec) CorrectsDrift() bool { return s.own().correctsDrift() }
 
@@ -71,6 +75,7 @@ func (s *NatsAccountSpec) VerifyInterval() time.Duration { return s.own().verify
 func (j *JWT) servers() []string             { return j.Servers }
 func (j *JWT) requiredTags() []string        { return j.SigningKey.RequiredTags }
 func (j *JWT) revocable() bool               { return j.Operator != nil }
+func (j *JWT) verifiable() bool              { return j.Operator != nil || len(j.Servers) > 0 }
 func (j *JWT) correctsDrift() bool           { return false }
 func (j *JWT) keepsUsers() bool              { return false }
 func (j *JWT) platform() string              { return "" }
@@ -80,6 +85,7 @@ func (j *JWT) verifyInterval() time.Duration { return 0 }
 func (y *Synadia) servers() []string             { return y.Servers }
 func (y *Synadia) requiredTags() []string        { return y.RequiredTags }
 func (y *Synadia) revocable() bool               { return true }
+func (y *Synadia) verifiable() bool              { return true }
 func (y *Synadia) correctsDrift() bool           { return y.DriftPolicy == DriftCorrect }
 func (y *Synadia) keepsUsers() bool              { return true }
 func (y *Synadia) platform() string              { return y.Platform }
