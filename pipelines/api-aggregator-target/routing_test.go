@@ -458,11 +458,7 @@ func (w *routing) upgrade(t *testing.T, model gatewaytest.Model) {
 				p.changed = time.Now()
 			}
 			if w.IntN(2) == 0 {
-				claims, err := claim.Store{Client: w.platform}.Within(t.Context(), "path", host)
-				if err != nil {
-					t.Fatal(err)
-				}
-				closed = w.closings(claims)
+				closed = w.closeHeld(t)
 			}
 			is := wrong(append(arrived(), closed...))
 			for request, says := range is {
@@ -474,10 +470,21 @@ func (w *routing) upgrade(t *testing.T, model gatewaytest.Model) {
 		}
 	}
 	time.Sleep(time.Hour)
+	closed = w.closeHeld(t)
 	for request, says := range wrong(append(arrived(), closed...)) {
 		t.Errorf("seed %d: in the end %s %s is served wrong: %s", w.Seed, request.Method, request.Path, says)
 		return
 	}
+}
+
+// closeHeld are the aggregator's routes by what is held now.
+func (w *routing) closeHeld(t *testing.T) []gatewaytest.Route {
+	t.Helper()
+	claims, err := claim.Store{Client: w.platform}.Within(t.Context(), "path", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.closings(claims)
 }
 
 // describe says what there is under the host.
