@@ -196,6 +196,9 @@ type descent struct {
 	now    time.Time
 	all    []claim.Claim
 	looked bool
+	// names: of each path that the last output has, whether its routes name all methods,
+	// nil where nobody has looked.
+	names map[claim.Resource]bool
 	// settled: the aggregator has seen that no path of the host is behind.
 	settled bool
 }
@@ -227,18 +230,21 @@ func (d *descent) settle(ctx context.Context, p *path, mine *claim.Claim, facts 
 // named reports whether the last output has the routes of a path, and all of them name
 // all methods.
 func (d *descent) named(path claim.Resource) bool {
-	found := false
-	for _, files := range d.last {
-		for _, data := range files {
-			if types, _ := matchesOf(data); pathOf(data) != path || len(types) == 0 {
-				continue
-			}
-			if found = namesMethods(data); !found {
-				return false
+	if d.names == nil {
+		d.names = map[claim.Resource]bool{}
+		for _, files := range d.last {
+			for _, data := range files {
+				types, methods := matchesOf(data)
+				if len(types) == 0 {
+					continue
+				}
+				path := pathOf(data)
+				has, seen := d.names[path]
+				d.names[path] = len(methods) > len(gateway.Methods) && (has || !seen)
 			}
 		}
 	}
-	return found
+	return d.names[path]
 }
 
 // settleWithdrawn says of a path that is held and not served any more since when no routes

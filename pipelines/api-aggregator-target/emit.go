@@ -119,13 +119,6 @@ func matchesPrefix(document []byte) bool {
 	return types["PathPrefix"]
 }
 
-// namesMethods reports whether a document is a route that names all methods, as those
-// for Traefik do.
-func namesMethods(document []byte) bool {
-	_, methods := matchesOf(document)
-	return len(methods) > len(gateway.Methods)
-}
-
 // values are what the templates get; the keys are those of their schema.
 func values(run *workflow.Run, in inputs, paths []path, destination string) map[string]any {
 	spec := in.target.Spec

@@ -17,11 +17,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/gateway"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/render"
 	"github.com/baleen-platform/baleen/promises"
+	"github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 )
 
 const (
@@ -126,7 +128,11 @@ func (b *setup) out() string { return filepath.Join(b.dir, "out") }
 // renders with them what the pipeline emitted: otherwise the two do not compare.
 func (b *setup) sameValues(result simulator.Result) error {
 	var want []string
-	paths := []any{}
+	paths, refusal := []any{}, map[string]any{}
+	var rules []any
+	for _, r := range gateway.Rules(v1alpha1.Traefik, gateway.Asked{Methods: []string{"GET", "POST"}, Rewrites: true, Extended: true}) {
+		rules = append(rules, map[string]any{"methods": r.Methods, "answer": r.Answer})
+	}
 	for _, data := range result.Destinations[0].After {
 		want = append(want, string(data))
 		var route struct {
@@ -139,14 +145,17 @@ func (b *setup) sameValues(result simulator.Result) error {
 		if err := yaml.Unmarshal(data, &route); err != nil {
 			return err
 		}
+		if strings.HasSuffix(route.Metadata.Name, "-refusal") {
+			refusal["name"], refusal["annotations"] = route.Metadata.Name, route.Metadata.Annotations
+		}
 		if route.Kind == "HTTPRoute" {
 			paths = append(paths, map[string]any{
 				"name": route.Metadata.Name, "value": route.Metadata.Annotations["baleen.dev/path"], "type": "PathPrefix",
-				"methods": []string{"GET", "POST"}, "rewritePrefix": "/", "bodyLimit": "1048576", "annotations": route.Metadata.Annotations,
+				"methods": []string{"GET", "POST"}, "rules": rules, "rewritePrefix": "/", "bodyLimit": "1048576", "annotations": route.Metadata.Annotations,
 			})
 		}
 	}
-	var gateway struct {
+	var last struct {
 		Metadata struct{ Labels map[string]string }
 		Spec     struct {
 			ParentRefs []struct{ Name, Namespace, SectionName string }
@@ -154,19 +163,19 @@ func (b *setup) sameValues(result simulator.Result) error {
 	}
 	for _, text := range want {
 		if strings.Contains(text, "kind: HTTPRoute") {
-			if err := yaml.Unmarshal([]byte(text), &gateway); err != nil {
+			if err := yaml.Unmarshal([]byte(text), &last); err != nil {
 				return err
 			}
 		}
 	}
-	parent := gateway.Spec.ParentRefs[0]
+	parent := last.Spec.ParentRefs[0]
 	var err error
 	b.values, err = yaml.Marshal(map[string]any{
 		"destination": "dev-1", "implementation": "Traefik", "hostname": "api.example.com", "namespace": "team-a", "timeout": "",
 		"gateway":        map[string]any{"name": parent.Name, "namespace": parent.Namespace, "listener": parent.SectionName},
 		"backends":       []any{map[string]any{"service": "orders", "port": 8080, "weight": 1}},
 		"requestHeaders": map[string]any{"set": []any{map[string]any{"name": "X-Team", "value": "a"}}, "remove": []string{"X-Debug"}},
-		"labels":         gateway.Metadata.Labels, "paths": paths,
+		"labels":         last.Metadata.Labels, "paths": paths, "refusal": refusal,
 	})
 	if err != nil {
 		return err
