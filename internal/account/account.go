@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -358,9 +357,7 @@ func (a *Account) admitScoped(p *field.Problems, u *user.NatsUser) {
 func (a *Account) admitsTag(tag string, u *user.NatsUser) bool {
 	return slices.ContainsFunc(a.Spec.Policy.Tags, func(pattern string) bool {
 		pattern, err := subject.Expand(pattern, u.Namespace, u.Name)
-		// A slash is no border in a tag. What is no pattern matches nothing.
-		ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(tag, "/", "\x00"))
-		return err == nil && ok
+		return err == nil && field.MatchText(pattern, tag)
 	})
 }
 

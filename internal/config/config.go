@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func Load(ctx context.Context, client platform.Client) (Config, error) {
 			ok = yaml.UnmarshalStrict([]byte(value), &c.Namespaces) == nil
 		case "secretMetadata":
 			c.SecretMetadata = []string{}
-			ok = yaml.UnmarshalStrict([]byte(value), &c.SecretMetadata) == nil && !slices.ContainsFunc(c.SecretMetadata, malformed)
+			ok = yaml.UnmarshalStrict([]byte(value), &c.SecretMetadata) == nil && !slices.ContainsFunc(c.SecretMetadata, func(pattern string) bool { return !field.IsPattern(pattern) })
 		}
 		if !ok {
 			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], and secretMetadata, a list such as [example.com/*]",
@@ -106,22 +105,11 @@ func (c Config) AdmitsSecretMetadata(key string) bool {
 		return true
 	}
 	if c.SecretMetadata != nil {
-		return slices.ContainsFunc(c.SecretMetadata, func(pattern string) bool {
-			ok, err := path.Match(inOne(pattern), inOne(key))
-			return ok && err == nil
-		})
+		return slices.ContainsFunc(c.SecretMetadata, func(pattern string) bool { return field.MatchText(pattern, key) })
 	}
 	prefix, _, found := strings.Cut(strings.ToLower(key), "/")
 	return !found || !slices.ContainsFunc(copiers, func(d string) bool { return prefix == d || strings.HasSuffix(prefix, "."+d) })
 }
-
-func malformed(pattern string) bool {
-	_, err := path.Match(inOne(pattern), "")
-	return pattern == "" || err != nil
-}
-
-// inOne is a text in which a slash is no border.
-func inOne(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
 // WorkloadNamespace returns the namespace on the workload clusters that a
 // request acts on: its own, or the one asked for if the platform team mapped it.

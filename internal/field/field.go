@@ -201,6 +201,22 @@ func MatchNamespace(patterns []string, namespace string) bool {
 	return false
 }
 
+// MatchText reports whether a text matches a pattern in which * stands for any characters, a
+// slash too. A malformed pattern matches nothing.
+func MatchText(pattern, text string) bool {
+	ok, err := path.Match(inOne(pattern), inOne(text))
+	return ok && err == nil
+}
+
+// IsPattern reports whether a text is a pattern that may match something.
+func IsPattern(text string) bool {
+	_, err := path.Match(inOne(text), "")
+	return text != "" && err == nil
+}
+
+// inOne is a text in which a slash is no border.
+func inOne(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
+
 // Decode reads part of an object, which messages call by its name, into a Go type
 // as an API server would with strict validation: names are case-sensitive,
 // unknown fields and wrong types are errors.

@@ -269,3 +269,18 @@ func TestListed(t *testing.T) {
 		})
 	}
 }
+
+// A * stands for any characters of a text, slashes too.
+func TestMatchText(t *testing.T) {
+	for _, test := range []struct {
+		pattern, text string
+		is            bool
+		matches       bool
+	}{
+		{"a", "a", true, true}, {"a", "b", true, false}, {"*", "a/b", true, true}, {"a/*", "a/b/c", true, true}, {"a/*", "b/a/c", true, false}, {"", "", false, true}, {"[", "[", false, false},
+	} {
+		if MatchText(test.pattern, test.text) != test.matches || IsPattern(test.pattern) != test.is {
+			t.Errorf("%q matches %q: %t; it is a pattern: %t", test.pattern, test.text, MatchText(test.pattern, test.text), IsPattern(test.pattern))
+		}
+	}
+}

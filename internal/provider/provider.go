@@ -164,8 +164,8 @@ type Account struct {
 	// identity; else empty.
 	ProviderAccount string
 	// NameInScope: the scope's subjects are made of the user's name, which each generation
-	// has another of. NoBearer: its own limits refuse bearer tokens. MaxJWTBytes is how large a JWT of a
-	// user its servers take, 0 where that is not known.
+	// has another of. NoBearer: its own limits refuse bearer tokens. MaxJWTBytes is how
+	// large a JWT of a user its servers take, 0 where that is not known.
 	NameInScope bool
 	NoBearer    bool
 	MaxJWTBytes int64

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
@@ -216,7 +217,7 @@ func revokes(ctx context.Context, run *workflow.Run) (bool, error) {
 	}
 	name, _, _ := unstructured.NestedString(run.Request.Object, "spec", "accountRef", "name")
 	object, _, err := account.Get(ctx, run.Platform, name)
-	if platform.IsTransient(err) {
+	if platform.IsTransient(err) || apierrors.IsForbidden(err) {
 		return false, err
 	}
 	if object == nil { // nobody can revoke

@@ -3,6 +3,7 @@ package natsuser
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
@@ -441,5 +444,28 @@ func TestDeletionSparesItsNamesake(t *testing.T) {
 	}
 	if l, err := ledgers.Get(t.Context(), theirs); err != nil || l.Tombstone != nil || fates(l.Records) != "U2 Active sealed" {
 		t.Errorf("its namesake has %+v: %v", l, err)
+	}
+}
+
+// unreadable is a platform on which accounts may not be read.
+type unreadable struct{ platform.Client }
+
+func (u unreadable) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if kind == platform.NatsAccount {
+		return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "natsaccounts"}, name, errors.New("no"))
+	}
+	return u.Client.Get(ctx, kind, namespace, name)
+}
+
+// Where nobody can tell whether the account refuses Retain, nothing is decided.
+func TestRetainIsNotGuessed(t *testing.T) {
+	run := newRun(t)
+	run.Request.Object["spec"] = map[string]any{"deletionPolicy": "Retain", "accountRef": map[string]any{"name": "commerce"}}
+	if revoke, err := revokes(t.Context(), run); revoke || err != nil {
+		t.Errorf("of an account that is not there: %t, %v", revoke, err)
+	}
+	run.Platform = unreadable{run.Platform}
+	if revoke, err := revokes(t.Context(), run); !apierrors.IsForbidden(err) {
+		t.Errorf("of one that may not be read: %t, %v", revoke, err)
 	}
 }
