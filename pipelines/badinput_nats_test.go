@@ -303,6 +303,11 @@ var (
 		{spec: "policy: {maxJWTBytes: 1023}", want: "spec.policy.maxJWTBytes 1023"},
 		{spec: "policy: {maxJWTBytes: 1048577}", want: "spec.policy.maxJWTBytes 1048577"},
 		{spec: "policy: {maxJWTBytes: -1}", want: "spec.policy.maxJWTBytes -1"},
+		{spec: "policy: {maxFormer: 1}"},
+		{spec: "policy: {maxFormer: 100000}"},
+		{spec: "policy: {maxFormer: 0}", want: "spec.policy.maxFormer 0"},
+		{spec: "policy: {maxFormer: 100001}", want: "spec.policy.maxFormer 100001"},
+		{spec: "policy: {maxFormer: many}", want: "spec.policy.maxFormer must be a whole number, not text"},
 		{spec: "policy: {maxJWTBytes: 4Ki}", want: "spec.policy.maxJWTBytes must be a whole number, not text"},
 
 		{spec: "placement: {}"},

@@ -266,7 +266,7 @@ func TestWhatIsKeptOfAFormerOne(t *testing.T) {
 	Advance(l, Terms{Served: all, Revocable: all}, start.Add(20*day))
 	want := ledger.Record{
 		Destination: "eu-1", Generation: 1, State: ledger.Active, User: "U1", ID: "id", Reason: string(FirstIssue), Issued: former.Issued, Expires: former.Expires,
-		Basis: ledger.Basis{Account: "commerce", AccountID: "A", ProviderAccount: "account"},
+		Basis: ledger.Basis{Account: "commerce", AccountID: "A", ProviderAccount: "account", SigningKey: former.Basis.SigningKey},
 	}
 	if got := *l.Record("eu-1", 1); !reflect.DeepEqual(got, want) {
 		t.Errorf("it is %+v", got)

@@ -60,9 +60,9 @@ func RetireAll(l *ledger.Ledger, revoke bool, now time.Time) {
 func expire(l *ledger.Ledger, terms Terms, now time.Time) {
 	for i := range l.Records {
 		r := &l.Records[i]
-		if r != l.Current(r.Destination) { // nobody gets it any more, and what it was issued upon is of no more use
+		if r != l.Current(r.Destination) { // nobody gets it any more, and what it was issued upon is of no more use, but for where it connects
 			r.Ciphertext, r.Earlier, r.Version, r.Renews = nil, nil, "", time.Time{}
-			r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount}
+			r.Basis = ledger.Basis{Account: r.Basis.Account, AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, SigningKey: r.Basis.SigningKey}
 			switch {
 			case needsRemoval(*r, now):
 				r.State = ledger.Retiring
@@ -127,9 +127,24 @@ func Awaited(l *ledger.Ledger, record *ledger.Record) bool {
 // supersededBy reports whether a generation up to a later one takes the place of a record.
 func supersededBy(l *ledger.Ledger, r *ledger.Record, upTo int64) bool {
 	return slices.ContainsFunc(l.Records, func(later ledger.Record) bool {
-		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
-			later.State != ledger.Intended && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
+		return later.Generation <= upTo && later.State != ledger.Intended && replaces(later, *r)
 	})
+}
+
+// replaces reports whether a record was issued, or is about to be, to take the place of
+// another.
+func replaces(later, r ledger.Record) bool {
+	return later.Destination == r.Destination && later.Generation > r.Generation && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
+}
+
+// Successor returns why the first generation that takes the place of a record was issued,
+// or is about to be, and false if none does.
+func Successor(r ledger.Record, records []ledger.Record) (Reason, bool) {
+	i := slices.IndexFunc(records, func(later ledger.Record) bool { return replaces(later, r) })
+	if i < 0 {
+		return "", false
+	}
+	return Reason(records[i].Reason), true
 }
 
 // EarlierOf returns the generations of a destination that can still connect, for

@@ -68,7 +68,7 @@ func TestFrozenIsRead(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, l, cmp.FilterPath(func(p cmp.Path) bool {
-		return slices.Contains([]string{".version", ".stored", ".server", ".labels"}, p.Last().String())
+		return slices.Contains([]string{".version", ".stored", ".server", ".labels", ".saved"}, p.Last().String())
 	}, cmp.Ignore()), cmp.AllowUnexported(Ledger{})); diff != "" {
 		t.Error(diff)
 	}

@@ -183,6 +183,7 @@ type Ledger struct {
 
 	version string
 	stored  string // as it was read, to know a change
+	saved   []Record
 	// labels are those by which the accounts of the stored records find it.
 	labels []string
 	// server is the API server's time of the last write, where it tells.
@@ -279,6 +280,9 @@ func (l *Ledger) Expire(accounts []string) {
 
 // Changed reports whether the ledger differs from what is stored.
 func (l *Ledger) Changed() bool { return l.text() != l.stored }
+
+// Saved returns the records as they are stored.
+func (l *Ledger) Saved() []Record { return l.saved }
 
 // ServerTime returns when the API server says that the last write was; zero where
 // it does not tell.
@@ -393,6 +397,7 @@ func (b Store) Save(ctx context.Context, l *Ledger) error {
 		return fmt.Errorf("the ledger of %s cannot be written: %w", l.Request, err)
 	}
 	l.version, l.stored, l.server, l.labels = stored.GetResourceVersion(), text, written(stored), accountLabels(stored)
+	l.saved = slices.Clone(l.Records)
 	return nil
 }
 
@@ -529,6 +534,6 @@ func decode(object *unstructured.Unstructured) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ConfigMap %s/%s is not a ledger: restore it from a backup, or delete it to have it made again from what is delivered: %w", Namespace, object.GetName(), err)
 	}
-	l.stored = l.text()
+	l.stored, l.saved = l.text(), slices.Clone(l.Records)
 	return l, nil
 }

@@ -88,9 +88,27 @@ type Departure struct {
 	// Issued is when its intent was written down, and Expires when nothing of it can
 	// connect any more.
 	Issued, Expires time.Time
-	// Again: it was revoked before. Deleted: so is its request.
-	Again, Deleted bool
+	// SigningKey is the key that its JWT is signed with, empty where that is not known.
+	SigningKey string
+	// Again: it was revoked before.
+	Again   bool
+	Urgency Urgency
 }
+
+// Urgency says whose revocation comes first where not all have room.
+type Urgency int
+
+// The urgencies, the most urgent first.
+const (
+	// AtOnce: its request is deleted, or says that former credentials go at once.
+	AtOnce Urgency = iota
+	// Narrowed: its cluster or its account was left, or its successor may do something else.
+	Narrowed
+	// Rotated: its successor may do the same.
+	Rotated
+	// Lost: nobody was given it.
+	Lost
+)
 
 // Outcome is what became of a departure.
 type Outcome struct {

@@ -119,6 +119,9 @@ const (
 	SystemUserRefused Reason = "SystemUserRefused"
 	// TokenRefused: the token is wrong or expired, or may not do what is needed.
 	TokenRefused Reason = "TokenRefused"
+	// TooManyCredentials: the namespace has as many former credentials of the account as it
+	// may have, and gets no other on request.
+	TooManyCredentials Reason = "TooManyCredentials"
 	// UserRefused: the throw-away user was refused.
 	UserRefused Reason = "UserRefused"
 	// WrongNamespace: it is not in baleen-system, and counts for nobody.

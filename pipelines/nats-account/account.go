@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -59,9 +60,11 @@ type inputs struct {
 	unknown  int64
 	// users draw from the account; all are those of other accounts too.
 	users, all []natsUser
-	store      ledger.Store
-	ledgers    []*ledger.Ledger
-	damaged    *ledger.DamagedError // of those that cannot be read
+	// counts are of former credentials, by namespace, as requests keep them.
+	counts  []churn.Count
+	store   ledger.Store
+	ledgers []*ledger.Ledger
+	damaged *ledger.DamagedError // of those that cannot be read
 	// news are the requests of which the provider has something else than their
 	// ledger said.
 	news map[identity.Request]bool
@@ -71,8 +74,9 @@ type inputs struct {
 type natsUser struct {
 	workflow.Peer
 	account string
-	// retain: its deletion is to leave its credentials alone.
-	retain bool
+	// retain: its deletion is to leave its credentials alone. atOnce: what it had before
+	// goes at once.
+	retain, atOnce bool
 }
 
 func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) {
@@ -88,7 +92,10 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err := record(ctx, run, &in, found); err != nil {
 		return workflow.Result{}, err
 	}
-	revocations := revocations(in, run.Now)
+	revocations, former := revocations(in, run.Now), formers(in, run.Now)
+	if err := recount(ctx, run, in, former); err != nil {
+		return workflow.Result{}, err
+	}
 	if err := forget(ctx, run, &in); err != nil {
 		return workflow.Result{}, err
 	}
@@ -96,7 +103,9 @@ func (p pipeline) configure(ctx context.Context, run *workflow.Run) (workflow.Re
 	if err := workflow.NotifyPeers(ctx, run, platform.NatsUser, notified); err != nil {
 		return workflow.Result{}, err
 	}
-	return report(in, found, revocations, notified, run.Now), nil
+	result := report(in, found, revocations, notified, run.Now)
+	reportFormer(&result, in, former, run.Now)
+	return result, nil
 }
 
 // remove revokes what is still queued, for which there is nobody afterwards, and

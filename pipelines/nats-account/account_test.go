@@ -197,15 +197,15 @@ func TestGatherUsers(t *testing.T) {
 func TestListUsers(t *testing.T) {
 	memory := platform.NewMemory(func() time.Time { return now })
 	put(t, memory, platform.NatsUser, "team-a", "orders", "spec: {accountRef: {name: commerce}, deletionPolicy: Retain}", "{accountTerms: terms, conditions: [{type: Ready, status: 'True', reason: Delivered}]}")
-	put(t, memory, platform.NatsUser, "team-b", "orders", "spec: {accountRef: {name: payments}, deletionPolicy: Revoke}", "")
+	put(t, memory, platform.NatsUser, "team-b", "orders", "spec: {accountRef: {name: payments}, deletionPolicy: Revoke, credentials: {revokePrevious: Immediately}}", "")
 	put(t, memory, platform.NatsUser, "team-c", "orders", "spec: none", "")
 	got, err := listUsers(t.Context(), memory)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []natsUser{
-		{workflow.Peer{Namespace: "team-a", Name: "orders", Terms: "terms", Ready: true, Reason: "Delivered"}, "commerce", true},
-		{workflow.Peer{Namespace: "team-b", Name: "orders", Since: now.UTC()}, "payments", false}, {workflow.Peer{Namespace: "team-c", Name: "orders", Since: now.UTC()}, "", false},
+		{workflow.Peer{Namespace: "team-a", Name: "orders", Terms: "terms", Ready: true, Reason: "Delivered"}, "commerce", true, false},
+		{workflow.Peer{Namespace: "team-b", Name: "orders", Since: now.UTC()}, "payments", false, true}, {workflow.Peer{Namespace: "team-c", Name: "orders", Since: now.UTC()}, "", false, false},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(natsUser{})); diff != "" {
 		t.Error(diff)

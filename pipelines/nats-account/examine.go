@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/provider"
@@ -112,7 +113,7 @@ func departures(in inputs, now time.Time) []departure {
 			}
 			d := departure{placeOf(l, r), provider.Departure{
 				Identity:  provider.Identity{Name: in.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
-				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, Again: r.State != ledger.Retiring, Deleted: l.Tombstone != nil,
+				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, SigningKey: r.Basis.SigningKey, Again: r.State != ledger.Retiring, Urgency: urgencyOf(in, l, r),
 			}}
 			if now.Before(r.Expires) {
 				live = append(live, d)
@@ -122,6 +123,23 @@ func departures(in inputs, now time.Time) []departure {
 		}
 	}
 	return slices.Concat(live, expired)
+}
+
+// urgencyOf is how urgent it is that an identity goes. Pure.
+func urgencyOf(in inputs, l *ledger.Ledger, r ledger.Record) provider.Urgency {
+	atOnce := slices.ContainsFunc(in.users, func(u natsUser) bool {
+		return u.Namespace == l.Request.Namespace && u.Name == l.Request.Name && u.atOnce
+	})
+	by, superseded := credential.Successor(r, l.Records)
+	switch {
+	case l.Tombstone != nil, superseded && atOnce:
+		return provider.AtOnce
+	case superseded && (by == credential.RotationRequested || by == credential.SigningKeyChanged):
+		return provider.Rotated
+	case superseded, l.Current(r.Destination) == nil:
+		return provider.Narrowed
+	}
+	return provider.Lost
 }
 
 // revocations is how many revocations of Baleen's the account has. Nobody can tell who

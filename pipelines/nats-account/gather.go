@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -48,6 +49,10 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 		return in, err
 	}
 	in.users = attached(in.all, run.Identity.Name)
+	// Before the ledgers: what is counted while they are read is not in them yet.
+	if in.counts, err = (churn.Store{Client: run.Platform}).Of(ctx, run.Identity.Name); err != nil {
+		return in, err
+	}
 	in.store = ledger.Store{Client: run.Platform}
 	if in.ledgers, err = in.store.Of(ctx, run.Identity.Name); errors.As(err, &in.damaged) {
 		err = nil
@@ -85,7 +90,8 @@ func listUsers(ctx context.Context, client platform.Client) ([]natsUser, error) 
 	for _, o := range objects {
 		name, _, _ := unstructured.NestedString(o.Object, "spec", "accountRef", "name")
 		policy, _, _ := unstructured.NestedString(o.Object, "spec", "deletionPolicy")
-		users = append(users, natsUser{workflow.PeerOf(&o, "accountTerms"), name, policy == string(user.RetainOnGone)})
+		previous, _, _ := unstructured.NestedString(o.Object, "spec", "credentials", "revokePrevious")
+		users = append(users, natsUser{workflow.PeerOf(&o, "accountTerms"), name, policy == string(user.RetainOnGone), previous == string(user.Immediately)})
 	}
 	return users, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/baleen-platform/baleen/internal/account"
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -20,8 +21,9 @@ func ledgerStore(run *workflow.Run) ledger.Store { return ledger.Store{Client: r
 // issues what there is a reason for, and retires what is superseded. What it
 // returns is committed.
 func carryOut(ctx context.Context, run *workflow.Run, in inputs) (*ledger.Ledger, []*cluster, error) {
-	var i issuance
-	err := platform.OnConflict(ctx, ledger.IsConflict, func() error {
+	i, b := issuance{}, billOf(in)
+	overtaken := func(err error) bool { return ledger.IsConflict(err) || churn.IsTooMany(err) } // by other requests of the namespace
+	err := platform.OnConflict(ctx, overtaken, func() error {
 		l, err := load(ctx, run)
 		if err != nil {
 			return err
@@ -33,7 +35,11 @@ func carryOut(ctx context.Context, run *workflow.Run, in inputs) (*ledger.Ledger
 		if err != nil {
 			return err
 		}
-		i = issuance{run, in, l, plan(in, l, held, run.Now)}
+		former, err := formerOf(ctx, run, in.account)
+		if err != nil {
+			return err
+		}
+		i = issuance{run, in, l, plan(in, l, held, former, run.Now), b}
 		return i.fulfil(ctx)
 	})
 	if err != nil {
@@ -60,7 +66,7 @@ func maintain(ctx context.Context, run *workflow.Run, in inputs, refused error) 
 		}
 		credential.Advance(l, termsOfRefused(in), run.Now)
 	}
-	if err := ledgerStore(run).Save(ctx, l); err != nil && !errors.Is(err, ledger.ErrConflict) {
+	if err := save(ctx, run, l, billOf(in)); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err
 	}
 	return cmp.Or(notifyAccounts(ctx, run, toNotify(l)...), sayCutOff(l, refused))

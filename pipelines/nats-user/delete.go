@@ -81,6 +81,7 @@ func finish(ctx context.Context, run *workflow.Run, l *ledger.Ledger) error {
 // else was faster.
 func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger)) (*ledger.Ledger, error) {
 	var l *ledger.Ledger
+	b := billOfDeleted(run)
 	err := platform.OnConflict(ctx, ledger.IsConflict, func() (err error) {
 		if l, err = ledgerStore(run).Get(ctx, run.Identity); err != nil {
 			return err
@@ -90,7 +91,7 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 		}
 		credential.Import(l, delivered(run.Last), run.Now)
 		decide(l)
-		return ledgerStore(run).Save(ctx, l)
+		return save(ctx, run, l, b)
 	})
 	if err != nil {
 		return nil, err

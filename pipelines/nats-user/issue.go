@@ -25,6 +25,7 @@ type issuance struct {
 	in       inputs
 	l        *ledger.Ledger
 	clusters []*cluster
+	bill     *bill
 }
 
 // attempt is one identity that is being made.
@@ -47,7 +48,7 @@ func (i issuance) fulfil(ctx context.Context) error {
 	if err := abandonGone(ctx, i.run, i.in, i.l); err != nil {
 		return err
 	}
-	return ledgerStore(i.run).Save(ctx, i.l)
+	return save(ctx, i.run, i.l, i.bill)
 }
 
 // renew writes down when each cluster's next generation is due: the spec may have
@@ -243,10 +244,16 @@ func (i issuance) expires() time.Time {
 
 // intend writes down which identities are about to be made.
 func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
+	i.bill.account, i.bill.most = "", 0
+	for _, a := range attempts {
+		if a.isWish(i.l, i.run.Now) {
+			i.bill.account, i.bill.most = i.in.account.Name, a.mostFormer
+		}
+	}
 	for _, a := range attempts {
 		i.l.Add(a.record)
 	}
-	if err := ledgerStore(i.run).Save(ctx, i.l); err != nil {
+	if err := save(ctx, i.run, i.l, i.bill); err != nil {
 		return err
 	}
 	return checkClock(i.run.Now, i.l.ServerTime(), true)
@@ -290,7 +297,7 @@ func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
 		i.l.Add(a.record)
 	}
 	i.advance()
-	return ledgerStore(i.run).Save(ctx, i.l)
+	return save(ctx, i.run, i.l, i.bill)
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error

@@ -66,7 +66,7 @@ func TestIntentComesFirst(t *testing.T) {
 		}
 	}}
 	clusters := []*cluster{{want: want(in, "eu-1"), reason: "FirstIssue"}}
-	err := issuance{run, in, &ledger.Ledger{Request: orders}, clusters}.issueAtOnce(t.Context(), clusters)
+	err := issuance{run, in, &ledger.Ledger{Request: orders}, clusters, billOf(in)}.issueAtOnce(t.Context(), clusters)
 	if !looked || err == nil || err.Error() != "refused" {
 		t.Errorf("it was asked to issue: %t, and says %v", looked, err)
 	}
@@ -79,7 +79,7 @@ func issueOn(t *testing.T, run *workflow.Run, in inputs, l *ledger.Ledger, names
 	for _, name := range in.placement.Placed {
 		held[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
 	}
-	i := issuance{run, in, l, plan(in, l, held, run.Now)}
+	i := issuance{run, in, l, plan(in, l, held, nil, run.Now), billOf(in)}
 	for _, c := range i.clusters {
 		if c.reason = "FirstIssue"; !slices.Contains(names, c.want.Destination) {
 			c.reason = ""
@@ -189,7 +189,7 @@ func TestOneCiphertextIsCommitted(t *testing.T) {
 	}
 	clusters := []*cluster{{want: want(in, "eu-1"), reason: "GrantChanged", certificate: certificate}}
 	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{issued(1, "U1", "commerce")}}
-	if err := (issuance{run, in, l, clusters}).issueAtOnce(t.Context(), clusters); err != nil {
+	if err := (issuance{run, in, l, clusters, billOf(in)}).issueAtOnce(t.Context(), clusters); err != nil {
 		t.Fatal(err)
 	}
 	if l := edit(t, run.Platform, func(*ledger.Ledger) {}); fates(l.Records) != "U1 Active, U.team-a.orders.eu-1.g2 Active sealed" {
@@ -333,7 +333,7 @@ func TestLedgerIsFull(t *testing.T) {
 			for _, name := range in.placement.Placed {
 				verdicts[claim.Secret(name, "team-a", "orders-nats")] = claim.Verdict{Held: true}
 			}
-			i := issuance{run, in, l, plan(in, l, verdicts, now)}
+			i := issuance{run, in, l, plan(in, l, verdicts, nil, now), billOf(in)}
 			if err := i.fulfil(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -379,7 +379,7 @@ func TestMeasure(t *testing.T) {
 			in := serving(&stub{})
 			in.account.MaxJWTBytes, in.user.Spec.ConnectionTypes = test.most, test.types
 			c := &cluster{want: want(in, "eu-1"), reason: test.reason}
-			issuance{newRun(t), in, &ledger.Ledger{Request: orders, Records: test.rows}, []*cluster{c}}.measure()
+			issuance{newRun(t), in, &ledger.Ledger{Request: orders, Records: test.rows}, []*cluster{c}, billOf(in)}.measure()
 			if refused := c.problem.reason == reason.GrantTooLarge; refused != test.refused || (c.reason == "") != (test.refused || test.reason == "") || (c.futile != nil) != test.futile {
 				t.Errorf("its reason is %q, its problem %+v, and it is futile: %v", c.reason, c.problem, c.futile)
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/credential"
@@ -27,6 +28,9 @@ type cluster struct {
 	problem problem
 	// verdicts tell which Secrets are this request's.
 	verdicts map[claim.Resource]claim.Verdict
+	// former is how many former credentials its namespace has in the account, and mostFormer
+	// how many it may have.
+	former, mostFormer int
 }
 
 // problem is what keeps a request from what it asked for.
@@ -40,15 +44,19 @@ func (c *cluster) holds(d ledger.Delivery) bool {
 }
 
 // plan decides about each cluster by itself.
-func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, now time.Time) []*cluster {
+func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict, former churn.Days, now time.Time) []*cluster {
 	var clusters []*cluster
+	n := former.Left(now)
 	for _, name := range in.placement.Placed {
-		c := &cluster{want: want(in, name), verdicts: verdicts, futile: in.account.Futile(in.account.Grant(in.user, name)), moved: in.metadata.elsewhere}
+		c := &cluster{want: want(in, name), verdicts: verdicts, former: n, mostFormer: in.account.Spec.Policy.FormerBound(), futile: in.account.Futile(in.account.Grant(in.user, name)), moved: in.metadata.elsewhere}
 		if current := l.Current(name); current != nil {
 			c.want.Basis.Rotate = credential.Rotation(current.Basis.Rotate, c.want.Basis.Rotate)
 		}
 		c.sealFor(in.bundles[name], now)
 		judge(c, l, now)
+		if c.isWish(l, now) {
+			n += c.replaces(l, now)
+		}
 		clusters = append(clusters, c)
 	}
 	return clusters
@@ -104,7 +112,7 @@ func (c *cluster) sealFor(bundle string, now time.Time) {
 // judge asks each rule in turn whether a cluster gets another generation; the first
 // that says no decides.
 func judge(c *cluster, l *ledger.Ledger, now time.Time) {
-	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, markable, useful, needed, bounded, sealable} {
+	for _, rule := range []func(*cluster, *ledger.Ledger, time.Time) bool{deliverable, markable, useful, needed, bounded, affordable, sealable} {
 		if !rule(c, l, now) {
 			c.reason = ""
 			return
@@ -190,6 +198,30 @@ func bounded(c *cluster, l *ledger.Ledger, now time.Time) bool {
 	}
 	c.problem = problem{reason.RotatesTooOften, fmt.Sprintf("%s has %d credentials that have not expired yet, and gets no other for the reason %s: wait until some have, or make ttl shorter", name, maxAlive, c.reason)}
 	return false
+}
+
+// affordable: its namespace has not had too many, or it would get one without anybody's
+// wish. What is made for the first time takes no room yet, and will when it is deleted.
+func affordable(c *cluster, l *ledger.Ledger, now time.Time) bool {
+	if c.former+max(1, c.replaces(l, now)) <= c.mostFormer || !c.isWish(l, now) {
+		return true
+	}
+	c.problem = problem{reason.TooManyCredentials, fmt.Sprintf("%s gets no credential (%s): the namespace has %d former credentials of NatsAccount %s that have not expired yet, and may have %d: wait until some have, make ttl shorter, or ask the platform team for a higher spec.policy.maxFormer",
+		c.want.Destination, c.reason, c.former, c.want.Basis.Account, c.mostFormer)}
+	return false
+}
+
+// isWish reports whether a cluster is about to get a generation that somebody asked for.
+func (c *cluster) isWish(l *ledger.Ledger, now time.Time) bool {
+	return c.reason != "" && (l.Current(c.want.Destination) == nil || !due(l, c.want, now))
+}
+
+// replaces is how many more former credentials of the account there are once the cluster
+// has what it is about to get.
+func (c *cluster) replaces(l *ledger.Ledger, now time.Time) int {
+	account := c.want.Basis.Account
+	next := ledger.Record{Destination: c.want.Destination, Generation: l.Next(c.want.Destination), State: ledger.Intended, Reason: string(c.reason)}
+	return churn.Former(account, append(slices.Clone(l.Records), next), now).Left(now) - churn.Former(account, l.Records, now).Left(now)
 }
 
 // due reports whether a cluster would get a new generation also without anybody's wish.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/field"
@@ -90,6 +91,7 @@ func TestPlan(t *testing.T) {
 		}
 		return all
 	}
+	tomorrow := now.Unix()/(24*60*60) + 1
 	for _, test := range []struct {
 		name        string
 		rows        []ledger.Record
@@ -98,6 +100,7 @@ func TestPlan(t *testing.T) {
 		rotate      string
 		futile      bool
 		moved       bool
+		former      churn.Days
 
 		reason, problemReason, problem string
 		delivers                       string
@@ -138,6 +141,18 @@ func TestPlan(t *testing.T) {
 		{name: "nobody could connect, and it has something else", rows: []ledger.Record{with(granted)}, holds: []string{"orders-nats"}, certificate: bundle(), futile: true, delivers: "orders-nats", problemReason: "GrantRefused",
 			problem: "eu-1 gets no such credential: nobody can connect by MQTT without a bearer token: set spec.bearerToken, or add another of spec.connectionTypes"},
 		{name: "nobody could connect, which an older version did not know, and a renewal is due", rows: []ledger.Record{with(func(r *ledger.Record) { futile(r); r.Expires = now })}, holds: []string{"orders-nats"}, certificate: bundle(), futile: true, reason: "Expired", delivers: "orders-nats"},
+		{name: "its namespace has almost too many former ones", former: churn.Days{tomorrow: 999}, rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "its namespace has too many former ones", former: churn.Days{tomorrow: 500, tomorrow + 1: 500}, rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "TooManyCredentials",
+			problem: "eu-1 gets no credential (RotationRequested): the namespace has 1000 former credentials of NatsAccount commerce that have not expired yet, and may have 1000: wait until some have, make ttl shorter, or ask the platform team for a higher spec.policy.maxFormer"},
+		{name: "it would have too many, with those that were renewed", former: churn.Days{tomorrow: 998}, rows: many(3, with(same)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "TooManyCredentials",
+			problem: "eu-1 gets no credential (RotationRequested): the namespace has 998 former credentials of NatsAccount commerce that have not expired yet, and may have 1000: wait until some have, make ttl shorter, or ask the platform team for a higher spec.policy.maxFormer"},
+		{name: "they have expired", former: churn.Days{tomorrow - 2: 1000}, rows: []ledger.Record{with(same)}, holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "its namespace has too many, and a renewal is due", former: churn.Days{tomorrow: 1000}, rows: []ledger.Record{with(func(r *ledger.Record) { r.Expires = now })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "Expired", delivers: "orders-nats"},
+		{name: "its namespace has too many, and a renewal of what it wants otherwise is due", former: churn.Days{tomorrow: 1000}, rows: []ledger.Record{with(func(r *ledger.Record) { r.Expires = now })}, holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", reason: "RotationRequested", delivers: "orders-nats"},
+		{name: "its namespace has too many, and somebody has revoked it", former: churn.Days{tomorrow: 1000}, rows: []ledger.Record{with(func(r *ledger.Record) { r.Revoked = now })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "DeletedAtProvider", delivers: "orders-nats"},
+		{name: "its namespace has too many, and the signing key is another", former: churn.Days{tomorrow: 1000}, rows: []ledger.Record{with(func(r *ledger.Record) { r.Basis.SigningKey = "other" })}, holds: []string{"orders-nats"}, certificate: bundle(), reason: "SigningKeyChanged", delivers: "orders-nats"},
+		{name: "its namespace has too many, and it has nothing", former: churn.Days{tomorrow: 1000}, holds: []string{"orders-nats"}, certificate: bundle(), delivers: "orders-nats", problemReason: "TooManyCredentials",
+			problem: "eu-1 gets no credential (FirstIssue): the namespace has 1000 former credentials of NatsAccount commerce that have not expired yet, and may have 1000: wait until some have, make ttl shorter, or ask the platform team for a higher spec.policy.maxFormer"},
 		{name: "there were as many attempts", rows: append(many(23, with(retiring)), issued(24, "U24", "commerce", wanted)), holds: []string{"orders-nats"}, certificate: bundle(), rotate: "2", delivers: "orders-nats", problemReason: "RotatesTooOften",
 			problem: "eu-1 has 24 credentials that have not expired yet, and gets no other for the reason RotationRequested: wait until some have, or make ttl shorter"},
 	} {
@@ -156,7 +171,7 @@ func TestPlan(t *testing.T) {
 			for _, name := range test.holds {
 				verdicts[claim.Secret("eu-1", "team-a", name)] = claim.Verdict{Held: true}
 			}
-			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: test.rows}, verdicts, now), "eu-1")
+			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: test.rows}, verdicts, test.former, now), "eu-1")
 			if string(c.reason) != test.reason || c.problem != (problem{reason.Reason(test.problemReason), test.problem}) {
 				t.Errorf("it gets another for %q, want %q; its problem is %s: %s, want %s: %s", c.reason, test.reason, c.problem.reason, c.problem.message, test.problemReason, test.problem)
 			}
@@ -257,7 +272,7 @@ func TestPlanKeeps(t *testing.T) {
 			in.user.Spec.Credentials.Rotate = test.asked
 			in.bundles = map[string]string{"eu-1": "unreadable"}
 			held := map[claim.Resource]claim.Verdict{secretOf("eu-1", row.Basis.Delivery): {Held: true}}
-			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: []ledger.Record{row}}, held, now), "eu-1")
+			c := planned(plan(in, &ledger.Ledger{Request: orders, Records: []ledger.Record{row}}, held, nil, now), "eu-1")
 			if wants := c.problem.reason == "CertificateUnusable"; wants != test.wants || c.reason != "" {
 				t.Errorf("it gets another: %t, want %t: %s", wants, test.wants, c.problem.message)
 			}

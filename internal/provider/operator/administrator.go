@@ -294,6 +294,14 @@ func (a *administrator) reviseOne(ctx context.Context, id string, going []provid
 	}
 	most := min(a.system.MaxPayload(), jwt.MaxTokenSize)
 	token, fit, err := largest(account, missing, most, a.operator)
+	if err == nil && fit < len(missing) {
+		var pruned bool
+		if pruned, going = prune(account.AccountClaims, going); pruned {
+			changed = true
+		}
+		_, missing = tidy(account.AccountClaims, going, a.Now)
+		token, fit, err = largest(account, missing, most, a.operator)
+	}
 	if err != nil {
 		return pending, fmt.Errorf("the account %s cannot be signed: %w", id, err)
 	}
@@ -306,7 +314,7 @@ func (a *administrator) reviseOne(ctx context.Context, id string, going []provid
 		full = fmt.Errorf("%d of %d revocations wait, since the account %s may have %d bytes: %s", n, len(missing), id, most, remedy(account.AccountClaims, a.system.MaxPayload(), a.Now))
 	}
 	switch {
-	case fit == 0 && !changed:
+	case fit == 0 && !changed: // all waits that is missing
 		return became, full
 	case token == "", int64(len(token)) > most: // without any of them, too
 		return pending, full
@@ -360,7 +368,7 @@ func remedy(claims *jwt.AccountClaims, payload int64, now time.Time) string {
 	if first == 0 {
 		return "NATS takes no more: use another account"
 	}
-	return fmt.Sprintf("NATS takes no more; they are made as those in force expire, the first on %s: have what is replaced often ask for a shorter ttl, or use another account", time.Unix(first, 0).UTC().Format(time.RFC3339))
+	return fmt.Sprintf("NATS takes no more; they are made as those in force expire, the first on %s: have what is replaced often ask for a shorter ttl, give the account another signing key and take out the one that has signed them, or use another account", time.Unix(first, 0).UTC().Format(time.RFC3339))
 }
 
 // confirm looks whether the servers show the revocations: somebody may have pushed at

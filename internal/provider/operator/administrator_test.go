@@ -452,7 +452,7 @@ func TestReviseInPart(t *testing.T) {
 		limit int64
 		says  string
 	}{
-		{"into what NATS takes", natsjwt.MaxTokenSize, "NATS takes no more; they are made as those in force expire, the first on 2026-01-02T12:00:00Z: have what is replaced often ask for a shorter ttl, or use another account"},
+		{"into what NATS takes", natsjwt.MaxTokenSize, "NATS takes no more; they are made as those in force expire, the first on 2026-01-02T12:00:00Z: have what is replaced often ask for a shorter ttl, give the account another signing key and take out the one that has signed them, or use another account"},
 		{"into a message", natsjwt.MaxTokenSize / 2, "raise max_payload of the servers, which is 524288, to at most 1048576"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -464,9 +464,11 @@ func TestReviseInPart(t *testing.T) {
 				s.account.RevokeAt(key(0), now.AddDate(0, 0, 1))
 				going := []provider.Departure{leaving(key(0), now.AddDate(0, 0, 1))}
 				for n := range 20_000 {
-					going = append(going, leaving(key(n+1), now.AddDate(0, 0, 30)))
+					d := leaving(key(n+1), now.AddDate(0, 0, 30))
+					d.Urgency = provider.Rotated
+					going = append(going, d)
 				}
-				going[len(going)-1].Deleted = true
+				going[len(going)-1].Urgency = provider.AtOnce
 				fates, err := s.administrator().reviseOne(t.Context(), s.id, going)
 				if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "of 20000 revocations wait, since the account "+s.id) {
 					t.Errorf("it says %v", err)
@@ -495,6 +497,61 @@ func TestReviseInPart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where not all fits, revocations make room of what nobody can connect with anyway: the
+// account does not list the key any more that has signed it. They are made again with the
+// key, and what is not known to be needless stays.
+func TestReviseWithoutTheNeedless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		_, former := newKey(t, nkeys.CreateAccount)
+		key := func(n int) string { return fmt.Sprintf("U%055d", n) }
+		var going []provider.Departure
+		for n := range 6_000 {
+			d := leaving(key(n), now.AddDate(0, 0, 30))
+			if d.SigningKey = former; n%2 == 1 {
+				d.SigningKey = s.signer
+			}
+			going = append(going, d)
+		}
+		going[0].SigningKey = "" // of a record that is older than that was written down
+		s.account.SigningKeys.Add(former)
+		revise := func(of []provider.Departure) (int, error) {
+			fates, err := s.administrator().reviseOne(t.Context(), s.id, of)
+			revoked := 0
+			for _, d := range of {
+				if fates.of(d.User) == provider.Revoked {
+					revoked++
+				}
+			}
+			return revoked, err
+		}
+		if n, err := revise(going); n != len(going) || len(s.account.Revocations) != n || err != nil {
+			t.Fatalf("%d are revoked, %d of them in the account: %v", n, len(s.account.Revocations), err)
+		}
+		for n := range 6_000 { // more than have room beside them
+			d := leaving(key(10_000+n), now.AddDate(0, 0, 30))
+			d.SigningKey = s.signer
+			going = append(going, d)
+		}
+		if n, err := revise(going); n == len(going) || err == nil {
+			t.Fatalf("with both keys %d are revoked: %v", n, err)
+		}
+		s.account.SigningKeys.Remove(former)
+		if n, err := revise(going); n != len(going) || len(s.account.Revocations) != 9_001 || s.account.Revocations[key(0)] == 0 || s.account.Revocations[key(2)] != 0 || err != nil {
+			t.Fatalf("without the former key %d are revoked, %d of them in the account: %v", n, len(s.account.Revocations), err)
+		}
+		before := s.pushes
+		if n, err := revise(going); n != len(going) || s.pushes != before || err != nil {
+			t.Errorf("a second time %d are revoked with %d pushes: %v", n, s.pushes-before, err)
+		}
+		s.account.SigningKeys.Add(former)
+		going[2].Again = true
+		if _, err := revise(going); err == nil || s.account.Revocations[key(2)] == 0 || len(s.account.Revocations) < 10_000 {
+			t.Errorf("with the former key again %d are in the account: %v", len(s.account.Revocations), err)
+		}
+	})
 }
 
 // The look after an update ends with the run that made it.

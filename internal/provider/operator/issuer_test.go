@@ -173,16 +173,20 @@ func TestTidy(t *testing.T) {
 	account.RevokeAt("expired", now.Add(-time.Minute))
 	account.RevokeAt("early", now)
 	leaves := func(user string, in time.Duration, change ...func(*provider.Departure)) provider.Departure {
-		d := provider.Departure{Identity: provider.Identity{User: user}, Expires: now.Add(in)}
+		d := provider.Departure{Identity: provider.Identity{User: user}, Expires: now.Add(in), Urgency: provider.Rotated}
 		for _, do := range change {
 			do(&d)
 		}
 		return d
 	}
-	deleted, again := func(d *provider.Departure) { d.Deleted = true }, func(d *provider.Departure) { d.Again = true }
+	again := func(d *provider.Departure) { d.Again = true }
+	is := func(u provider.Urgency) func(*provider.Departure) {
+		return func(d *provider.Departure) { d.Urgency = u }
+	}
 	going := []provider.Departure{
 		leaves("expired", -time.Second), leaves("gone", -time.Hour), leaves("b", 2*time.Hour), leaves("a", 2*time.Hour), leaves("early", time.Hour), leaves("last", 3*time.Hour),
-		leaves("deleted", time.Minute, deleted), leaves("again", time.Second, again),
+		leaves("lost", 9*time.Hour, is(provider.Lost)), leaves("deleted", time.Minute, is(provider.AtOnce)), leaves("narrowed", 2*time.Minute, is(provider.Narrowed)),
+		leaves("again", time.Second, again, is(provider.Lost)),
 	}
 	changed, missing := tidy(account, going, now)
 	var order []string
@@ -190,7 +194,7 @@ func TestTidy(t *testing.T) {
 		order = append(order, d.User)
 		account.RevokeAt(d.User, d.Expires)
 	}
-	if got := strings.Join(order, " "); !changed || got != "again deleted last a b early" {
+	if got := strings.Join(order, " "); !changed || got != "again deleted narrowed last a b early lost" {
 		t.Errorf("missing are %s; something has expired: %t", got, changed)
 	}
 	if _, has := account.Revocations["expired"]; has || account.Revocations["foreign"] != now.Add(-time.Hour).Unix() {

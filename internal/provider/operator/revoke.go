@@ -21,7 +21,7 @@ import (
 // revocations stay.
 //
 // What is put in first matters where not all fits: what was in force before, then what is
-// of requests that are deleted, then what expires last.
+// most urgent, then what expires last.
 func tidy(account *jwt.AccountClaims, going []provider.Departure, now time.Time) (changed bool, missing []provider.Departure) {
 	for _, d := range going {
 		until, has := account.Revocations[d.User]
@@ -38,9 +38,31 @@ func tidy(account *jwt.AccountClaims, going []provider.Departure, now time.Time)
 		}
 	}
 	slices.SortFunc(missing, func(a, b provider.Departure) int {
-		return cmp.Or(yesFirst(a.Again, b.Again), yesFirst(a.Deleted, b.Deleted), b.Expires.Compare(a.Expires), strings.Compare(a.User, b.User))
+		return cmp.Or(yesFirst(a.Again, b.Again), cmp.Compare(a.Urgency, b.Urgency), b.Expires.Compare(a.Expires), strings.Compare(a.User, b.User))
 	})
 	return changed, missing
+}
+
+// isNeedless reports whether nobody can connect with what an identity was given, without a
+// revocation too: the account does not list the key that has signed it any more.
+func isNeedless(account *jwt.AccountClaims, d provider.Departure) bool {
+	_, listed := account.SigningKeys.GetScope(d.SigningKey)
+	return d.SigningKey != "" && d.SigningKey != account.Subject && !listed
+}
+
+// prune takes out of an account the revocations that are needless, and reports whether
+// there were any. It returns those that are not. Should the account list the key again,
+// they are made again.
+func prune(account *jwt.AccountClaims, going []provider.Departure) (changed bool, needed []provider.Departure) {
+	for _, d := range going {
+		if !isNeedless(account, d) {
+			needed = append(needed, d)
+		} else if _, has := account.Revocations[d.User]; has {
+			account.ClearRevocation(d.User)
+			changed = true
+		}
+	}
+	return changed, needed
 }
 
 func yesFirst(a, b bool) int {

@@ -413,6 +413,17 @@ type Policy struct {
 	// +optional
 	MaxOverlap field.Duration `json:"maxOverlap,omitempty"`
 
+	// MaxFormer is how many former credentials of one namespace may be unexpired: what a
+	// rotation, another grant or a deletion takes out of use is revoked until it expires,
+	// and an account has room for some 10,000 revocations, of all namespaces. A namespace
+	// that has as many gets no credential on request until some have expired; renewals
+	// and deletions go on. Default: 1000.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	// +optional
+	MaxFormer *int `json:"maxFormer,omitempty"`
+
 	// RefuseRetain refuses requests with deletionPolicy Retain, and has each deletion
 	// revoke the credentials.
 	//
@@ -517,6 +528,15 @@ type NatsAccountStatus struct {
 	AttentionNames []string `json:"attentionNames,omitempty"`
 	// Revocations is how many revoked users Baleen keeps in the account's JWT.
 	Revocations int64 `json:"revocations,omitempty"`
+	// Former are the namespaces with the most former credentials that have not expired,
+	// which policy.maxFormer bounds.
+	Former []FormerStatus `json:"former,omitempty"`
+}
+
+// FormerStatus is how many former credentials a namespace has.
+type FormerStatus struct {
+	Namespace string `json:"namespace"`
+	Count     int64  `json:"count"`
 }
 
 // AccountStatus is what the last run found of the account.

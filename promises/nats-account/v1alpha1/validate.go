@@ -82,6 +82,8 @@ var (
 const (
 	leastTTL = time.Minute
 	mostTTL  = 10 * 365 * 24 * time.Hour
+
+	mostFormer = 100000
 )
 
 // Validate checks a spec with its defaults filled in.
@@ -267,6 +269,18 @@ func (r TokenRef) validate(p *field.Problems, name string) {
 	}
 }
 
+// defaultFormer is less than a tenth of the revocations that an account has room for.
+const defaultFormer = 1000
+
+// FormerBound is how many former credentials a namespace may have. The default is not
+// filled in, since it came after the digest of accounts was frozen.
+func (y *Policy) FormerBound() int {
+	if y.MaxFormer == nil {
+		return defaultFormer
+	}
+	return *y.MaxFormer
+}
+
 func (y *Policy) validate(p *field.Problems) {
 	p.NamespacePatterns("spec.policy.namespaces", y.Namespaces)
 	for _, list := range []struct {
@@ -294,6 +308,9 @@ func (y *Policy) validate(p *field.Problems) {
 	}
 	if y.MaxOverlap != "" {
 		p.Duration("spec.policy.maxOverlap", y.MaxOverlap, 0, mostTTL)
+	}
+	if n := y.MaxFormer; n != nil && (*n < 1 || *n > mostFormer) {
+		p.Addf("spec.policy.maxFormer %d is not between 1 and %d", *n, mostFormer)
 	}
 	y.AllowResponses.Problems(p, "spec.policy.allowResponses")
 	ConnectionTypesProblems(p, "spec.policy.connectionTypes", y.ConnectionTypes, 1)
