@@ -17,6 +17,7 @@ import (
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -679,6 +680,110 @@ func TestRotatesTooOften(t *testing.T) {
 	renewed := l.Apply(rotated(24))
 	if _, reason, message := renewed.Ready(); reason != "Delivered" || renewed.Documents() == refused.Documents() {
 		t.Errorf("when it is due it is %s: %s", reason, message)
+	}
+}
+
+// Whatever a namespace does to take credentials out of use, that comes to an end: what is
+// delivered goes on and is renewed, deletions are done, and nobody else is held up. With
+// time it may do so again.
+func TestChurnIsBounded(t *testing.T) {
+	l := newLive(t)
+	l.account = strings.Replace(l.account, "    allowResponses: {}\n", "    allowResponses: {}\n    maxFormer: 5\n", 1)
+	l.wantReason("Verified", "")
+	churns := example(t, "nats-user")
+	named := func(namespace, name string) string {
+		return strings.NewReplacer("name: orders,", "name: "+name+",", "namespace: team-a", "namespace: "+namespace, "name: orders-nats", "name: "+name).Replace(churns)
+	}
+	want := func(o scenario.Outcome, reason, words string) string {
+		t.Helper()
+		if _, got, message := o.Ready(); got != reason || !strings.Contains(message, words) {
+			t.Errorf("it is %s: %s; want %s with %q", got, message, reason, words)
+		}
+		return o.Documents()
+	}
+	end := func(request string) {
+		t.Helper()
+		l.Delete(request)
+		l.wantReason("Verified", "")
+		if o := l.Delete(request); o.Err != nil {
+			t.Errorf("its deletion says %v: %s", o.Err, o.Stderr)
+		}
+	}
+	former := func(namespace string) int {
+		count, err := churn.Store{Client: l.Client}.Get(t.Context(), "commerce", namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return count.Left(l.Now)
+	}
+	lasting, bystander := named("team-a", "lasting"), named("team-b", "bystander")
+	delivered := want(l.Apply(lasting), "Delivered", "")
+	want(l.Apply(bystander), "Delivered", "")
+	for range 3 { // made and deleted, on two clusters
+		want(l.Apply(churns), "Delivered", "")
+		end(churns)
+	}
+	if n := former("team-a"); n != 6 {
+		t.Errorf("there are %d former credentials", n)
+	}
+	o := l.Apply(l.account)
+	if text := fmt.Sprint(o.Status["former"], o.Status["message"]); !strings.Contains(text, "map[count:6 namespace:team-a]") || !strings.Contains(text, "1 namespace with 5 former credentials that have not expired, the most that spec.policy.maxFormer admits: team-a") {
+		t.Errorf("the account says %s", text)
+	}
+	const tooMany = "the namespace has 6 former credentials of NatsAccount commerce that have not expired yet, and may have 5"
+	if docs := want(l.Apply(churns), "TooManyCredentials", "(FirstIssue): "+tooMany); strings.Contains(docs, "orders-nats") {
+		t.Error("it is delivered")
+	}
+	rotated := strings.Replace(lasting, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1)
+	if want(l.Apply(rotated), "TooManyCredentials", "(RotationRequested): "+tooMany) != delivered {
+		t.Error("what is delivered does not go on")
+	}
+	want(l.Apply(strings.Replace(bystander, "credentials: {", `credentials: {rotate: "1", revokePrevious: Immediately, `, 1)), "Delivered", "")
+	end(bystander)
+	if n := former("team-b"); n != 4 {
+		t.Errorf("of another namespace there are %d", n)
+	}
+	if o := l.Delete(churns); o.Err != nil {
+		t.Errorf("the deletion of what is refused says %v: %s", o.Err, o.Stderr)
+	}
+
+	// A run that was killed has counted too much, until the account counts anew.
+	if err := (churn.Store{Client: l.Client}).Charge(t.Context(), "commerce", "team-a", churn.Days{l.Now.Unix()/(24*60*60) + 3: 7}, 0, l.Now); err != nil {
+		t.Fatal(err)
+	}
+	l.wantReason("Verified", "")
+	if n := former("team-a"); n != 6 {
+		t.Errorf("counted anew there are %d", n)
+	}
+
+	l.Now = l.Now.Add(25 * 24 * time.Hour)
+	if want(l.Apply(lasting), "Delivered", "") == delivered {
+		t.Error("what is due is not renewed")
+	}
+	l.Now = l.Now.Add(7 * 24 * time.Hour)
+	want(l.Apply(churns), "Delivered", "")
+	l.wantReason("Verified", "")
+	if n := former("team-a"); n != 0 {
+		t.Errorf("a month later there are %d", n)
+	}
+}
+
+// Where nothing can be revoked, former credentials take no room, and nobody counts them.
+func TestChurnWithoutRevocation(t *testing.T) {
+	l := newLive(t)
+	l.account = strings.NewReplacer("    allowResponses: {}\n", "    allowResponses: {}\n    maxFormer: 1\n", "    operator: {signingKeySecretRef: {name: operator}, systemCredentialsSecretRef: {name: operator}}\n", "").Replace(l.account)
+	l.wantReason("Verified", "")
+	user := example(t, "nats-user")
+	for range 3 {
+		if _, reason, message := l.Apply(user).Ready(); reason != "Delivered" {
+			t.Fatalf("it is %s: %s", reason, message)
+		}
+		if o := l.Delete(user); o.Err != nil {
+			t.Fatal(o.Err)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(l.Dir, "baleen-state", "ConfigMap.core", "churn-*")); err != nil || len(files) > 0 {
+		t.Errorf("it is counted: %v, %v", files, err)
 	}
 }
 
