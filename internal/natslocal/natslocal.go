@@ -29,6 +29,9 @@ type System struct {
 	// AccountID is the account's public key, SigningKey the seed of its signing key.
 	AccountID  string
 	SigningKey []byte
+	// MaxPayload is the largest message that a server takes that is started from now on, in
+	// bytes; 0 is the servers' own.
+	MaxPayload int32
 
 	operator  *jwt.OperatorClaims
 	token     string // the operator's JWT
@@ -166,7 +169,7 @@ func (s *System) start(listen bool) error {
 	}
 	options := &server.Options{
 		ServerName: "local", Host: "127.0.0.1", Port: cmp.Or(s.port, server.RANDOM_PORT), DontListen: !listen, NoSigs: true, NoLog: true,
-		TrustedOperators: []*jwt.OperatorClaims{s.operator}, SystemAccount: s.systemID, AccountResolver: resolver,
+		MaxPayload: s.MaxPayload, TrustedOperators: []*jwt.OperatorClaims{s.operator}, SystemAccount: s.systemID, AccountResolver: resolver,
 	}
 	srv, err := server.NewServer(options)
 	if err != nil {

@@ -8,10 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/churn"
+	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -31,9 +34,11 @@ type event struct {
 
 var events = []event{
 	{"a team rotates in its spec", 6, func(w *world) bool {
+		w.asked[credential.RotationRequested]++
 		return w.change(func(u *user) { section(u, "credentials")["rotate"] = fmt.Sprint(w.random.Uint32()) })
 	}},
 	{"somebody runs baleen rotate for one cluster", 5, func(w *world) bool {
+		w.asked[credential.RotationRequested]++
 		u := w.someUser()
 		if u == nil {
 			return false
@@ -50,19 +55,23 @@ var events = []event{
 		return true
 	}},
 	{"a team asks for other permissions", 6, func(w *world) bool {
+		w.asked[credential.GrantChanged]++
 		return w.change(func(u *user) {
 			u.spec["permissions"] = map[string]any{"publish": map[string]any{"allow": []any{fmt.Sprintf("%s.%c", u.namespace, 'a'+w.random.IntN(5))}}}
 		})
 	}},
 	{"a team renames its Secret", 4, func(w *world) bool {
+		w.asked[credential.DeliveryChanged]++
 		return w.change(func(u *user) { section(u, "secret")["name"] = fmt.Sprintf("%s-nats-%d", u.name, w.random.IntN(3)) })
 	}},
 	{"a team wants another format", 3, func(w *world) bool {
+		w.asked[credential.DeliveryChanged]++
 		return w.change(func(u *user) {
 			section(u, "secret")["format"] = []string{"Creds", "JWTAndSeed", "Env"}[w.random.IntN(3)]
 		})
 	}},
 	{"a team wants something kept, or not", 2, func(w *world) bool {
+		w.asked[credential.DeliveryChanged]++
 		return w.change(func(u *user) { u.spec["retain"] = []string{"Ciphertext", "Nothing"}[w.random.IntN(2)] })
 	}},
 	{"a team changes how long credentials live", 3, func(w *world) bool {
@@ -107,6 +116,7 @@ var events = []event{
 		return true
 	}},
 	{"a cluster is built anew with new keys", 3, func(w *world) bool {
+		w.asked[credential.SealingCertificateGone]++
 		c := w.someCluster()
 		w.newKey(c, true)
 		clear(c.secrets)
@@ -167,6 +177,7 @@ var events = []event{
 		return true
 	}},
 	{"a ledger is lost", 2, func(w *world) bool {
+		w.losses++
 		return w.eachLedger(func(l *unstructured.Unstructured) {
 			w.forget(l.GetName(), nil)
 			w.must(w.memory.Delete(w.ctx, platform.ConfigMap, l.GetNamespace(), l.GetName(), platform.Preconditions{}))
@@ -175,6 +186,7 @@ var events = []event{
 	{"yesterday's ledgers are restored", 3, (*world).restoreLedgers},
 	{"everything is restored with new UIDs", 2, (*world).restoreAll},
 	{"the signing key is replaced", 2, func(w *world) bool {
+		w.asked[credential.SigningKeyChanged]++
 		if w.cloud != nil {
 			return w.otherGroup()
 		}
@@ -192,7 +204,7 @@ var events = []event{
 	{"an old nsc push undoes the revocations", 3, func(w *world) bool {
 		claims, err := w.nats.Account(w.accountID)
 		w.must(err)
-		if len(claims.Revocations) == 0 || w.tokenOut { // what is undone cannot be done again at once
+		if len(claims.Revocations) == 0 || w.tokenOut || w.nats.MaxPayload > 0 { // what is undone cannot be done again at once
 			return false
 		}
 		if w.cloud == nil {
@@ -206,6 +218,7 @@ var events = []event{
 		return true
 	}},
 	{"somebody revokes a user by hand", 2, func(w *world) bool {
+		w.asked[credential.DeletedAtProvider]++
 		for _, l := range w.ledgers() {
 			for _, r := range l.Records {
 				if r.State != ledger.Active || w.random.IntN(3) > 0 || l.Tombstone != nil || r.User == "" { // of a lost ledger, not found yet
@@ -258,6 +271,11 @@ var events = []event{
 		})
 		return true
 	}},
+	{"somebody revokes everybody, two days ahead", 1, (*world).revokeEverybody},
+	{"the servers take smaller accounts, for two days", 2, (*world).shrink},
+	{"a team makes and deletes a request again and again", 1, (*world).churn},
+	{"an overlay renames what is sealed, for two days", 2, (*world).rename},
+	{"the account is deleted, and made again a day later", 2, (*world).loseAccount},
 	{"somebody deletes a user in the console", 2, (*world).deleteInConsole},
 	{"somebody changes a user in the console", 2, (*world).changeInConsole},
 	{"Synadia's token is revoked, and replaced after two days", 2, (*world).loseToken},
@@ -453,6 +471,7 @@ func (w *world) backup(kinds ...platform.Kind) map[platform.Kind][]unstructured.
 func (w *world) restoreLedgers() bool {
 	copies := w.backup(platform.ConfigMap)[platform.ConfigMap]
 	w.later(24*time.Hour, "they are those of the day before", func() {
+		w.losses++
 		w.eachLedger(func(now *unstructured.Unstructured) {
 			for _, old := range copies {
 				if old.GetName() == now.GetName() && old.GetNamespace() == now.GetNamespace() {
@@ -472,6 +491,7 @@ func (w *world) restoreLedgers() bool {
 // backup of this moment: with new UIDs and without status. The Works come back
 // too, as they are namespaced objects like any other.
 func (w *world) restoreAll() bool {
+	w.losses += 2 // what the requests asked for since is asked for again
 	kinds := []platform.Kind{platform.ConfigMap, platform.NatsUser, platform.Work, platform.WorkPlacement}
 	copies := w.backup(kinds...)
 	for _, kind := range kinds {
@@ -517,6 +537,7 @@ func (w *world) delete(u *user, overlapping bool) bool {
 		return true
 	}
 	// The configure has something to do: a rotation.
+	w.asked[credential.RotationRequested]++
 	w.edit(u.ref, func(o *unstructured.Unstructured) {
 		w.must(unstructured.SetNestedField(o.Object, fmt.Sprint(w.random.Uint32()), "spec", "credentials", "rotate"))
 	})
@@ -554,7 +575,7 @@ func (w *world) tryDelete(u *user) {
 		var account sync.WaitGroup
 		account.Go(func() {
 			time.Sleep(7 * time.Second)
-			if o := w.get(commerce); o.GetLabels()[kratix.LabelManualReconciliation] != "" && w.random.IntN(3) > 0 {
+			if o := w.get(commerce); o != nil && o.GetLabels()[kratix.LabelManualReconciliation] != "" && w.random.IntN(3) > 0 {
 				w.run(commerce, kratix.Configure, fault{})
 			}
 		})
@@ -661,4 +682,152 @@ func (w *world) someFault() fault {
 		f = fault{at: f.at, meddle: true}
 	}
 	return f
+}
+
+// nothingIssued is about a time in which nothing that is issued would connect, or could be
+// delivered. It makes sure that nothing is.
+func (w *world) nothingIssued(d time.Duration, name string, mend func()) {
+	before := len(w.seen)
+	w.later(d, name, func() {
+		if n := len(w.seen) - before; n > 0 {
+			w.t.Errorf("%d identities were made, of which none is of any use", n)
+		}
+		mend()
+		w.allDirty()
+	})
+}
+
+// revokeEverybody revokes all that is signed up to a time that is still ahead: nobody can
+// connect until then, and all has to be replaced afterwards.
+func (w *world) revokeEverybody() bool {
+	if w.cloud != nil || w.tokenOut || w.nats.MaxPayload > 0 {
+		return false
+	}
+	claims, err := w.nats.Account(w.accountID)
+	w.must(err)
+	claims.RevokeAt(jwt.All, time.Now().Add(48*time.Hour))
+	w.must(w.nats.Push(claims))
+	w.asked[credential.DeletedAtProvider]++
+	w.tokenOut = true
+	for _, u := range w.users {
+		u.refused = true
+	}
+	for user := range w.issued {
+		w.cutOff[user] = true
+	}
+	w.run(commerce, kratix.Configure, fault{})
+	w.nothingIssued(49*time.Hour, "that time has come", func() {
+		w.tokenOut = false
+		for _, u := range w.users {
+			u.refused, u.mended = false, time.Now()
+		}
+	})
+	return true
+}
+
+// shrink has the servers take accounts with few revocations more than there are.
+func (w *world) shrink() bool {
+	if w.cloud != nil || w.tokenOut || w.nats.MaxPayload > 0 {
+		return false
+	}
+	token, err := w.nats.Token(w.accountID)
+	w.must(err)
+	w.nats.MaxPayload = int32(len(token) + 100*(1+w.random.IntN(4)))
+	w.later(48*time.Hour, "they take larger ones again", func() {
+		w.nats.MaxPayload = 0
+		w.dirty[commerce] = true
+	})
+	return true
+}
+
+// churn is what a namespace does without end, if nothing ends it. Nobody else has any harm.
+func (w *world) churn() bool {
+	if w.cloud != nil || w.tokenOut || w.nats.MaxPayload > 0 || w.gitAway || w.get(ref{platform.ConfigMap, "baleen-system", "nats-user-overlays"}) != nil {
+		return false
+	}
+	served := 0
+	for _, c := range w.clusters {
+		if c.labels["environment"] == "prod" {
+			served++
+		}
+	}
+	if served < 3 { // it would take its time
+		return false
+	}
+	u := &user{ref: ref{platform.NatsUser, "team-c", "churn"}, spec: map[string]any{
+		"accountRef":  map[string]any{"name": "commerce"},
+		"permissions": map[string]any{"publish": map[string]any{"allow": []any{"team-c.a"}}},
+		"credentials": map[string]any{"ttl": "2160h"},
+		"secret":      map[string]any{"name": "churn-nats"},
+		"placement":   map[string]any{"matchLabels": map[string]any{"environment": "prod"}},
+	}}
+	for range mostFormer {
+		w.apply(u)
+		w.run(u.ref, kratix.Configure, fault{})
+		_, why, message := w.ready(u.ref)
+		w.must(w.memory.Delete(w.ctx, u.kind, u.namespace, u.name, platform.Preconditions{}))
+		for range 9 {
+			if w.tryDelete(u); w.get(u.ref) == nil {
+				break
+			}
+			w.run(commerce, kratix.Configure, fault{})
+		}
+		if w.get(u.ref) != nil {
+			w.t.Errorf("%s cannot be deleted", u.ref)
+		}
+		count, err := churn.Store{Client: w.memory}.Get(w.ctx, commerce.name, u.namespace)
+		w.must(err)
+		switch n := count.Left(time.Now()); {
+		case why == "TooManyCredentials":
+			return true
+		case why != "Delivered", n > mostFormer+2*len(w.clusters):
+			w.t.Errorf("with %d former credentials it is %s: %s", n, why, message)
+			return true
+		}
+	}
+	w.t.Errorf("%s was made and deleted %d times", u.ref, mostFormer)
+	return true
+}
+
+// rename has the platform team's overlay make what nobody could open.
+func (w *world) rename() bool {
+	overlays := ref{platform.ConfigMap, "baleen-system", "nats-user-overlays"}
+	if w.get(overlays) != nil || w.tokenOut {
+		return false
+	}
+	w.create(overlays.kind, map[string]any{
+		"metadata": map[string]any{"name": overlays.name, "namespace": overlays.namespace},
+		"data": map[string]any{"rename.yaml": "#@ load(\"@ytt:overlay\", \"overlay\")\n" +
+			"#@overlay/match by=overlay.subset({\"kind\": \"SealedSecret\"}), expects=\"0+\"\n---\nmetadata:\n  name: renamed\n"},
+	})
+	w.nothingIssued(48*time.Hour, "the overlay is gone", func() {
+		w.must(w.memory.Delete(w.ctx, overlays.kind, overlays.namespace, overlays.name, platform.Preconditions{}))
+	})
+	return true
+}
+
+// loseAccount has the platform team delete its account, and make it again. What was to be
+// revoked is before, and all that is delivered goes on.
+func (w *world) loseAccount() bool {
+	if w.tokenOut || w.nats.MaxPayload > 0 {
+		return false
+	}
+	spec := w.get(commerce).Object["spec"].(map[string]any)
+	w.must(w.memory.Delete(w.ctx, commerce.kind, commerce.namespace, commerce.name, platform.Preconditions{}))
+	for range 9 {
+		if w.run(commerce, kratix.Delete, fault{}); w.get(commerce) == nil {
+			break
+		}
+	}
+	if w.get(commerce) != nil {
+		w.t.Errorf("%s cannot be deleted", commerce)
+	}
+	w.tokenOut = true
+	w.nothingIssued(24*time.Hour, "the account is made again", func() {
+		w.tokenOut = false
+		w.create(commerce.kind, map[string]any{
+			"metadata": map[string]any{"name": commerce.name, "namespace": commerce.namespace, "finalizers": []any{finalizer}}, "spec": spec,
+		})
+	})
+	return true
 }

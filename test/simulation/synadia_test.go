@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider/synadia/fakecloud"
@@ -109,6 +110,7 @@ func (w *world) deleteInConsole() bool {
 	if !ok || w.tokenOut {
 		return false
 	}
+	w.asked[credential.DeletedAtProvider]++
 	w.inConsole(http.MethodDelete, "nats-users/"+u.ID, nil)
 	if of := (ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}); w.user(of).refused {
 		w.cutOff[u.PublicKey] = true
@@ -131,6 +133,7 @@ func (w *world) changeInConsole() bool {
 	if !ok {
 		return false
 	}
+	w.asked[credential.GrantChanged]++
 	w.must(w.cloud.AllowPublish(u.ID, "everything.>"))
 	return true
 }
@@ -207,8 +210,8 @@ func (w *world) checkCloud() {
 		inUse[i.UserID] = inUse[i.UserID] || i.Expires > time.Now().Unix()
 	}
 	for _, u := range w.cloud.Users(w.cloud.Account) {
-		if inUse[u.ID] && w.lost && w.seen[u.PublicKey] == (ref{}) {
-			continue // downloaded, and the ledger was lost before it was written down
+		if inUse[u.ID] && w.lost && (w.seen[u.PublicKey] == (ref{}) || w.forgotten[u.PublicKey]) {
+			continue // downloaded, and the ledger was lost before it was written down, or that had it
 		}
 		if !known[u.ID] {
 			w.t.Errorf("the control plane has the user %s (%s), and no ledger has it", u.Name, u.ID)

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -73,8 +74,14 @@ type world struct {
 	// are asked for, or changed, and at no interval. The time is since when.
 	stalled map[ref]time.Time
 	// seen are all users' keys that a ledger ever had, with the request.
-	seen   map[string]ref
-	ledger sync.Mutex // of seen
+	seen map[string]ref
+	// made are the generations that were committed, by user's key. asked is how often
+	// something happened that is a reason to issue, and losses how often what a ledger or a
+	// request said was lost.
+	made   map[string]generation
+	asked  map[credential.Reason]int
+	losses int
+	ledger sync.Mutex // of seen and made
 
 	schedule []string
 	timers   []timer
@@ -147,6 +154,14 @@ type secret struct {
 	users []string // whose credential it held, in order
 }
 
+// generation is one that was committed.
+type generation struct {
+	of          ref
+	destination string
+	reason      credential.Reason
+	issued      time.Time
+}
+
 // issued is a credential that was delivered.
 type issued struct {
 	creds  []byte
@@ -196,7 +211,7 @@ func (d *dice) Uint64() uint64 {
 func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, inCloud bool) *world {
 	w := &world{
 		t: t, ctx: t.Context(), random: mathrand.New(&dice{source: mathrand.NewPCG(seed, 0)}), version: simulator.Kratix202508, memory: platform.NewMemory(time.Now), nats: system,
-		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{},
+		dir: dir, clusters: map[string]*cluster{}, unwritten: map[string]map[string]any{}, dirty: map[ref]bool{}, stalled: map[ref]time.Time{}, seen: map[string]ref{}, made: map[string]generation{}, asked: map[credential.Reason]int{},
 		jobs: map[string]context.CancelCauseFunc{}, issued: map[string]issued{}, forgotten: map[string]bool{}, cutOff: map[string]bool{}, left: map[string]time.Time{},
 	}
 	if w.random.IntN(2) == 0 {
@@ -254,7 +269,7 @@ func (w *world) accountSpec(seed uint64) map[string]any {
 		},
 		"policy": map[string]any{
 			"namespaces": []any{"team-*"}, "publish": []any{"{{namespace}}.>"}, "subscribe": []any{"{{namespace}}.>", "_INBOX.>"},
-			"connectionTypes": []any{"STANDARD", "IN_PROCESS"},
+			"connectionTypes": []any{"STANDARD", "IN_PROCESS"}, "maxFormer": int64(mostFormer),
 		},
 	}
 	if w.cloud != nil {
@@ -263,6 +278,10 @@ func (w *world) accountSpec(seed uint64) map[string]any {
 	}
 	return spec
 }
+
+// mostFormer is more than the teams of a year have, and a namespace that churns is soon
+// beyond it.
+const mostFormer = 150
 
 // nowhere is where no server listens.
 const nowhere = "nats://nowhere.example.com:4222"
@@ -785,7 +804,11 @@ func (w *world) watch(kind platform.Kind, o *unstructured.Unstructured) {
 	defer w.ledger.Unlock()
 	for _, l := range w.ledgers() {
 		for _, r := range l.Records {
-			w.seen[r.User] = ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}
+			of := ref{platform.NatsUser, l.Request.Namespace, l.Request.Name}
+			w.seen[r.User] = of
+			if _, known := w.made[r.User]; r.State == ledger.Active && !known && r.Reason != "" {
+				w.made[r.User] = generation{of, r.Destination, credential.Reason(r.Reason), r.Issued}
+			}
 		}
 	}
 }

@@ -184,13 +184,14 @@ func (a *administrator) probe(ctx context.Context, f *provider.Facts) {
 	_, refused := errors.AsType[*provider.RefusedError](err)
 	_, full := errors.AsType[*provider.FullError](err)
 	why := lockedOut(a.claims, a.Now)
+	certain := lockedOut(withoutCallout(a.claims), a.Now) != "" // however the servers end the connection
 	switch {
 	case err == nil:
 		f.Verified = strings.TrimPrefix(f.Verified+", and a throw-away user could connect", rightKind+", and ")
-	case refused && grant.Scoped && !a.opened.Unseen && lockedOut(withoutCallout(a.claims), a.Now) == "" && why != "":
+	case refused && grant.Scoped && !a.opened.Unseen && !certain && why != "":
 		// What it lets in besides, nobody can tell.
 		f.Verified += "; a throw-away user was refused, perhaps by the account's auth callout"
-	case (refused || full) && why != "":
+	case (refused || full || certain) && why != "":
 		f.Refusal = provider.Refuse(reason.UserRefused, "the servers refuse a throw-away user of the account: %s", why)
 	case full:
 		f.Verified += "; a throw-away user was accepted, and the account has no connection free"

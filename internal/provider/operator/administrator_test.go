@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -622,6 +623,10 @@ func TestProbe(t *testing.T) {
 			reason: "UserRefused", says: "it has an auth callout", verified: verified},
 		{name: "the account has expired, and has a callout", connects: nats.ErrAuthorization, scoped: true, change: func(a *administrator) { a.claims = callout(); a.claims.Expires = 1 },
 			reason: "UserRefused", says: "its JWT expired on", verified: verified},
+		{name: "the account has expired, and the servers hang up", connects: io.ErrClosedPipe, change: func(a *administrator) { a.claims = unlimited(); a.claims.Expires = 1 },
+			reason: "UserRefused", says: "its JWT expired on", verified: verified},
+		{name: "the servers are away, and there is a callout", connects: nats.ErrNoServers, change: func(a *administrator) { a.claims = callout() },
+			reason: "ServersUnreachable", says: "can be reached", verified: verified},
 		{name: "the account is full", connects: nats.ErrMaxAccountConnectionsExceeded, verified: verified + "; a throw-away user was accepted, and the account has no connection free"},
 		{name: "it connects", verified: verified + ", and a throw-away user could connect"},
 		{name: "it cannot be made up", issuer: refusing{propose: errors.New("no key")}, reason: "UserRefused", says: "no key", verified: verified},
