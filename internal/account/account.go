@@ -123,11 +123,6 @@ func (o Opener) Open(ctx context.Context, object *unstructured.Unstructured, a *
 	return found, nil
 }
 
-// Administrator returns what looks after an account that was opened.
-func (o Opener) Administrator(ctx context.Context, open provider.OpenAdministrator, a *Account) (provider.Administrator, error) {
-	return open(ctx, o.setting(a.NatsAccount, v1alpha1.NatsAccountStatus{}), a.Opened)
-}
-
 func (o Opener) setting(a *v1alpha1.NatsAccount, status v1alpha1.NatsAccountStatus) provider.Setting {
 	how := o.How
 	how.NatsAccount, how.Last, how.Source = a, status.Account, Source(a)
@@ -157,19 +152,40 @@ func LastStatus(object *unstructured.Unstructured) v1alpha1.NatsAccountStatus {
 
 // Secret returns the value that a reference names. Its errors never show it.
 func Secret(ctx context.Context, client platform.Client, ref v1alpha1.SecretRef) ([]byte, error) {
-	object, err := client.Get(ctx, platform.Secret, config.Namespace, ref.Name)
+	object, err := find(ctx, client, Namespace, ref.Name)
+	if err != nil {
+		return nil, err
+	}
+	if object == nil {
+		return nil, missing(Namespace, ref)
+	}
+	return value(object, ref.Key)
+}
+
+// find returns a Secret, nil if there is none.
+func find(ctx context.Context, client platform.Client, namespace, name string) (*unstructured.Unstructured, error) {
+	object, err := client.Get(ctx, platform.Secret, namespace, name)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no Secret %s/%s: create it with the key %s", config.Namespace, ref.Name, ref.Key)
+		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the Secret %s/%s cannot be read: %w", config.Namespace, ref.Name, err)
+		return nil, fmt.Errorf("the Secret %s/%s cannot be read: %w", namespace, name, err)
 	}
-	text, _, _ := unstructured.NestedString(object.Object, "data", ref.Key)
-	value, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(value) == 0 {
-		return nil, fmt.Errorf("the Secret %s/%s has no key %s with a value: add it", config.Namespace, ref.Name, ref.Key)
+	return object, nil
+}
+
+func missing(namespace string, ref v1alpha1.SecretRef) error {
+	return fmt.Errorf("there is no Secret %s/%s: create it with the key %s", namespace, ref.Name, ref.Key)
+}
+
+// value returns what a Secret has under a key.
+func value(secret *unstructured.Unstructured, key string) ([]byte, error) {
+	text, _, _ := unstructured.NestedString(secret.Object, "data", key)
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(data) == 0 {
+		return nil, fmt.Errorf("the Secret %s/%s has no key %s with a value: add it", secret.GetNamespace(), secret.GetName(), key)
 	}
-	return value, nil
+	return data, nil
 }
 
 // specForm is what the digest of an account's spec is made of, with its defaults

@@ -180,6 +180,9 @@ type Setting struct {
 	Source string
 	// Secret reads a value that the spec refers to. Its errors never show it.
 	Secret func(ctx context.Context, ref v1alpha1.SecretRef) ([]byte, error)
+	// OperatorSecret reads one that is the operator's, and says which Secret it was in. An
+	// administrator alone may.
+	OperatorSecret func(ctx context.Context, ref v1alpha1.SecretRef) (value []byte, in string, err error)
 	Network
 	// Now is the time of the run. Simulated: it is not that of the world.
 	Now       time.Time

@@ -17,6 +17,17 @@ const (
 	Verified Reason = "Verified"
 )
 
+// The reasons of the condition OperatorProtected, by which nobody is refused.
+const (
+	// CopiesToDelete: the operator's Secrets are in baleen-operator, and copies of them in
+	// baleen-system.
+	CopiesToDelete Reason = "CopiesToDelete"
+	// SecretsMoved: no Secret of the operator's is in baleen-system any more.
+	SecretsMoved Reason = "SecretsMoved"
+	// SecretsToMove: a Secret of the operator's is in baleen-system.
+	SecretsToMove Reason = "SecretsToMove"
+)
+
 // The reasons why it has not.
 const (
 	// AccountInvalid: its spec or its signing key is wrong.
@@ -165,7 +176,7 @@ const (
 
 // classes are those that are not Wait.
 var classes = map[Reason]Class{
-	Published: Well, Delivered: Well, Verified: Well,
+	Published: Well, Delivered: Well, Verified: Well, CopiesToDelete: Well, SecretsMoved: Well, SecretsToMove: Well,
 	PlatformUnavailable: Retry, Failed: Retry, RenderFailed: Retry, OverlayFailed: Retry, ConfigurationInvalid: Retry, ClockOff: Retry, IssueFailed: Retry,
 	InvalidSpec: Refuse, NamespaceNotMapped: Refuse,
 }

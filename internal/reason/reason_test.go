@@ -6,11 +6,11 @@ import "testing"
 // for somebody, words of older or newer versions too.
 func TestClass(t *testing.T) {
 	special := map[Reason]Class{
-		"Published": Well, "Delivered": Well, "Verified": Well,
+		"Published": Well, "Delivered": Well, "Verified": Well, "CopiesToDelete": Well, "SecretsMoved": Well, "SecretsToMove": Well,
 		"PlatformUnavailable": Retry, "Failed": Retry, "RenderFailed": Retry, "OverlayFailed": Retry, "ConfigurationInvalid": Retry, "ClockOff": Retry, "IssueFailed": Retry,
 		"InvalidSpec": Refuse, "NamespaceNotMapped": Refuse,
 	}
-	all := []Reason{"", "SomethingNew", "Published", "Delivered", "Verified"}
+	all := []Reason{"", "SomethingNew", "Published", "Delivered", "Verified", "CopiesToDelete", "SecretsMoved", "SecretsToMove"}
 	for _, e := range Refusals {
 		all = append(all, e.Reason)
 	}

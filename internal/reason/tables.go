@@ -132,6 +132,11 @@ var Tables = []Table{
 		{PlatformUnavailable, "the API server could not be reached in time", "are served"},
 		{Failed, "anything else; the message says what", "are served"},
 	}},
+	{"promises/nats-account/README.md", "reasons of OperatorProtected", []string{"Reason", "Meaning"}, []Row{
+		{SecretsToMove, "an operator's Secret is in `baleen-system` and is used from there; the message names the keys and says what to do", ""},
+		{CopiesToDelete, "all are in `baleen-operator` and are used from there, and `baleen-system` has copies; the message names them", ""},
+		{SecretsMoved, "it was one of these, and no Secret of the operator's is in `baleen-system` any more", ""},
+	}},
 	{"promises/nats-account/README.md", "reasons of Synadia", []string{"Reason", "Meaning", "NatsUsers meanwhile"}, []Row{
 		{TokenRefused, "the token is wrong or expired, or may not do what is needed", "are served; what is to be issued says `IssueFailed`, revocations wait"},
 		{ProviderUnreachable, "no answer that can be read within the budget, or a refusal that is not about the token; the message has it", "the same"},

@@ -101,6 +101,9 @@ type Result struct {
 	Ready   bool
 	Reason  reason.Reason
 	Message string
+	// Conditions are those besides Ready. Kratix merges them by their type: one that was
+	// given once stays until a run gives another of the type.
+	Conditions []metav1.Condition
 }
 
 // Lacks says why the request does not have all that it asks for; of several reasons the
@@ -324,7 +327,7 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	for _, l := range leaving {
 		result.Message += fmt.Sprintf("; %s does not match any more and keeps its documents for %s from %s on", l.Name, field.Short(r.Config.DestinationGrace), l.Since)
 	}
-	status := r.status(result.Ready, result.Reason, result.Message)
+	status := r.status(result.Ready, result.Reason, result.Message, result.Conditions...)
 	maps.Copy(status, result.Status)
 	status[leavingKey] = leaving
 	if err := m.write(result.Output, status); err != nil {
@@ -381,25 +384,28 @@ func (r *Run) failed(err error) map[string]any {
 	return r.status(false, why, message)
 }
 
-func (r *Run) status(ready bool, why reason.Reason, message string) map[string]any {
-	condition := metav1.Condition{
-		Type: conditionReady, Status: metav1.ConditionFalse, Reason: string(why), Message: message,
-		ObservedGeneration: r.Request.GetGeneration(), LastTransitionTime: metav1.NewTime(r.Now),
-	}
+func (r *Run) status(ready bool, why reason.Reason, message string, more ...metav1.Condition) map[string]any {
+	condition := metav1.Condition{Type: conditionReady, Status: metav1.ConditionFalse, Reason: string(why), Message: message}
 	if ready {
 		condition.Status = metav1.ConditionTrue
 	}
-	last := meta.FindStatusCondition(platform.Conditions(r.Request), conditionReady)
-	if last != nil && last.Status == condition.Status && !last.LastTransitionTime.IsZero() {
-		condition.LastTransitionTime = last.LastTransitionTime
+	conditions := []any{}
+	for _, c := range append([]metav1.Condition{condition}, more...) {
+		conditions = append(conditions, r.condition(c))
+	}
+	return map[string]any{"observedGeneration": r.Request.GetGeneration(), "message": message, "conditions": conditions}
+}
+
+// condition is one as it is stored: its time is that of the run in which it became so.
+func (r *Run) condition(c metav1.Condition) map[string]any {
+	since := metav1.NewTime(r.Now)
+	last := meta.FindStatusCondition(platform.Conditions(r.Request), c.Type)
+	if last != nil && last.Status == c.Status && !last.LastTransitionTime.IsZero() {
+		since = last.LastTransitionTime
 	}
 	return map[string]any{
-		"observedGeneration": condition.ObservedGeneration,
-		"message":            message,
-		"conditions": []any{map[string]any{
-			"type": condition.Type, "status": string(condition.Status), "reason": condition.Reason, "message": message,
-			"observedGeneration": condition.ObservedGeneration, "lastTransitionTime": condition.LastTransitionTime.UTC().Format(time.RFC3339),
-		}},
+		"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
+		"observedGeneration": r.Request.GetGeneration(), "lastTransitionTime": since.UTC().Format(time.RFC3339),
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/identity"
@@ -53,6 +55,10 @@ func Main() int { return workflow.Main(New(Network{})) }
 type inputs struct {
 	account *account.Account
 	admin   provider.Administrator
+	// exposed are the operator's keys that NatsUsers' pipelines may read, and told are the
+	// conditions of the last run.
+	exposed []account.Exposed
+	told    []metav1.Condition
 	// keeper tells of the users that the provider keeps, nil if it keeps none; lastRead
 	// is when all of them were read, and unknown how many were in no ledger then.
 	keeper   provider.Keeper

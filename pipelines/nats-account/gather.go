@@ -41,9 +41,10 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 	if in.account, err = opener.Open(ctx, run.Request, spec); err != nil {
 		return in, secretFailed(err)
 	}
-	if in.admin, err = opener.Administrator(ctx, known.Administrator(spec.Spec.Provider), in.account); err != nil {
+	if in.admin, in.exposed, err = opener.Administrator(ctx, known.Administrator(spec.Spec.Provider), in.account); err != nil {
 		return in, secretFailed(err)
 	}
+	in.told = account.LastStatus(run.Request).Conditions
 	in.restoreReading(run)
 	if in.all, err = listUsers(ctx, run.Platform); err != nil {
 		return in, err

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -33,6 +36,7 @@ func report(in inputs, found finding, revocations int, notified []natsUser, now 
 			"attentionNames": shown,
 			"revocations":    revocations,
 		},
+		Conditions: protection(in.exposed, in.told),
 	}
 	if found.unknown > 0 {
 		result.Note(fmt.Sprintf("%d users are called as those of this platform, and it did not make them: they are left until they expire; give each platform that draws from the account its own spec.synadia.platform", found.unknown))
@@ -57,6 +61,23 @@ func report(in inputs, found finding, revocations int, notified []natsUser, now 
 		result.Note(fmt.Sprintf("%d credentials are still to be revoked", n))
 	}
 	return result
+}
+
+// protection is the condition that tells whether NatsUsers' pipelines may read the
+// operator's keys. Nobody is told that has none exposed and never had. Pure.
+func protection(exposed []account.Exposed, told []metav1.Condition) []metav1.Condition {
+	is := metav1.Condition{Type: v1alpha1.OperatorProtected, Status: metav1.ConditionFalse}
+	switch {
+	case slices.ContainsFunc(exposed, func(e account.Exposed) bool { return !e.Moved }):
+		is.Reason, is.Message = string(reason.SecretsToMove), account.Exposure(exposed)
+	case len(exposed) > 0:
+		is.Reason, is.Message = string(reason.CopiesToDelete), account.Exposure(exposed)
+	case meta.FindStatusCondition(told, is.Type) != nil:
+		is.Status, is.Reason, is.Message = metav1.ConditionTrue, string(reason.SecretsMoved), "the pipelines of NatsUsers may read none of the operator's keys"
+	default:
+		return nil
+	}
+	return []metav1.Condition{is}
 }
 
 // attentionOf names the requests with which something stays wrong, each with its reason.

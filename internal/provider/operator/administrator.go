@@ -26,10 +26,13 @@ type administrator struct {
 	opened  provider.Opened
 	servers provider.Servers
 	// operator signs accounts, nil where the spec names none, and credentials are those
-	// of a user of the system account.
-	operator    nkeys.KeyPair
-	operatorKey string
-	credentials []byte
+	// of a user of the system account; operatorIn and credentialsIn are the Secrets that
+	// have them.
+	operator      nkeys.KeyPair
+	operatorKey   string
+	operatorIn    string
+	credentials   []byte
+	credentialsIn string
 	// system is open from the inspection on, trusted are the keys by which all servers
 	// take an account, and claims is the account as they have it, nil if that is not known.
 	system  provider.System
@@ -92,7 +95,7 @@ func found(a provider.Account, claims *jwt.AccountClaims, vars provider.ServerVa
 func (a *administrator) connect(ctx context.Context, f *provider.Facts) {
 	system, err := a.servers.Open(a.credentials)
 	if refused, ok := errors.AsType[*provider.RefusedError](err); ok {
-		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.Spec.JWT.Operator.SystemCredentialsSecretRef.Name, refused.Err)
+		f.Refusal = provider.Refuse(reason.SystemUserRefused, "the servers refuse the credentials of the system account in the Secret %s: replace them: %w", a.credentialsIn, refused.Err)
 		return
 	}
 	if err != nil {
@@ -137,7 +140,7 @@ func (a *administrator) look(ctx context.Context, f *provider.Facts) {
 	f.ID, f.Revocations = claims.Subject, maps.Clone(claims.Revocations)
 	f.Verified = "the servers have the account and list its signing key"
 	if !slices.Contains(trusted, a.operatorKey) {
-		f.Refusal = provider.Refuse(reason.OperatorKeyNotTrusted, "not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", a.operatorKey, a.Spec.JWT.Operator.SigningKeySecretRef.Name)
+		f.Refusal = provider.Refuse(reason.OperatorKeyNotTrusted, "not all servers trust the operator's signing key %s: an account signed with it would lock out all its users, so nothing was changed and nothing can be revoked; give every server the operator JWT that lists it and restart them, or put a key that they trust into the Secret %s", a.operatorKey, a.operatorIn)
 		return
 	}
 	f.Verified = "the servers have the account, list its signing key and trust the operator's"

@@ -183,11 +183,11 @@ func newSystem(t *testing.T) *system {
 // administrator looks after the account, with no servers to connect to.
 func (s *system) administrator() *administrator {
 	spec := &v1alpha1.JWT{AccountID: s.id, Operator: &v1alpha1.Operator{}}
-	spec.Operator.SystemCredentialsSecretRef.Name, spec.Operator.SigningKeySecretRef.Name, spec.SigningKey.SecretRef.Name = "system-secret", "operator-secret", "signing-secret"
+	spec.SigningKey.SecretRef.Name = "signing-secret"
 	return &administrator{
 		Setting:  provider.Setting{NatsAccount: &v1alpha1.NatsAccount{Spec: v1alpha1.NatsAccountSpec{JWT: spec}}, Now: now},
 		opened:   provider.Opened{Account: provider.Account{ID: s.id, SigningKey: s.signer}},
-		operator: s.operator, operatorKey: s.operatorKey, system: &s.servers, trusted: s.trusted,
+		operator: s.operator, operatorKey: s.operatorKey, operatorIn: "baleen-operator/operator-secret", credentialsIn: "baleen-operator/system-secret", system: &s.servers, trusted: s.trusted,
 	}
 }
 
@@ -694,7 +694,7 @@ func TestInspect(t *testing.T) {
 		{name: "its servers, which are away", servers: []string{"nats://a"}, connects: []error{nats.ErrNoServers}, dials: 1, reason: "ServersUnreachable", says: "can be reached", verified: kind, cannot: cannot},
 		{name: "an operator's key, and the servers are away", operator: true, servers: []string{"nats://a"}, connects: []error{nats.ErrNoServers}, dials: 1, reason: "ServersUnreachable", says: "can be reached", verified: kind},
 		{name: "an operator's key, and the system's user is refused", operator: true, servers: []string{"nats://a"}, connects: []error{nats.ErrAuthorization}, dials: 1, reason: "SystemUserRefused",
-			says: "the servers refuse the credentials of the system account in the Secret system-secret: replace them: ", verified: kind},
+			says: "the servers refuse the credentials of the system account in the Secret baleen-operator/system-secret: replace them: ", verified: kind},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dial, n := dialing(append(test.connects, errors.New("not asked"))...)

@@ -83,6 +83,9 @@ func account(t *testing.T) providertest.Account {
 				return sysaccount.Servers{URLs: urls, CA: authorities}
 			}},
 			Secret: func(_ context.Context, ref v1alpha1.SecretRef) ([]byte, error) { return values[ref.Name], nil },
+			OperatorSecret: func(_ context.Context, ref v1alpha1.SecretRef) ([]byte, string, error) {
+				return values[ref.Name], "operator/" + ref.Name, nil
+			},
 		}
 	}
 	claims := func() *natsjwt.AccountClaims {

@@ -57,18 +57,19 @@ func OpenAdministrator(ctx context.Context, s provider.Setting, opened provider.
 }
 
 func (a *administrator) openOperator(ctx context.Context, o *v1alpha1.Operator) error {
-	seed, err := a.Secret(ctx, o.SigningKeySecretRef)
+	seed, in, err := a.OperatorSecret(ctx, o.SigningKeySecretRef)
 	if err != nil {
 		return err
 	}
 	if a.operator, a.operatorKey, err = parseSeed(seed, nkeys.PrefixByteOperator); err != nil {
-		return fmt.Errorf("the operator's signing key, the key %s of the Secret %s, cannot be used: %w", o.SigningKeySecretRef.Key, o.SigningKeySecretRef.Name, err)
+		return fmt.Errorf("the operator's signing key, the key %s of the Secret %s, cannot be used: %w", o.SigningKeySecretRef.Key, in, err)
 	}
-	if a.credentials, err = a.Secret(ctx, v1alpha1.SecretRef(o.SystemCredentialsSecretRef)); err != nil {
+	a.operatorIn = in
+	if a.credentials, a.credentialsIn, err = a.OperatorSecret(ctx, v1alpha1.SecretRef(o.SystemCredentialsSecretRef)); err != nil {
 		return err
 	}
 	if _, err := nkeys.ParseDecoratedUserNKey(a.credentials); err != nil {
-		return fmt.Errorf("the credentials of the system account, the key %s of the Secret %s, are not a .creds file: put in what `nsc generate creds` writes", o.SystemCredentialsSecretRef.Key, o.SystemCredentialsSecretRef.Name)
+		return fmt.Errorf("the credentials of the system account, the key %s of the Secret %s, are not a .creds file: put in what `nsc generate creds` writes", o.SystemCredentialsSecretRef.Key, a.credentialsIn)
 	}
 	return nil
 }

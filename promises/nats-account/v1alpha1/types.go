@@ -301,7 +301,7 @@ type Servers []string
 // +listType=set
 type TagNames []string
 
-// SecretRef names a seed in a Secret in baleen-system.
+// SecretRef names a seed in a Secret.
 type SecretRef struct {
 	// Name of the Secret.
 	//
@@ -322,7 +322,7 @@ type SecretRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// CredentialsRef names a .creds file in a Secret in baleen-system.
+// CredentialsRef names a .creds file in a Secret.
 type CredentialsRef struct {
 	// Name of the Secret.
 	//
@@ -343,16 +343,16 @@ type CredentialsRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Operator is what changes an account takes.
+// Operator is what changes an account takes. Its Secrets are in baleen-operator.
 type Operator struct {
-	// SigningKeySecretRef names the seed (SO...) of a key that the operator signs
-	// accounts with.
+	// SigningKeySecretRef names the Secret in baleen-operator that holds the seed (SO...)
+	// of a key that the operator signs accounts with.
 	//
 	// +required
 	SigningKeySecretRef SecretRef `json:"signingKeySecretRef"`
 
-	// SystemCredentialsSecretRef names credentials (a .creds file) of a user of
-	// the system account.
+	// SystemCredentialsSecretRef names the Secret in baleen-operator that holds
+	// credentials (a .creds file) of a user of the system account.
 	//
 	// +required
 	SystemCredentialsSecretRef CredentialsRef `json:"systemCredentialsSecretRef"`
@@ -507,9 +507,14 @@ type Placement struct {
 	Allowed []field.Placement `json:"allowed,omitempty"`
 }
 
+// OperatorProtected is a condition's type.
+const OperatorProtected = "OperatorProtected"
+
 // NatsAccountStatus is what the last run reports. Kratix adds keys of its own.
 type NatsAccountStatus struct {
-	// Conditions: Ready says whether the account can give out users.
+	// Conditions: Ready says whether the account can give out users, and
+	// OperatorProtected, where it is there, whether the operator's Secrets are where
+	// this account's pipeline alone may read them.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// ObservedGeneration is the generation of the spec that the last run saw.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
