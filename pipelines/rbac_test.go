@@ -85,7 +85,7 @@ func (a *authorizer) allows(getenv func(string) string, verb string, kind platfo
 	}
 	if len(by) == 1 {
 		r := a.rules[by[0]]
-		nameable := slices.Contains([]string{at, "baleen-system", "baleen-state"}, namespace)
+		nameable := slices.Contains([]string{at, "baleen-system", "baleen-state", "baleen-operator"}, namespace)
 		if r.ResourceNamespace != "*" || !nameable {
 			a.used[r.use(by[0], verb, kind.Group, kind.Plural, name)] = true
 		}

@@ -49,11 +49,13 @@ func TestRightsInCore(t *testing.T) {
 		"nats-account": {
 			[]permission{
 				core("baleen-system", "secrets", get),
+				core("baleen-operator", "secrets", get),
 				core("baleen-system", "configmaps", get, "baleen-config"),
 				core("baleen-state", "configmaps", keep),
 			},
 			[]permission{
 				core("baleen-system", "secrets", get),
+				core("baleen-operator", "secrets", get),
 				core("baleen-state", "configmaps", change),
 				core("", "pods", list),
 			},
@@ -78,6 +80,32 @@ func TestRightsInCore(t *testing.T) {
 			}
 			if diff := cmp.Diff(want.delete, inCore(workflows.Delete)); diff != "" {
 				t.Errorf("delete has other rights (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nobody but the pipelines of nats-account reaches the operator's keys, and these may get
+// Secrets alone.
+func TestRightsInTheOperatorsNamespace(t *testing.T) {
+	get := permission{"baleen-operator", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}}
+	for _, p := range promises.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			workflows := read(t, p).Spec.Workflows.Resource
+			for _, pipelines := range [][]pipeline{workflows.Configure, workflows.Delete} {
+				var want, got []permission
+				if p.Name == "nats-account" {
+					want = []permission{get}
+				}
+				for _, r := range inCore(pipelines) {
+					everywhere := r.ResourceNamespace == "*" || slices.Contains(r.APIGroups, "*")
+					if everywhere || r.ResourceNamespace == get.ResourceNamespace {
+						got = append(got, r)
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("a pipeline has other rights there (-want +got):\n%s", diff)
+				}
 			}
 		})
 	}

@@ -179,7 +179,8 @@ const guardHeader = `# Baleen's guard. Apply it to the platform cluster, with th
 #
 `
 
-// namespaces are where Baleen's configuration and its memory are.
+// namespaces are where Baleen's configuration, its memory and the keys of NATS operators
+// are.
 const namespaces = `---
 apiVersion: v1
 kind: Namespace
@@ -194,6 +195,13 @@ metadata:
   labels:
     app.kubernetes.io/part-of: baleen
   name: baleen-state
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  labels:
+    app.kubernetes.io/part-of: baleen
+  name: baleen-operator
 ---
 `
 

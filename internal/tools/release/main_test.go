@@ -59,10 +59,10 @@ func TestRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			documents := strings.Split(string(data), "---\n")
-			if len(documents) != 4 || !strings.Contains(documents[0], "kubectl delete promise "+name+"\n") {
+			if len(documents) != 5 || !strings.Contains(documents[0], "kubectl delete promise "+name+"\n") {
 				t.Fatalf("%s", data)
 			}
-			for i, want := range []string{"Namespace baleen-system", "Namespace baleen-state", "Promise " + name} {
+			for i, want := range []string{"Namespace baleen-system", "Namespace baleen-state", "Namespace baleen-operator", "Promise " + name} {
 				var object struct {
 					Kind     string
 					Metadata struct{ Name string }
@@ -71,14 +71,14 @@ func TestRelease(t *testing.T) {
 					t.Errorf("document %d is %v (%v), want %s", i+1, object, err, want)
 				}
 			}
-			if n := strings.Count(documents[3], "- image: "+image+"\n"); n != 2 {
-				t.Errorf("%d containers of %s have the image %s:\n%s", n, name, image, documents[3])
+			if n := strings.Count(documents[4], "- image: "+image+"\n"); n != 2 {
+				t.Errorf("%d containers of %s have the image %s:\n%s", n, name, image, documents[4])
 			}
-			if !strings.Contains(documents[3], "kratix.io/promise-version: v1.2.3\n") {
-				t.Errorf("it does not say its version:\n%s", documents[3])
+			if !strings.Contains(documents[4], "kratix.io/promise-version: v1.2.3\n") {
+				t.Errorf("it does not say its version:\n%s", documents[4])
 			}
-			if strings.Count(documents[3], "image: ghcr.io") != 1 {
-				t.Errorf("more than containers was changed:\n%s", documents[3])
+			if strings.Count(documents[4], "image: ghcr.io") != 1 {
+				t.Errorf("more than containers was changed:\n%s", documents[4])
 			}
 		})
 	}
