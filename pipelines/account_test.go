@@ -15,6 +15,7 @@ import (
 	natsjwt "github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/churn"
@@ -60,18 +61,25 @@ spec:
     allowResponses: {}
 `, system.AccountID, system.URL())
 	l.secret("commerce-signing", "seed", system.SigningKey)
-	l.secret("operator", "seed", system.OperatorKey, "creds", system.SystemCredentials)
+	l.operatorSecret("operator", "seed", system.OperatorKey, "creds", system.SystemCredentials)
 	return l
 }
 
 // secret writes a Secret of keys and values into baleen-system.
-func (l *live) secret(name string, pairs ...any) {
+func (l *live) secret(name string, pairs ...any) { l.secretIn("baleen-system", name, pairs...) }
+
+// operatorSecret writes one into baleen-operator.
+func (l *live) operatorSecret(name string, pairs ...any) {
+	l.secretIn("baleen-operator", name, pairs...)
+}
+
+func (l *live) secretIn(namespace, name string, pairs ...any) {
 	var data strings.Builder
 	for i := 0; i < len(pairs); i += 2 {
 		fmt.Fprintf(&data, "  %s: %s\n", pairs[i], base64.StdEncoding.EncodeToString(pairs[i+1].([]byte)))
 	}
-	l.Write(txtar.File{Name: "baleen-system/Secret.core/" + name + ".yaml", Data: []byte(
-		"apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: baleen-system}\ndata:\n" + data.String())})
+	l.Write(txtar.File{Name: namespace + "/Secret.core/" + name + ".yaml", Data: []byte(
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: " + namespace + "}\ndata:\n" + data.String())})
 }
 
 // claims changes the account on the servers, as nsc does.
@@ -138,11 +146,11 @@ func TestAccountIsVerified(t *testing.T) {
 		}, "AccountUnknown", "the servers have no account", true},
 		{"a stranger's operator key", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateOperator)
-			l.secret("operator", "seed", seed, "creds", l.system.SystemCredentials)
+			l.operatorSecret("operator", "seed", seed, "creds", l.system.SystemCredentials)
 		}, "OperatorKeyNotTrusted", "so nothing was changed", false},
 		{"a user of another account for the system's", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateUser)
-			l.secret("operator", "seed", l.system.OperatorKey, "creds", bytes.Replace(l.system.SystemCredentials, seedIn(l.system.SystemCredentials), seed, 1))
+			l.operatorSecret("operator", "seed", l.system.OperatorKey, "creds", bytes.Replace(l.system.SystemCredentials, seedIn(l.system.SystemCredentials), seed, 1))
 		}, "SystemUserRefused", "the Secret operator", false},
 		{"the key has a scope", func(l *live) {
 			key := signingKeyOf(l)
@@ -364,8 +372,10 @@ func TestQueuedUntilMended(t *testing.T) {
 		}, "ServersUnreachable"},
 		{"a stranger's operator key", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateOperator)
-			l.secret("operator", "seed", seed, "creds", l.system.SystemCredentials)
-		}, func(l *live) { l.secret("operator", "seed", l.system.OperatorKey, "creds", l.system.SystemCredentials) }, "OperatorKeyNotTrusted"},
+			l.operatorSecret("operator", "seed", seed, "creds", l.system.SystemCredentials)
+		}, func(l *live) {
+			l.operatorSecret("operator", "seed", l.system.OperatorKey, "creds", l.system.SystemCredentials)
+		}, "OperatorKeyNotTrusted"},
 		{"a signing key that the account does not list", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateAccount)
 			l.secret("commerce-signing", "seed", seed)
@@ -617,6 +627,64 @@ func TestRestoredMeanwhile(t *testing.T) {
 	l.wantBooks()
 	l.wantReason("Verified", "")
 	l.wantBooks()
+}
+
+// The operator's Secrets are moved as how-to.md says. The condition follows, the account is
+// what it was to its users all the while, and nothing of theirs changes.
+func TestOperatorSecretsAreMoved(t *testing.T) {
+	l := newLive(t)
+	keys := []any{"seed", l.system.OperatorKey, "creds", l.system.SystemCredentials}
+	former, own := "baleen-system/Secret.core/operator.yaml", "baleen-operator/Secret.core/operator.yaml"
+	user := example(t, "nats-user")
+	protected := func() string {
+		t.Helper()
+		l.wantReason("Verified", "trust the operator's")
+		stored, err := l.Client.Get(t.Context(), platform.NatsAccount, "baleen-system", "commerce")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := meta.FindStatusCondition(platform.Conditions(stored), "OperatorProtected")
+		if c == nil {
+			return ""
+		}
+		if says := strings.Contains(c.Message, "seed of operator, creds of operator"); says != (c.Status == "False") {
+			t.Errorf("%s says %q", c.Reason, c.Message)
+		}
+		return string(c.Status) + " " + c.Reason
+	}
+	var documents, ledgers string
+	for _, step := range []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"a new installation", func() {}, ""},
+		{"as v0.1.0 has it", func() { l.Remove(own); l.secret("operator", keys...) }, "False SecretsToMove"},
+		{"copied", func() { l.operatorSecret("operator", keys...) }, "False CopiesToDelete"},
+		{"moved", func() { l.Remove(former) }, "True SecretsMoved"},
+		{"some time later", func() { l.Now = l.Now.Add(time.Hour) }, "True SecretsMoved"},
+		{"something else of that name", func() { l.secret("operator", "other", []byte("x")) }, "True SecretsMoved"},
+		{"the wrong way", func() { l.secret("operator", keys...) }, "False CopiesToDelete"},
+	} {
+		step.do()
+		if got := protected(); got != step.want {
+			t.Errorf("%s: the condition is %q, want %q", step.name, got, step.want)
+		}
+		o := l.Apply(user)
+		if _, reason, message := o.Ready(); reason != "Delivered" {
+			t.Errorf("%s: the user is %s: %s", step.name, reason, message)
+		}
+		l.Apply(user) // sees that it has arrived
+		all, err := ledger.Store{Client: l.Client}.All(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatal(len(all), err)
+		}
+		now := fmt.Sprintf("%+v", all[0].Records)
+		if documents != "" && (o.Documents() != documents || now != ledgers) {
+			t.Errorf("%s: the user's documents stay: %t; its ledger was\n%s\nand is\n%s", step.name, o.Documents() == documents, ledgers, now)
+		}
+		documents, ledgers = o.Documents(), now
+	}
 }
 
 // A key in the Secret that the account has not looked at yet issues nothing: it may

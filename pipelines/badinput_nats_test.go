@@ -874,9 +874,14 @@ func openAccount(t *testing.T) []txtar.File {
 }
 
 // secretFile is a Secret of the platform team.
-func secretFile(name, data string) txtar.File {
-	return txtar.File{Name: "baleen-system/Secret.core/" + name + ".yaml", Data: []byte(
-		"apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: baleen-system}\n" + data + "\n")}
+func secretFile(name, data string) txtar.File { return secretIn("baleen-system", name, data) }
+
+// operatorFile is one of an operator's.
+func operatorFile(name, data string) txtar.File { return secretIn("baleen-operator", name, data) }
+
+func secretIn(namespace, name, data string) txtar.File {
+	return txtar.File{Name: namespace + "/Secret.core/" + name + ".yaml", Data: []byte(
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: " + name + ", namespace: " + namespace + "}\n" + data + "\n")}
 }
 
 // seedOf is a new key's seed, and its public key.
@@ -1052,7 +1057,9 @@ func accountTroubles(t *testing.T) []trouble {
 	operators := func(words string, files ...txtar.File) trouble {
 		return trouble{fields: with, files: files, reason: "SecretInvalid", words: words}
 	}
-	seed := secretFile("o", "stringData: {seed: "+operator+"}")
+	seed := operatorFile("o", "stringData: {seed: "+operator+"}")
+	wrong := operatorFile("o", "stringData: {seed: "+account+"}")
+	former := []txtar.File{secretFile("o", "stringData: {seed: "+operator+"}"), secretFile("s", "stringData: {creds: "+hidden+"}")}
 	return slices.Concat([]trouble{
 		{fields: "provider: ngs", reason: "InvalidSpec", words: `spec.provider "ngs" is not jwt or synadia`},
 		{fields: "provider: synadia", reason: "InvalidSpec", words: "spec.jwt goes with provider jwt only: leave it out; spec.provider synadia needs the field spec.synadia"},
@@ -1063,11 +1070,14 @@ func accountTroubles(t *testing.T) []trouble {
 		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: nothing}}}", reason: "SecretInvalid", words: "there is no Secret baleen-system/nothing: create it with the key seed"},
 		{fields: "jwt: {accountID: " + public + ", signingKey: {secretRef: {name: identity}}}", files: []txtar.File{secretFile("identity", "stringData: {seed: "+identity+"}")},
 			reason: "SecretInvalid", words: "it is the identity key of the account, which belongs offline"},
-		operators("there is no Secret baleen-system/o: create it with the key seed"),
-		operators("the operator's signing key, the key seed of the Secret o, cannot be used: it is the seed of an account (SA…): put in that of an operator (SO…)", secretFile("o", "stringData: {seed: "+account+"}")),
-		operators("cannot be used: it is not a seed: put in the seed of an operator", secretFile("o", "stringData: {seed: "+hidden+"}")),
-		operators("there is no Secret baleen-system/s: create it with the key creds", seed),
-		operators("the key creds of the Secret s, are not a .creds file", seed, secretFile("s", "stringData: {creds: "+hidden+"}")),
+		operators("there is no Secret baleen-operator/o: create it with the key seed"),
+		operators("the operator's signing key, the key seed of the Secret baleen-operator/o, cannot be used: it is the seed of an account (SA…): put in that of an operator (SO…)", wrong),
+		operators("the key seed of the Secret baleen-operator/o, cannot be used: it is the seed of an account (SA…)", append(former, wrong)...), // whatever is left in the former place
+		operators("the Secret baleen-operator/o has no key seed with a value: add it", append(former, operatorFile("o", "stringData: {other: "+hidden+"}"))...),
+		operators("cannot be used: it is not a seed: put in the seed of an operator", operatorFile("o", "stringData: {seed: "+hidden+"}")),
+		operators("there is no Secret baleen-operator/s: create it with the key creds", seed),
+		operators("the key creds of the Secret baleen-operator/s, are not a .creds file", seed, operatorFile("s", "stringData: {creds: "+hidden+"}")),
+		operators("the key creds of the Secret baleen-system/s, are not a .creds file", former...), // not moved yet
 		{fields: "jwt: {accountID: " + accountID + ", signingKey: {secretRef: {name: commerce-signing}}, servers: ['nats://127.0.0.1:1']}", reason: "ServersUnreachable", words: "can be reached: see to their addresses"},
 		{files: configMap("baleen-config", "{reconcileInterval: soon}"), reason: "ConfigurationInvalid", words: `the key "reconcileInterval"`},
 	}, signingTroubles(t, "SecretInvalid"), synadiaTroubles())

@@ -268,8 +268,8 @@ func liveNATS(t *testing.T, s *scenario.Scenario, rivals map[string]bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(system.Stop)
-	s.Write(secretFile("signing", "stringData: {seed: "+string(system.SigningKey)+"}"), secretFile("operator", "stringData: {seed: "+string(system.OperatorKey)+"}"),
-		secretFile("system", "stringData: {creds: "+text(string(system.SystemCredentials))+"}"))
+	s.Write(secretFile("signing", "stringData: {seed: "+string(system.SigningKey)+"}"), operatorFile("operator", "stringData: {seed: "+string(system.OperatorKey)+"}"),
+		operatorFile("system", "stringData: {creds: "+text(string(system.SystemCredentials))+"}"))
 	s.Write(configMap("baleen-config", "{namespaces: '{team-b: [team-a], team-d: [team-a]}'}")...)
 	account := func(publish string) string {
 		return "apiVersion: baleen.dev/v1alpha1\nkind: NatsAccount\nmetadata: {name: shop, namespace: baleen-system}\nspec:\n  provider: jwt\n" +

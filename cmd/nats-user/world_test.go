@@ -147,7 +147,7 @@ func newWorld(t *testing.T, binaries string) *world {
 	w.must(err)
 	t.Cleanup(w.system.Close)
 	w.secret("signing", map[string][]byte{"seed": w.nats.SigningKey})
-	w.secret("operator", map[string][]byte{"seed": w.nats.OperatorKey, "creds": w.nats.SystemCredentials})
+	w.operatorSecret(map[string][]byte{"seed": w.nats.OperatorKey, "creds": w.nats.SystemCredentials})
 	return w
 }
 
@@ -235,7 +235,18 @@ func (w *world) create(kind platform.Kind, namespace, name string, metadata, con
 // secret puts values into a Secret of the platform team.
 func (w *world) secret(name string, values map[string][]byte) {
 	w.Helper()
-	err := w.client.Delete(w.ctx, platform.Secret, "baleen-system", name, platform.Preconditions{})
+	w.secretIn("baleen-system", name, values)
+}
+
+// operatorSecret stores what is the operator's.
+func (w *world) operatorSecret(values map[string][]byte) {
+	w.Helper()
+	w.secretIn("baleen-operator", "operator", values)
+}
+
+func (w *world) secretIn(namespace, name string, values map[string][]byte) {
+	w.Helper()
+	err := w.client.Delete(w.ctx, platform.Secret, namespace, name, platform.Preconditions{})
 	if !apierrors.IsNotFound(err) {
 		w.must(err)
 	}
@@ -243,7 +254,7 @@ func (w *world) secret(name string, values map[string][]byte) {
 	for key, value := range values {
 		data[key] = base64.StdEncoding.EncodeToString(value)
 	}
-	w.create(platform.Secret, "baleen-system", name, nil, map[string]any{"data": data})
+	w.create(platform.Secret, namespace, name, nil, map[string]any{"data": data})
 }
 
 // commerce is the NatsAccount.

@@ -17,6 +17,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -490,14 +492,18 @@ func TestTransitions(t *testing.T) {
 		{"the first run", nil, "2026-01-01T00:00:00Z"},
 		{"it was", []any{map[string]any{"type": "Ready", "status": "True", "lastTransitionTime": since}}, since},
 		{"it was not", []any{map[string]any{"type": "Ready", "status": "False", "lastTransitionTime": since}}, "2026-01-01T00:00:00Z"},
-		{"another condition was", []any{map[string]any{"type": "Other", "status": "True", "lastTransitionTime": since}}, "2026-01-01T00:00:00Z"},
+		{"another condition was", []any{map[string]any{"type": "Another", "status": "True", "lastTransitionTime": since}}, "2026-01-01T00:00:00Z"},
 		{"since when is not known", []any{map[string]any{"type": "Ready", "status": "True"}, "x"}, "2026-01-01T00:00:00Z"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := &Run{Now: now(), Request: &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": test.conditions}}}}
-			condition := r.status(true, "Published", "done")["conditions"].([]any)[0].(map[string]any)
-			if condition["lastTransitionTime"] != test.want {
+			conditions := r.status(true, "Published", "done", metav1.Condition{Type: "Other", Status: "False", Reason: "R", Message: "m"})["conditions"].([]any)
+			if condition := conditions[0].(map[string]any); condition["lastTransitionTime"] != test.want {
 				t.Errorf("it is %v", condition)
+			}
+			other := map[string]any{"type": "Other", "status": "False", "reason": "R", "message": "m", "observedGeneration": int64(0), "lastTransitionTime": "2026-01-01T00:00:00Z"}
+			if diff := cmp.Diff(other, conditions[1]); diff != "" || len(conditions) != 2 {
+				t.Errorf("the other is something else (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -80,7 +80,7 @@ func put(t *testing.T, client platform.Client, kind platform.Kind, namespace, na
 }
 
 // putSecret stores a Secret in baleen-system.
-func putSecret(t *testing.T, client platform.Client, name string, data map[string]string) {
+func putSecret(t *testing.T, client platform.Client, namespace, name string, data map[string]string) {
 	t.Helper()
 	encoded := map[string]string{}
 	for key, value := range data {
@@ -90,7 +90,7 @@ func putSecret(t *testing.T, client platform.Client, name string, data map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, client, platform.Secret, account.Namespace, name, string(text), "")
+	put(t, client, platform.Secret, namespace, name, string(text), "")
 }
 
 // seedOf is the seed of a new key.
@@ -132,7 +132,7 @@ func TestGather(t *testing.T) {
 			j["servers"] = []any{"nats://nats.example.com"}
 			j["operator"] = map[string]any{"signingKeySecretRef": map[string]any{"name": "operator"}, "systemCredentialsSecretRef": map[string]any{"name": "system"}}
 			for name, data := range secrets {
-				putSecret(t, run.Platform, name, data)
+				putSecret(t, run.Platform, account.OperatorNamespace, name, data)
 			}
 		}
 	}
@@ -154,12 +154,12 @@ func TestGather(t *testing.T) {
 			}
 		}, reason: "SecretInvalid", says: "there is no Secret baleen-system/commerce-signing"},
 		{name: "it has an operator's key", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": system}}), operator: true},
-		{name: "the operator's key is missing", change: operatedBy(map[string]map[string]string{"system": {"creds": system}}), reason: "SecretInvalid", says: "there is no Secret baleen-system/operator"},
+		{name: "the operator's key is missing", change: operatedBy(map[string]map[string]string{"system": {"creds": system}}), reason: "SecretInvalid", says: "there is no Secret baleen-operator/operator"},
 		{name: "the operator's key is an account's", change: operatedBy(map[string]map[string]string{"operator": {"seed": seedOf(t, nkeys.CreateAccount)}, "system": {"creds": system}}), reason: "SecretInvalid",
-			says: "the operator's signing key, the key seed of the Secret operator, cannot be used: it is the seed of an account"},
-		{name: "the system's credentials are missing", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}}), reason: "SecretInvalid", says: "there is no Secret baleen-system/system"},
+			says: "the operator's signing key, the key seed of the Secret baleen-operator/operator, cannot be used: it is the seed of an account"},
+		{name: "the system's credentials are missing", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}}), reason: "SecretInvalid", says: "there is no Secret baleen-operator/system"},
 		{name: "the system's credentials are none", change: operatedBy(map[string]map[string]string{"operator": {"seed": operator}, "system": {"creds": "none"}}), reason: "SecretInvalid",
-			says: "the credentials of the system account, the key creds of the Secret system, are not a .creds file: put in what `nsc generate creds` writes"},
+			says: "the credentials of the system account, the key creds of the Secret baleen-operator/system, are not a .creds file: put in what `nsc generate creds` writes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := onPlatform(t)
@@ -533,7 +533,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 		{name: "nothing is queued", rows: func(r *ledger.Record) { r.State = ledger.Active }, dials: 1},
 		{name: "it is queued for another", rows: func(r *ledger.Record) { r.Basis.Account = "payments" }, dials: 1},
 		{name: "its keys are gone", rows: func(*ledger.Record) {}, change: func(t *testing.T, run *workflow.Run) {
-			if err := run.Platform.Delete(t.Context(), platform.Secret, account.Namespace, "operator", platform.Preconditions{}); err != nil {
+			if err := run.Platform.Delete(t.Context(), platform.Secret, account.OperatorNamespace, "operator", platform.Preconditions{}); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -549,7 +549,7 @@ func TestRemoveRevokesFirst(t *testing.T) {
 			j := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
 			j["servers"] = []any{"nats://nats.example.com"}
 			j["operator"] = map[string]any{"signingKeySecretRef": map[string]any{"name": "operator"}, "systemCredentialsSecretRef": map[string]any{"name": "operator"}}
-			putSecret(t, run.Platform, "operator", map[string]string{"seed": seedOf(t, nkeys.CreateOperator), "creds": creds(t)})
+			putSecret(t, run.Platform, account.OperatorNamespace, "operator", map[string]string{"seed": seedOf(t, nkeys.CreateOperator), "creds": creds(t)})
 			put(t, run.Platform, platform.NatsUser, "team-a", "orders", "spec: {accountRef: {name: commerce}}", "")
 			put(t, run.Platform, platform.NatsUser, "team-a", "other", "spec: {accountRef: {name: payments}}", "")
 			row := active("U1")

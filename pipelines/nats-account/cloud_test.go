@@ -60,7 +60,7 @@ func newCloud(t *testing.T) *cloudy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	putSecret(t, memory, "synadia", map[string]string{"token": "token"})
+	putSecret(t, memory, account.Namespace, "synadia", map[string]string{"token": "token"})
 	c.run.Request = put(t, memory, platform.NatsAccount, account.Namespace, "commerce", `spec:
   provider: synadia
   synadia: {system: NGS, account: commerce, platform: prod, tokenSecretRef: {name: synadia}, servers: ["tls://connect.ngs.global"]}

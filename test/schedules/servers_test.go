@@ -129,7 +129,7 @@ func (s *search) operate(p *platform.Memory) {
 	config(trusted, map[string]any{"key": public})
 	config(named(id), map[string]any{"jwt": token})
 	_, err = p.Create(ctx, platform.Secret, &unstructured.Unstructured{Object: map[string]any{
-		"metadata": map[string]any{"namespace": "baleen-system", "name": "operator"}, "stringData": map[string]any{"seed": string(seed), "creds": string(creds)},
+		"metadata": map[string]any{"namespace": "baleen-operator", "name": "operator"}, "stringData": map[string]any{"seed": string(seed), "creds": string(creds)},
 	}})
 	must(err)
 	patch := map[string]any{"spec": map[string]any{"jwt": map[string]any{

@@ -226,7 +226,7 @@ func newWorld(t *testing.T, seed uint64, system *natslocal.System, dir string, i
 		"metadata": map[string]any{"name": "signing", "namespace": "baleen-system"}, "stringData": map[string]any{"seed": string(w.nats.SigningKey)},
 	})
 	w.create(platform.Secret, map[string]any{
-		"metadata":   map[string]any{"name": "operator", "namespace": "baleen-system"},
+		"metadata":   map[string]any{"name": "operator", "namespace": "baleen-operator"},
 		"stringData": map[string]any{"seed": string(w.nats.OperatorKey), "creds": string(w.nats.SystemCredentials)},
 	})
 	w.create(platform.ConfigMap, map[string]any{"metadata": map[string]any{"name": "sealing-certificates", "namespace": "baleen-system"}, "data": map[string]any{}})
