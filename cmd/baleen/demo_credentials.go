@@ -35,8 +35,8 @@ type natsProvider struct {
 	name string
 	// offers is the title of the chapter in which the account is offered.
 	offers string
-	// secrets returns the Secrets that the account takes, by name, and what stands
-	// in the account's file for what is known only now.
+	// secrets returns the Secrets that the account takes, by namespace and name, and
+	// what stands in the account's file for what is known only now.
 	secrets func(c *credentialsDemo) (secrets map[string]map[string]any, words []string, err error)
 }
 
@@ -91,15 +91,16 @@ func (c *credentialsDemo) prepare() error {
 		c.keys[name] = key
 		bundles[name] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 	}
-	if err := c.object("ConfigMap", seal.BundlesName, "data", bundles); err != nil {
+	if err := c.object("ConfigMap", "baleen-system", seal.BundlesName, "data", bundles); err != nil {
 		return err
 	}
 	secrets, words, err := c.provider.secrets(c)
 	if err != nil {
 		return err
 	}
-	for name, data := range secrets {
-		if err := c.object("Secret", name, "stringData", data); err != nil {
+	for where, data := range secrets {
+		namespace, name, _ := strings.Cut(where, "/")
+		if err := c.object("Secret", namespace, name, "stringData", data); err != nil {
 			return err
 		}
 	}
@@ -127,9 +128,9 @@ func (c *credentialsDemo) stop() {
 }
 
 // object adds an object to the platform.
-func (c *credentialsDemo) object(kind, name, key string, data map[string]any) error {
+func (c *credentialsDemo) object(kind, namespace, name, key string, data map[string]any) error {
 	object, err := yaml.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": "baleen-system"}, key: data,
+		"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": namespace}, key: data,
 	})
 	if err != nil {
 		return err
@@ -139,8 +140,8 @@ func (c *credentialsDemo) object(kind, name, key string, data map[string]any) er
 
 func (c *credentialsDemo) ofJWT() (map[string]map[string]any, []string, error) {
 	return map[string]map[string]any{
-		"commerce-signing": {"seed": string(c.system.SigningKey)},
-		"operator":         {"seed": string(c.system.OperatorKey), "creds": string(c.system.SystemCredentials)},
+		"baleen-system/commerce-signing": {"seed": string(c.system.SigningKey)},
+		"baleen-operator/operator":       {"seed": string(c.system.OperatorKey), "creds": string(c.system.SystemCredentials)},
 	}, []string{"ACCOUNT", c.system.AccountID}, nil
 }
 
@@ -157,7 +158,7 @@ func (c *credentialsDemo) ofSynadia() (map[string]map[string]any, []string, erro
 		return nil, nil, err
 	}
 	c.web = httptest.NewServer(c.cloud)
-	return map[string]map[string]any{"synadia": {"token": token}}, []string{"CLOUD", c.web.URL}, nil
+	return map[string]map[string]any{"baleen-system/synadia": {"token": token}}, []string{"CLOUD", c.web.URL}, nil
 }
 
 func (c *credentialsDemo) chapters() []chapter {

@@ -56,7 +56,8 @@ one sees.
 
 The pipelines run here, with your rights and from your network. For requests of teams
 you must be allowed to read what the pipelines read, such as ConfigMaps in
-baleen-state, and for NatsAccounts and NatsUsers the Secrets in baleen-system as well.
+baleen-state, and for NatsAccounts and NatsUsers the Secrets in baleen-system as well;
+for NatsAccounts with an operator's key those in baleen-operator too.
 
 The exit code is 0 if nothing would change, 1 if something would, and 2 for an error;
 with --fail-on-refusal also for a request that would not be ready.`,

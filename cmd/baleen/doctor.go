@@ -13,10 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/account"
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/field"
@@ -26,6 +29,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/term"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/promises"
+	nats "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 )
 
 func doctorCommand() *cobra.Command {
@@ -36,8 +40,9 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Find what is wrong with this installation, and what to do about it",
 		Long: `Doctor looks at the platform cluster: the namespaces, Promises and guard of Baleen, its
-configuration, the Destinations and their certificates, the stored records, and the
-requests whose runs failed or were forgotten. It reads only.
+configuration, the Destinations and their certificates, where the keys of NATS operators
+are, the stored records, and the requests whose runs failed or were forgotten. It reads
+only.
 
 Of a folder that stands for the platform cluster the namespaces, the Promises and the
 guard are looked at if it holds Promises. The exit code is 3 if there is a problem.`,
@@ -123,6 +128,7 @@ func examine(ctx context.Context, client platform.Client, isFolder bool, now tim
 		{"guard", true, lookAtGuard},
 		{"configuration", false, lookAtConfig},
 		{"Destinations", false, lookAtDestinations},
+		{"operator's keys", false, lookAtOperators},
 		{"stored records", false, lookAtLedgers},
 		{"requests", false, lookAtRequests},
 	} {
@@ -157,13 +163,14 @@ func isThere(ctx context.Context, client platform.Client, kind platform.Kind, na
 
 func lookAtNamespaces(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
 	var findings []finding
-	for _, name := range []string{config.Namespace, claim.Namespace} {
+	for _, name := range []string{config.Namespace, claim.Namespace, account.OperatorNamespace} {
 		object, err := isThere(ctx, client, namespaceKind, name)
 		switch {
 		case err != nil:
 			return findings, err
 		case object == nil:
-			findings = append(findings, finding{fmt.Sprintf("the namespace %s is missing, and no pipeline works without it", name), "apply the Promises again, which make it"})
+			whose := map[bool]string{true: "no account with an operator's key", false: "no pipeline"}[name == account.OperatorNamespace]
+			findings = append(findings, finding{fmt.Sprintf("the namespace %s is missing, and %s works without it", name, whose), "apply the Promises again, which make it"})
 		case object.GetDeletionTimestamp() != nil:
 			findings = append(findings, finding{fmt.Sprintf("the namespace %s is being deleted, and what Baleen has stored goes with it", name), "restore it from a backup before any request runs"})
 		}
@@ -351,6 +358,26 @@ func reaches(account *unstructured.Unstructured, labels map[string]string) bool 
 		}
 	}
 	return len(allowed) == 0
+}
+
+// lookAtOperators finds accounts whose last run has found an operator's keys where they do
+// not belong.
+func lookAtOperators(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	accounts, err := kratix.Requests(ctx, client, platform.NatsAccount)
+	if err != nil && !apierrors.IsNotFound(err) { // the Promise may not be installed
+		return nil, err
+	}
+	var findings []finding
+	for _, o := range accounts {
+		c := meta.FindStatusCondition(platform.Conditions(&o), nats.OperatorProtected)
+		if c == nil || c.Status != metav1.ConditionFalse {
+			continue
+		}
+		problem, remedy, _ := strings.Cut(field.Hide(c.Message), ": ")
+		findings = append(findings, finding{fmt.Sprintf("NatsAccount %s/%s: %s", o.GetNamespace(), o.GetName(), problem),
+			fmt.Sprintf("%s: see \"Move the operator's keys\" in docs/how-to.md", remedy)})
+	}
+	return findings, nil
 }
 
 func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {

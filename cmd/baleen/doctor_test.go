@@ -15,7 +15,7 @@ import (
 // installed writes what an installation has besides the test data.
 func (w *world) installed() {
 	w.Helper()
-	for _, name := range []string{"baleen-system", "baleen-state"} {
+	for _, name := range []string{"baleen-system", "baleen-state", "baleen-operator"} {
 		w.write(w.platform+"/_cluster/Namespace.core/"+name+".yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
 	}
 	for _, p := range promises.All() {
@@ -32,10 +32,10 @@ func (w *world) doctor(more ...string) []string {
 func TestDoctorOfOneThatIsWell(t *testing.T) {
 	w := newUsersWorld(t)
 	w.at(day0)
-	w.prints(w.doctor(), "ok       configuration", "ok       Destinations", "ok       stored records", "ok       requests")
+	w.prints(w.doctor(), "ok       configuration", "ok       Destinations", "ok       operator's keys", "ok       stored records", "ok       requests")
 	w.installed()
 	before := w.snapshot()
-	w.prints(w.doctor(), "ok       namespaces", "ok       Promises", "ok       guard", "ok       configuration", "ok       Destinations", "ok       stored records", "ok       requests")
+	w.prints(w.doctor(), "ok       namespaces", "ok       Promises", "ok       guard", "ok       configuration", "ok       Destinations", "ok       operator's keys", "ok       stored records", "ok       requests")
 	if after := w.snapshot(); after != before {
 		t.Error("doctor has written something")
 	}
@@ -72,6 +72,10 @@ func TestDoctorFinds(t *testing.T) {
 		problem, remedy string
 	}{
 		{"a namespace that is missing", remove("_cluster/Namespace.core/baleen-state.yaml"), "the namespace baleen-state is missing, and no pipeline works without it", "apply the Promises again, which make it"},
+		{"the operator's namespace is missing", remove("_cluster/Namespace.core/baleen-operator.yaml"), "the namespace baleen-operator is missing, and no account with an operator's key works without it", "apply the Promises again, which make it"},
+		{"an operator's keys that are to be moved", write("baleen-system/NatsAccount.baleen.dev/commerce.yaml", accountRequest+
+			"  placement: {allowed: [{matchLabels: {environment: prod}}]}\nstatus: {conditions: [{type: Ready, status: 'True', reason: Verified}, {type: OperatorProtected, status: 'False', reason: SecretsToMove, message: 'all may read the keys: move them'}]}\n"),
+			"NatsAccount baleen-system/commerce: all may read the keys", `move them: see "Move the operator's keys" in docs/how-to.md`},
 		{"a Promise that is missing", remove("_cluster/Promise.platform.kratix.io/nats-user.yaml"), "the Promise nats-user is not installed", "kubectl apply -f dist/promises/nats-user.yaml"},
 		{"a Promise of another version", write("_cluster/Promise.platform.kratix.io/nats-user.yaml", promise+"v1.1.0}}\n"),
 			"the Promises have different versions, which were never tested together: v1.0.0 of " + strings.Join(others, ", ") + "; v1.1.0 of nats-user", "apply all Promises of one release"},
@@ -193,7 +197,7 @@ func TestDoctorShowsProblemsFirst(t *testing.T) {
 	w := newUsersWorld(t)
 	w.write(w.platform+"/_cluster/Destination.platform.kratix.io/eu-2.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: Destination\nmetadata: {name: eu-2}\nspec: {path: eu-2}\n")
 	code, stdout, stderr := w.baleen(w.doctor()...)
-	want := "PROBLEM  the Destination eu-2 gets nothing new\n         run `baleen clusters trust eu-2`\nok       configuration\nok       stored records\nok       requests\n\n1 problem found.\n"
+	want := "PROBLEM  the Destination eu-2 gets nothing new\n         run `baleen clusters trust eu-2`\nok       configuration\nok       operator's keys\nok       stored records\nok       requests\n\n1 problem found.\n"
 	if code != int(needsAttention) || stdout != want || stderr != "" {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
