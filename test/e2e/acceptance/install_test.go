@@ -63,9 +63,9 @@ func install(ctx context.Context) error {
 	}
 	_, err := hub().tryKubectl(ctx, strings.Join([]string{
 		namespaces("team-a", "team-b", "platform"),
-		secret("commerce-signing", "seed", world.NATS.SigningKey),
-		secret("operator-signing", "seed", world.NATS.OperatorKey),
-		secret("system-credentials", "creds", world.NATS.SystemCredentials),
+		secret("baleen-system", "commerce-signing", "seed", world.NATS.SigningKey),
+		secret("baleen-operator", "operator-signing", "seed", world.NATS.OperatorKey),
+		secret("baleen-operator", "system-credentials", "creds", world.NATS.SystemCredentials),
 		fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1
 kind: NatsAccount
 metadata: {name: commerce, namespace: baleen-system}
@@ -117,9 +117,9 @@ func namespaces(names ...string) string {
 	return strings.TrimSuffix(all.String(), "---\n")
 }
 
-func secret(name, key string, value []byte) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: baleen-system}\ndata: {%s: %s}\n",
-		name, key, base64.StdEncoding.EncodeToString(value))
+func secret(namespace, name, key string, value []byte) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\ndata: {%s: %s}\n",
+		name, namespace, key, base64.StdEncoding.EncodeToString(value))
 }
 
 func retry(ctx context.Context, limit time.Duration, try func() error) error {

@@ -57,11 +57,26 @@ spec: {template: {spec: {serviceAccountName: ` + pipelineAccount + `, restartPol
 	refuses("only Kratix makes Jobs", job, "create", "-f", "-")
 	refuses("of a Baleen pipeline", "", "-n", "team-a", "create", "token", pipelineAccount)
 	refuses("forbidden", "", "-n", "baleen-system", "get", "secret", "commerce-signing")
+	refuses("forbidden", "", "-n", "baleen-operator", "get", "secret", "operator-signing")
 	refuses("forbidden", "", "-n", "baleen-state", "patch", "configmap", claim, "--type=merge", "-p", `{"data": {"state": "Free"}}`)
 	refuses("forbidden", "", "-n", "baleen-state", "delete", "configmap", c.ledger(t).GetName())
 	hub().kubectl(t, pod("default"), "--as=alice", "create", "-f", "-")
 	hub().kubectl(t, "", "--as=alice", "-n", "team-a", "delete", "pod", "mine", "--wait=false")
 	s.holds("with the guard, who may do everything in a namespace runs pods of their own, and cannot run a pod, make a job or mint a token under a pipeline's account, nor read an account's Secret, nor touch a claim or a ledger")
+
+	reads := func(account, namespace, name string) error {
+		_, err := hub().tryKubectl(t.Context(), "", "--as=system:serviceaccount:"+account, "-n", namespace, "get", "secret", name, "-o", "name")
+		return err
+	}
+	for _, name := range []string{"operator-signing", "system-credentials"} {
+		if err := reads("team-a:"+pipelineAccount, "baleen-operator", name); err == nil || !strings.Contains(err.Error(), "forbidden") {
+			t.Errorf("nats-user's account reads %s: %v", name, err)
+		}
+		if err := reads("baleen-system:nats-account-resource-configure-configure", "baleen-operator", name); err != nil {
+			t.Error(err)
+		}
+	}
+	s.holds("the account of nats-user's pipeline, whoever acts as it, reads neither the operator's key nor the system account's credentials, and that of nats-account's reads both")
 
 	guard := filepath.Join(root, "dist", "promises", "guard.yaml")
 	hub().kubectl(t, "", "delete", "-f", guard)
@@ -78,4 +93,63 @@ spec: {template: {spec: {serviceAccountName: ` + pipelineAccount + `, restartPol
 	})
 	s.holds("without the guard such a token reads the account's signing key, as the documentation warns")
 	c.ends(t)
+}
+
+// operatorMoved has the operator's Secrets where v0.1.0 had them, and moves them as
+// docs/how-to.md says.
+func operatorMoved(s *story) {
+	t := s.T
+	needsControl(t)
+	names := []string{"operator-signing", "system-credentials"}
+	c := issue(t, "team-a", "unmoved")
+	c.arrives(t)
+	quiet(t, natsUsers, "team-a", "unmoved")
+	reconcile(t, natsUsers, "team-a", "unmoved") // notes that it has arrived
+	ledger := c.ledger(t).GetResourceVersion()
+	to := func(namespace string) {
+		t.Helper()
+		hub().apply(t, secret(namespace, names[0], "seed", world.NATS.OperatorKey)+"---\n"+secret(namespace, names[1], "creds", world.NATS.SystemCredentials))
+	}
+	from := func(namespace string) {
+		t.Helper()
+		for _, name := range names {
+			hub().delete(t, secrets, namespace, name)
+		}
+	}
+	defer func() { // the other stories' account has the same Secrets
+		to("baleen-operator")
+		from("baleen-system")
+	}()
+	becomesProtected := func(want string) {
+		t.Helper()
+		reconcile(t, natsAccounts, "baleen-system", "commerce")
+		becomes(t, natsAccounts, "baleen-system", "commerce", "True/Verified")
+		within(t, time.Minute, func() error {
+			is, message := condition(hub().get(t, natsAccounts, "baleen-system", "commerce"), "OperatorProtected")
+			if is != want || strings.HasPrefix(want, "False/") != strings.Contains(message, "seed of operator-signing, creds of system-credentials") {
+				return fmt.Errorf("the condition is %q and not %q: %s", is, want, message)
+			}
+			return nil
+		})
+	}
+	to("baleen-system")
+	from("baleen-operator")
+	becomesProtected("False/SecretsToMove")
+	s.holds("with the operator's Secrets in baleen-system the account is verified as before, and its status says to move them")
+	for _, name := range names {
+		moved := strings.Replace(hub().kubectl(t, "", "get", "secret", name, "-n", "baleen-system", "-o", "yaml"), "\n  namespace: baleen-system\n", "\n  namespace: baleen-operator\n", 1)
+		hub().kubectl(t, moved, "create", "-f", "-")
+	}
+	becomesProtected("False/CopiesToDelete")
+	from("baleen-system")
+	becomesProtected("True/SecretsMoved")
+	s.holds("they are copied to baleen-operator and deleted in baleen-system, and the condition turns True")
+	reconcile(t, natsUsers, "team-a", "unmoved")
+	c.stays(t)
+	if is := c.ledger(t).GetResourceVersion(); is != ledger {
+		t.Errorf("the ledger was %s and is %s", ledger, is)
+	}
+	s.holds("no credential is issued anew, and the ledger is what it was")
+	c.ends(t)
+	s.holds("and what is deleted afterwards is revoked")
 }

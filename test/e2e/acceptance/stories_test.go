@@ -36,6 +36,7 @@ func TestStories(t *testing.T) {
 		tell(t, "Restored", restored)
 		tell(t, "Upgrade", upgrade)
 		tell(t, "WhoMayDoWhat", whoMayDoWhat)
+		tell(t, "OperatorMoved", operatorMoved)
 		tell(t, "DryRuns", dryRuns)
 		tell(t, "Latency", latency)
 		tell(t, "Burst", burst)

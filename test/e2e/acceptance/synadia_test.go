@@ -17,7 +17,7 @@ import (
 func synadia(s *story) {
 	t := s.T
 	needsControl(t) // the stand-in for Synadia Cloud is on our own platform
-	hub().apply(t, secret("synadia", "token", []byte(world.Synadia.Token)))
+	hub().apply(t, secret("baleen-system", "synadia", "token", []byte(world.Synadia.Token)))
 	hub().apply(t, fmt.Sprintf(`apiVersion: baleen.dev/v1alpha1
 kind: NatsAccount
 metadata: {name: cloud, namespace: baleen-system}
