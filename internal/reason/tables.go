@@ -116,7 +116,7 @@ var Tables = []Table{
 		{InvalidSpec, "a field is wrong; the message names it", "`AccountInvalid`"},
 		{WrongNamespace, "it is not in `baleen-system`, and counts for nobody", ""},
 		{RenewalWindowTooShort, "`minRenewBefore` is not longer than `reconcileInterval`", "`AccountInvalid`"},
-		{SecretInvalid, "a Secret or its key is missing, or holds something else; the message says what instead", "`AccountInvalid`, if it is the signing key's"},
+		{SecretInvalid, "a Secret or its key is missing, may not be read, or holds something else; the message says what instead", "`AccountInvalid`, if it is the signing key's"},
 		{AccountUnknown, "the servers have no such account", "`AccountRefuted`"},
 		{SigningKeyUnknown, "the account does not list the signing key", "`AccountRefuted`"},
 		{ScopeMismatch, "`scoped` and the account differ, or the scope needs a tag that `requiredTags` does not name", "`AccountRefuted`"},
