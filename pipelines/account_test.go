@@ -151,7 +151,7 @@ func TestAccountIsVerified(t *testing.T) {
 		{"a user of another account for the system's", func(l *live) {
 			seed, _ := newSeed(l.T, nkeys.CreateUser)
 			l.operatorSecret("operator", "seed", l.system.OperatorKey, "creds", bytes.Replace(l.system.SystemCredentials, seedIn(l.system.SystemCredentials), seed, 1))
-		}, "SystemUserRefused", "the Secret operator", false},
+		}, "SystemUserRefused", "the Secret baleen-operator/operator", false},
 		{"the key has a scope", func(l *live) {
 			key := signingKeyOf(l)
 			l.claims(func(c *natsjwt.AccountClaims) { c.SigningKeys.AddScopedSigner(scope(key, "orders.>")) })
