@@ -3,6 +3,7 @@ package pipelines_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -921,26 +922,8 @@ func TestNothingRendered(t *testing.T) {
 func TestManyClusters(t *testing.T) {
 	l := newLive(t)
 	l.wantReason("Verified", "")
-	bundle, err := os.ReadFile(filepath.Join(l.Dir, "baleen-system/ConfigMap.core/sealing-certificates.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem := scenario.Parse(t, string(bundle)).Object["data"].(map[string]any)["eu-1"].(string)
-	add := func(from, to int) {
-		data := map[string]any{}
-		for i := range to {
-			name := fmt.Sprintf("c%03d", i)
-			data[name] = pem
-			if i >= from {
-				l.Write(destinationFile(name, "baleen.dev/destination: "+name+", fleet: large"))
-			}
-		}
-		if _, err := l.Client.Patch(t.Context(), platform.ConfigMap, "baleen-system", "sealing-certificates", map[string]any{"data": data}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	user := strings.Replace(example(t, "nats-user"), "environment: prod", "fleet: large", 1)
-	add(0, 200)
+	l.fleet(0, 200)
 	first := l.Apply(user)
 	if _, reason, message := first.Ready(); reason != "Delivered" || len(first.Files) != 200 {
 		t.Fatalf("%s: %s", reason, message)
@@ -948,11 +931,75 @@ func TestManyClusters(t *testing.T) {
 	if _, reason, message := l.Apply(strings.Replace(user, "credentials: {", `credentials: {rotate: "1", `, 1)).Ready(); reason != "Delivered" {
 		t.Errorf("a rotation is %s: %s", reason, message)
 	}
-	add(200, 260)
+	l.fleet(200, 260)
 	if o := l.Apply(user); len(o.Files) != 200 {
 		t.Errorf("%d clusters have something", len(o.Files))
 	} else if _, reason, message := o.Ready(); reason != "LedgerFull" || !strings.Contains(message, "place the request on fewer clusters") {
 		t.Errorf("it is %s: %s", reason, message)
+	}
+}
+
+// fleet adds clusters, each of which has the certificate of eu-1.
+func (l *live) fleet(from, to int) {
+	l.Helper()
+	bundle, err := os.ReadFile(filepath.Join(l.Dir, "baleen-system/ConfigMap.core/sealing-certificates.yaml"))
+	if err != nil {
+		l.Fatal(err)
+	}
+	pem := scenario.Parse(l, string(bundle)).Object["data"].(map[string]any)["eu-1"].(string)
+	data := map[string]any{}
+	for i := from; i < to; i++ {
+		name := fmt.Sprintf("c%03d", i)
+		data[name] = pem
+		l.Write(destinationFile(name, "baleen.dev/destination: "+name+", fleet: large"))
+	}
+	if _, err := l.Client.Patch(l.Context(), platform.ConfigMap, "baleen-system", "sealing-certificates", map[string]any{"data": data}); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// What Kratix could not store is not issued: with large overlays that is less than the
+// ledger has room for. What is delivered goes on, and is renewed.
+func TestManyDocuments(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	large := make([]byte, 30<<10)
+	_, _ = rand.Read(large)
+	l.Write(txtar.File{Name: "baleen-system/ConfigMap.core/nats-user-overlays.yaml", Data: []byte(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: nats-user-overlays, namespace: baleen-system}
+data:
+  large.yaml: |
+    #@ load("@ytt:overlay", "overlay")
+    #@overlay/match by=overlay.subset({"kind": "SealedSecret"})
+    ---
+    metadata:
+      annotations:
+        #@overlay/match missing_ok=True
+        example.com/large: ` + base64.StdEncoding.EncodeToString(large) + "\n")})
+	user := strings.Replace(example(t, "nats-user"), "environment: prod", "fleet: large", 1)
+	l.fleet(0, 50)
+	first := l.Apply(user)
+	served := len(first.Files)
+	if _, reason, message := first.Ready(); reason != "OutputTooLarge" || served < 20 || served > 40 || !strings.Contains(message, "in one object, of at most 1400 KiB") {
+		t.Fatalf("%d clusters are served, and it is %s: %s", served, reason, message)
+	}
+	book, err := ledger.Store{Client: l.Client}.Get(t.Context(), identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
+	if err != nil || len(book.Records) != served {
+		t.Errorf("%d are issued, and %d delivered: %v", len(book.Records), served, err)
+	}
+	works, err := l.Client.List(t.Context(), platform.Work, "team-a", nil)
+	if err != nil || len(works) != 1 {
+		t.Fatalf("there are %d Works: %v", len(works), err)
+	}
+	data, err := works[0].MarshalJSON()
+	if size := len(data); err != nil || size > kratix.MaxWork || size < kratix.MaxWork-100<<10 {
+		t.Errorf("the Work has %d bytes, and may have %d: %v", size, kratix.MaxWork, err)
+	}
+	l.Now = l.Now.Add(25 * 24 * time.Hour)
+	renewed := l.Apply(user)
+	if len(renewed.Files) != served || renewed.Documents() == first.Documents() {
+		t.Errorf("when they are due %d clusters are served", len(renewed.Files))
 	}
 }
 

@@ -2,6 +2,9 @@ package pipelines_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -149,6 +152,35 @@ func TestBrokenOverlay(t *testing.T) {
 	mended := s.Apply(target)
 	if ready, _, message := mended.Ready(); ready != "True" || strings.Count(mended.Documents(), `mended: "yes"`) != 4 {
 		t.Errorf("Ready is %s: %s\n%s", ready, message, mended.Documents())
+	}
+}
+
+// What Kratix could not store is not emitted: what was emitted last stays.
+func TestOutputTooLarge(t *testing.T) {
+	s := scenario.New(t, platformDir, stages...)
+	for _, name := range []string{"api-aggregator", "api-aggregator-target"} {
+		request := example(t, name)
+		first := s.Apply(request)
+		large := make([]byte, 700<<10)
+		_, _ = rand.Read(large)
+		s.Write(txtar.File{Name: "baleen-system/ConfigMap.core/" + name + "-overlays.yaml", Data: []byte(fmt.Sprintf(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: %s-overlays, namespace: baleen-system}
+data:
+  a.yaml: |
+    #@ load("@ytt:overlay", "overlay")
+    #@overlay/match by=overlay.all, expects="1+"
+    ---
+    metadata:
+      #@overlay/match missing_ok=True
+      annotations:
+        #@overlay/match missing_ok=True
+        example.com/large: %s
+`, name, base64.StdEncoding.EncodeToString(large)))})
+		o := s.Apply(request)
+		if _, reason, message := o.Ready(); reason != "OutputTooLarge" || !strings.Contains(message, "in one object, of at most 1400 KiB") || o.Documents() != first.Documents() {
+			t.Errorf("%s is %s: %s; its documents stay: %t", name, reason, message, o.Documents() == first.Documents())
+		}
 	}
 }
 

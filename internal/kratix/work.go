@@ -1,11 +1,13 @@
 package kratix
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -50,6 +52,41 @@ func UnpackWorkloads(workloads any, files map[string][]byte) error {
 		files[name] = data
 	}
 	return nil
+}
+
+// MaxWork is how large a Work may be, in bytes. All that a request delivers is one Work, and
+// etcd takes no more than 1.5 MiB at once by default, of which an API server needs some.
+const MaxWork = 1400 << 10
+
+// WorkSize is how large the Work of an output is, by directory and name of the file, in
+// bytes, with room for what is around the content.
+func WorkSize(output map[string]map[string][]byte) int {
+	size := 1 << 10
+	for directory, files := range output {
+		size += 512
+		for name, data := range files {
+			size += 64 + len(directory) + len(name) + len(Compress(data))
+		}
+	}
+	return size
+}
+
+// compressors are used again, because a new one takes a megabyte.
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+// Compress makes content of a file, as a Work has it. It is deterministic: the header
+// carries no time and no name.
+func Compress(data []byte) string {
+	var b bytes.Buffer
+	encoder := base64.NewEncoder(base64.StdEncoding, &b)
+	zip, _ := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(zip)
+	zip.Reset(encoder)
+	// Writing to memory does not fail.
+	_, _ = zip.Write(data)
+	_ = zip.Close()
+	_ = encoder.Close()
+	return b.String()
 }
 
 func decompress(content string) ([]byte, error) {

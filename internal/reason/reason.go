@@ -91,6 +91,9 @@ const (
 	NothingRendered Reason = "NothingRendered"
 	// OperatorKeyNotTrusted: not all servers trust the operator's signing key.
 	OperatorKeyNotTrusted Reason = "OperatorKeyNotTrusted"
+	// OutputTooLarge: Kratix keeps what a request delivers in one object, which would be too
+	// large.
+	OutputTooLarge Reason = "OutputTooLarge"
 	// OverlayFailed: the platform team's overlays cannot be read, or do not fit.
 	OverlayFailed Reason = "OverlayFailed"
 	// OverrideUnused: perDestination names a cluster where the aggregator is not.

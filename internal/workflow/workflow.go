@@ -309,6 +309,15 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	if why, ok := errors.AsType[*deleted](err); ok {
 		return r.giveWay(m, why)
 	}
+	kept, leaving := r.Kept(result.Placement)
+	if err == nil {
+		for name, files := range kept {
+			if result.Output[name] == nil {
+				result.Output[name] = files
+			}
+		}
+		err = Fits(len(result.Output.Destinations()), kratix.WorkSize(result.Output))
+	}
 	if err != nil {
 		status := r.failed(err)
 		maps.Copy(status, result.Status)
@@ -317,12 +326,6 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 		}
 		r.Log.Error("the request cannot be carried out", "request", r.Identity.String(), "error", err)
 		return nil
-	}
-	kept, leaving := r.Kept(result.Placement)
-	for name, files := range kept {
-		if result.Output[name] == nil {
-			result.Output[name] = files
-		}
 	}
 	for _, l := range leaving {
 		result.Message += fmt.Sprintf("; %s does not match any more and keeps its documents for %s from %s on", l.Name, field.Short(r.Config.DestinationGrace), l.Since)
@@ -335,6 +338,16 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 	}
 	r.Log.Info(result.Message, "request", r.Identity.String(), "reason", string(result.Reason))
 	return nil
+}
+
+// Fits tells why Kratix could not store the documents for some clusters in a Work of so
+// many bytes, nil if it can.
+func Fits(clusters, size int) error {
+	if size <= kratix.MaxWork {
+		return nil
+	}
+	return Fail(reason.OutputTooLarge, fmt.Errorf("the documents for %s would have %d KiB, and Kratix keeps those of a request in one object, of at most %d KiB: place the request on fewer clusters, as two requests, or have the overlays add less",
+		field.Count(clusters, "cluster"), size>>10, kratix.MaxWork>>10))
 }
 
 // giveWay ends a configure run in favour of a deletion: see [Deleted].

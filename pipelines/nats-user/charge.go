@@ -52,8 +52,10 @@ func billOfDeleted(run *workflow.Run) *bill {
 			return false, nil
 		case platform.IsTransient(err):
 			return false, err
+		case err == nil:
+			return a.Spec.Revocable(), nil
 		}
-		return err != nil || a.Spec.Revocable(), nil // one whose spec is wrong may be mended
+		return true, nil // one whose spec is wrong may be mended
 	}}
 }
 

@@ -3,8 +3,10 @@ package natsuser
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/reason"
@@ -108,10 +112,11 @@ func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
 	}
 	// Each has another name, and the longest makes the largest JWT.
 	longest := slices.MaxFunc(clusters, func(a, b *cluster) int { return cmp.Compare(len(a.want.Destination), len(b.want.Destination)) })
-	size, err := i.try(longest.want)
+	size, sample, err := i.try(longest.want)
 	if err != nil {
 		return nil, err
 	}
+	clusters = i.emittable(clusters, sample)
 	full := i.l.Room(roomFor(i.l, clusters, size))
 	if full == nil {
 		return clusters, nil
@@ -127,25 +132,63 @@ func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
 	return renewals, nil
 }
 
+// emittable returns those of some clusters for which Kratix can keep the documents too. What
+// takes the place of something is as large as that.
+func (i issuance) emittable(clusters []*cluster, sample map[string][]byte) []*cluster {
+	output := destination.Output{}
+	for _, c := range i.clusters {
+		if name := c.want.Destination; i.l.Current(name) != nil {
+			output[name] = i.run.Last[name]
+		}
+	}
+	size, more := kratix.WorkSize(output), kratix.WorkSize(destination.Output{"": sample})-kratix.WorkSize(nil)
+	n := len(output)
+	var fit []*cluster
+	for _, c := range clusters {
+		if i.l.Current(c.want.Destination) == nil {
+			if full := workflow.Fits(n+1, size+more); full != nil {
+				c.problem = problem{reason.OutputTooLarge, fmt.Sprintf("%s gets no credential (%s): %v", c.want.Destination, c.reason, full)}
+				continue
+			}
+			n, size = n+1, size+more
+		}
+		fit = append(fit, c)
+	}
+	return fit
+}
+
 // try makes one user that is forgotten at once, and renders what could be delivered
-// of it. It returns how many bytes its ciphertext has.
-func (i issuance) try(want credential.Want) (size int, err error) {
+// of it: files by name, as large as they would be. It returns how many bytes its
+// ciphertext has.
+func (i issuance) try(want credential.Want) (size int, files map[string][]byte, err error) {
 	name := want.Destination
 	made, err := i.sample(name)
 	if _, ok := errors.AsType[*provider.TooLargeError](err); ok {
-		return 0, workflow.Fail(reason.GrantTooLarge, err)
+		return 0, nil, workflow.Fail(reason.GrantTooLarge, err)
 	}
 	if err != nil {
-		return 0, workflow.Fail(reason.GrantRefused, err)
+		return 0, nil, workflow.Fail(reason.GrantRefused, err)
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
 	sample := ledger.Record{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
 	for key, value := range contents(want.Basis.Delivery, made) {
-		sample.Ciphertext[key] = "sealed"
-		size += (len(value) + sealing) * 4 / 3
+		bytes := len(value) + sealing
+		sample.Ciphertext[key] = noise(bytes)
+		size += bytes * 4 / 3
 	}
-	_, err = documents(i.run, i.in, sample)
-	return size, err
+	rendered, err := documents(i.run, i.in, sample)
+	files = map[string][]byte{}
+	for _, d := range rendered {
+		files[d.File()] = d.YAML
+	}
+	return size, files, err
+}
+
+// noise is base64 of bytes that cannot be compressed, as ciphertext is.
+func noise(bytes int) string {
+	data := make([]byte, bytes)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // which does not fail
+	return base64.StdEncoding.EncodeToString(data)
 }
 
 func (i issuance) sample(destination string) (provider.Credential, error) {

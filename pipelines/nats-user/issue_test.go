@@ -295,9 +295,9 @@ spec:
 `}); err != nil {
 		t.Fatal(err)
 	}
-	size, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
-	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want {
-		t.Errorf("its ciphertext would have %d bytes, want %d: %v", size, want, err)
+	size, files, err := issuance{run: run, in: in}.try(want(in, "eu-1"))
+	if want := (len("a file") + 544) * 4 / 3; err != nil || size != want || len(files) != 1 {
+		t.Errorf("its ciphertext would have %d bytes in %d files, want %d in one: %v", size, len(files), want, err)
 	}
 }
 

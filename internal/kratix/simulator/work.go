@@ -1,16 +1,12 @@
 package simulator
 
 import (
-	"bytes"
-	"compress/gzip"
 	"crypto/md5"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -136,27 +132,10 @@ func pack(output fs.FS, directory string, without map[string]bool) ([]any, error
 		if err != nil {
 			return err
 		}
-		workloads = append(workloads, map[string]any{"filepath": name, "content": compress(data)})
+		workloads = append(workloads, map[string]any{"filepath": name, "content": kratix.Compress(data)})
 		return nil
 	})
 	return workloads, err
-}
-
-// compressors are used again, because a new one takes a megabyte.
-var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-
-// compress is deterministic: the header carries no time and no name.
-func compress(data []byte) string {
-	var b bytes.Buffer
-	encoder := base64.NewEncoder(base64.StdEncoding, &b)
-	zip := compressors.Get().(*gzip.Writer)
-	defer compressors.Put(zip)
-	zip.Reset(encoder)
-	// Writing to memory does not fail.
-	_, _ = zip.Write(data)
-	_ = zip.Close()
-	_ = encoder.Close()
-	return b.String()
 }
 
 func group(directory string, workloads, selectors []any) map[string]any {

@@ -165,10 +165,10 @@ func TestLikeKratix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if compress([]byte(text)) != string(theirs) {
+		if kratix.Compress([]byte(text)) != string(theirs) {
 			t.Errorf("%.20q is compressed differently", text)
 		}
-		mine, err := compression.DecompressContent([]byte(compress([]byte(text))))
+		mine, err := compression.DecompressContent([]byte(kratix.Compress([]byte(text))))
 		if err != nil || string(mine) != text {
 			t.Errorf("Kratix reads %.20q, %v", mine, err)
 		}
