@@ -40,6 +40,7 @@ func TestStories(t *testing.T) {
 		tell(t, "DryRuns", dryRuns)
 		tell(t, "Latency", latency)
 		tell(t, "Burst", burst)
+		tell(t, "Churn", churns)
 		tell(t, "NoSecrets", noSecrets)
 	})
 }
