@@ -15,6 +15,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -350,6 +351,18 @@ func (k *killed) retired(rows []ledger.Record) {
 		if until, has := revocations[r.User]; (r.State == ledger.Retired) != has || has && until < r.Expires.Unix() {
 			k.Errorf("generation %d on %s is %s, and revoked: %t until %v, while it expires at %v", r.Generation, r.Destination, r.State, has, time.Unix(until, 0), r.Expires)
 		}
+	}
+	k.counted(rows)
+}
+
+// counted makes sure that no former credential was forgotten in its namespace's count:
+// who was killed may have counted one twice.
+func (k *killed) counted(rows []ledger.Record) {
+	k.Helper()
+	count, err := churn.Store{Client: k.client}.Get(k.ctx, "commerce", "team-a")
+	k.must(err)
+	if got, want := count.Left(k.now), churn.Former("commerce", rows, k.now).Left(k.now); got < want {
+		k.Errorf("%d former credentials are counted, and there are %d", got, want)
 	}
 }
 
