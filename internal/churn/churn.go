@@ -4,8 +4,8 @@
 // count for each account: a ConfigMap in baleen-state with how many expire on which day.
 // It has one size however much is counted, and empties by itself.
 //
-// What is taken out of use is counted before, so that a crash counts too much and never
-// too little. The account's run counts anew.
+// What a request takes out of use is counted before, so that a crash counts too much and
+// never too little. The account's run counts anew, with what it has retired itself.
 package churn
 
 import (
