@@ -1,16 +1,23 @@
 package natsuser
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/seal"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
 )
@@ -183,5 +190,69 @@ func TestAbandonGone(t *testing.T) {
 	want := "U1 Retired removed sealed, U2 Retiring sealed, U3 Retiring sealed, U4 Retiring sealed, U5 Active sealed"
 	if got := fates(l.Records); got != want {
 		t.Errorf("the ledger has %s, want %s", got, want)
+	}
+}
+
+// crowded is a platform on which other requests of the namespace take what is left of its
+// bound just before this one does.
+type crowded struct {
+	platform.Client
+	t      *testing.T
+	others int
+}
+
+func (c *crowded) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if strings.HasPrefix(name, "churn-") {
+		if c.others--; c.others == 0 {
+			days := churn.Days{now.Unix()/(24*60*60) + 1: 1000}
+			if err := (churn.Store{Client: c.Client}).Charge(c.t.Context(), "commerce", "team-a", days, 0, now); err != nil {
+				c.t.Error(err)
+			}
+		}
+	}
+	return c.Client.Get(ctx, kind, namespace, name)
+}
+
+// Who finds the bound reached only when a wish is counted decides anew, and is refused: what
+// is delivered stays, and nothing is made or counted.
+func TestOthersReachTheBoundFirst(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		others  int
+		refused bool
+	}{{"before it is planned", 1, true}, {"before it is counted", 2, true}, {"never", 9, false}} {
+		t.Run(test.name, func(t *testing.T) {
+			run, in := newRun(t), serving(&stub{atOnce: 10})
+			in.user.Spec.Credentials.Rotate = "2"
+			edit(t, run.Platform, func(l *ledger.Ledger) {
+				l.UID = string(run.Request.GetUID())
+				for _, name := range []string{"eu-1", "us-1"} {
+					r := issued(1, "U1"+name, "commerce")
+					r.Destination, r.Basis = name, want(in, name).Basis
+					r.Basis.Rotate.Spec = "1"
+					certificate, _ := seal.Newest(bundle(), now)
+					r.Basis.Certificate = certificate.Fingerprint
+					l.Records = append(l.Records, r)
+				}
+			})
+			run.Platform = &crowded{run.Platform, t, test.others}
+			l, clusters, err := carryOut(t.Context(), run, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range clusters {
+				if refused := c.problem.reason == reason.TooManyCredentials; refused != test.refused || c.problem.reason != "" && !refused {
+					t.Errorf("%s: %s: %s", c.want.Destination, c.problem.reason, c.problem.message)
+				}
+			}
+			want, counted := 2, 1000
+			if !test.refused {
+				want, counted = 4, 2
+			}
+			count, err := churn.Store{Client: run.Platform}.Get(t.Context(), "commerce", "team-a")
+			if err != nil || len(l.Records) != want || count.Left(now) != counted {
+				t.Errorf("it has %s, and %d are counted, want %d: %v", fates(l.Records), count.Left(now), counted, err)
+			}
+		})
 	}
 }
