@@ -835,6 +835,13 @@ func TestChurnIsBounded(t *testing.T) {
 	if n := former("team-a"); n != 0 {
 		t.Errorf("a month later there are %d", n)
 	}
+	end(churns)
+	if o := l.Delete(l.account); o.Err != nil {
+		t.Fatal(o.Err, o.Stderr)
+	}
+	if n := former("team-a"); n != 0 {
+		t.Errorf("of an account that is gone %d are counted", n)
+	}
 }
 
 // Where nothing can be revoked, former credentials take no room, and nobody counts them.

@@ -56,7 +56,7 @@ func TestRightsInCore(t *testing.T) {
 			[]permission{
 				core("baleen-system", "secrets", get),
 				core("baleen-operator", "secrets", get),
-				core("baleen-state", "configmaps", change),
+				core("baleen-state", "configmaps", []string{"get", "list", "update", "delete"}),
 				core("", "pods", list),
 			},
 		},

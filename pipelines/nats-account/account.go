@@ -132,6 +132,9 @@ func (p pipeline) remove(ctx context.Context, run *workflow.Run) error {
 			return err
 		}
 	}
+	if err := uncount(ctx, run); err != nil {
+		return err
+	}
 	users, err := listUsers(ctx, run.Platform)
 	if err != nil {
 		return err

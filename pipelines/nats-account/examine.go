@@ -8,6 +8,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/credential"
 	"github.com/baleen-platform/baleen/internal/identity"
 	"github.com/baleen-platform/baleen/internal/ledger"
+	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/provider"
 	"github.com/baleen-platform/baleen/internal/workflow"
 )
@@ -105,6 +106,10 @@ type departure struct {
 // somebody have undone that: who could connect first, then what has expired. Pure.
 func departures(in inputs, now time.Time) []departure {
 	var live, expired []departure
+	atOnce := map[identity.Request]bool{}
+	for _, u := range in.users {
+		atOnce[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}] = u.atOnce
+	}
 	for _, l := range in.ledgers {
 		for _, r := range l.Records {
 			again := r.State == ledger.Retired || r.Basis.ProviderAccount == "" // of a user that is kept its request's run has to learn first
@@ -113,7 +118,7 @@ func departures(in inputs, now time.Time) []departure {
 			}
 			d := departure{placeOf(l, r), provider.Departure{
 				Identity:  provider.Identity{Name: in.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
-				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, SigningKey: r.Basis.SigningKey, Again: r.State != ledger.Retiring, Urgency: urgencyOf(in, l, r),
+				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, SigningKey: r.Basis.SigningKey, Again: r.State != ledger.Retiring, Urgency: urgencyOf(l, r, atOnce[l.Request]),
 			}}
 			if now.Before(r.Expires) {
 				live = append(live, d)
@@ -125,11 +130,9 @@ func departures(in inputs, now time.Time) []departure {
 	return slices.Concat(live, expired)
 }
 
-// urgencyOf is how urgent it is that an identity goes. Pure.
-func urgencyOf(in inputs, l *ledger.Ledger, r ledger.Record) provider.Urgency {
-	atOnce := slices.ContainsFunc(in.users, func(u natsUser) bool {
-		return u.Namespace == l.Request.Namespace && u.Name == l.Request.Name && u.atOnce
-	})
+// urgencyOf is how urgent it is that an identity goes, of a request that wants its former
+// ones to go at once, or not. Pure.
+func urgencyOf(l *ledger.Ledger, r ledger.Record, atOnce bool) provider.Urgency {
 	by, superseded := credential.Successor(r, l.Records)
 	switch {
 	case l.Tombstone != nil, superseded && atOnce:

@@ -56,6 +56,19 @@ func recount(ctx context.Context, run *workflow.Run, in inputs, former map[strin
 	return nil
 }
 
+// uncount removes the counts of an account that is being deleted: nobody asks for them any
+// more, and one of its name counts anew.
+func uncount(ctx context.Context, run *workflow.Run) error {
+	store := churn.Store{Client: run.Platform}
+	counts, err := store.Of(ctx, run.Identity.Name)
+	for _, c := range counts {
+		if err == nil {
+			err = store.Recount(ctx, c, nil, run.Now)
+		}
+	}
+	return err
+}
+
 // reportFormer says which namespaces have the most former credentials, and which of them
 // get no other on request.
 func reportFormer(result *workflow.Result, in inputs, former map[string]churn.Days, now time.Time) {
