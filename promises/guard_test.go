@@ -27,15 +27,11 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/guardtest"
 	"github.com/baleen-platform/baleen/promises"
 )
 
@@ -149,9 +145,10 @@ func TestGuardTypes(t *testing.T) {
 type typeSchemas map[schema.GroupVersionKind]any
 
 var schemas = typeSchemas{
-	corev1.SchemeGroupVersion.WithKind("Pod"):    corev1.Pod{},
-	corev1.SchemeGroupVersion.WithKind("Secret"): corev1.Secret{},
-	batchv1.SchemeGroupVersion.WithKind("Job"):   batchv1.Job{},
+	corev1.SchemeGroupVersion.WithKind("Pod"):       corev1.Pod{},
+	corev1.SchemeGroupVersion.WithKind("Secret"):    corev1.Secret{},
+	batchv1.SchemeGroupVersion.WithKind("Job"):      batchv1.Job{},
+	corev1.SchemeGroupVersion.WithKind("ConfigMap"): corev1.ConfigMap{},
 }
 
 func (s typeSchemas) ResolveSchema(kind schema.GroupVersionKind) (*spec.Schema, error) {
@@ -193,50 +190,29 @@ func schemaOf(t reflect.Type) *spec.Schema {
 }
 
 // guarded is an API server's admission with nothing but the guard.
-func guarded(t *testing.T) *validating.Plugin {
+func guarded(t *testing.T) *guardtest.Guard {
 	t.Helper()
 	objects, _ := readGuard(t)
-	client := fake.NewClientset(append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team-a"}})...)
-	factory := informers.NewSharedInformerFactory(client, 0)
-	plugin, err := validating.NewPlugin(nil)
+	guard, err := guardtest.New(t.Context(), objects)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin.SetExternalKubeInformerFactory(factory)
-	plugin.SetExternalKubeClientSet(client)
-	plugin.SetRESTMapper(meta.NewDefaultRESTMapper(nil))
-	plugin.SetDynamicClient(dynamic.NewForConfigOrDie(&rest.Config{}))
-	plugin.SetDrainedNotification(t.Context().Done())
-	plugin.SetAuthorizer(authorizerfactory.NewAlwaysDenyAuthorizer())
-	if err := plugin.ValidateInitialization(); err != nil {
-		t.Fatal(err)
-	}
-	factory.Start(t.Context().Done())
-	t.Cleanup(factory.Shutdown)
-	return plugin
-}
-
-// serviceAccount returns the user that a service account is.
-func serviceAccount(namespace, name string) *user.DefaultInfo {
-	return &user.DefaultInfo{
-		Name:   "system:serviceaccount:" + namespace + ":" + name,
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
-	}
+	return guard
 }
 
 // Those who ask.
 var (
 	admin         = &user.DefaultInfo{Name: "admin", Groups: []string{"system:masters", "system:authenticated"}}
-	kratix        = serviceAccount("kratix-platform-system", "kratix-platform-controller-manager")
-	jobs          = serviceAccount("kube-system", "job-controller")
-	replicaset    = serviceAccount("kube-system", "replicaset-controller")
-	cronjobs      = serviceAccount("kube-system", "cronjob-controller")
+	kratix        = guardtest.ServiceAccount("kratix-platform-system", "kratix-platform-controller-manager")
+	jobs          = guardtest.ServiceAccount("kube-system", "job-controller")
+	replicaset    = guardtest.ServiceAccount("kube-system", "replicaset-controller")
+	cronjobs      = guardtest.ServiceAccount("kube-system", "cronjob-controller")
 	manager       = &user.DefaultInfo{Name: "system:kube-controller-manager", Groups: []string{"system:authenticated"}}
 	kubelet       = &user.DefaultInfo{Name: "system:node:n1", Groups: []string{"system:nodes", "system:authenticated"}}
 	team          = &user.DefaultInfo{Name: "jane", Groups: []string{"team-a", "system:authenticated"}}
-	kratixDefault = serviceAccount("kratix-platform-system", "default")
-	teamKratix    = serviceAccount("team-a", "kratix-platform-controller-manager")
-	teamJobs      = serviceAccount("team-a", "job-controller")
+	kratixDefault = guardtest.ServiceAccount("kratix-platform-system", "default")
+	teamKratix    = guardtest.ServiceAccount("team-a", "kratix-platform-controller-manager")
+	teamJobs      = guardtest.ServiceAccount("team-a", "job-controller")
 	groupless     = &user.DefaultInfo{Name: "system:nodes"}
 )
 
@@ -372,8 +348,7 @@ func TestGuard(t *testing.T) {
 		{"a Secret without a type, with the annotation", team, "CREATE", "secrets", "", "{metadata: {annotations: {kubernetes.io/service-account.name: " + account + "}}}", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := plugin.Validate(t.Context(), request(t, test.who, test.verb, test.resource, cmp.Or(test.of, "x"), test.object, test.old),
-				admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+			err := plugin.Validate(t.Context(), request(t, test.who, test.verb, test.resource, cmp.Or(test.of, "x"), test.object, test.old))
 			switch {
 			case test.denied == "" && err != nil:
 				t.Errorf("denied: %v", err)
@@ -398,7 +373,7 @@ func TestGuardKnowsPromises(t *testing.T) {
 				request(t, admin, "CREATE", "secrets", "x", secretWith("kubernetes.io/service-account-token", account), ""),
 			} {
 				t.Run(p.Name+" "+action+" "+r.GetResource().Resource, func(t *testing.T) {
-					if err := plugin.Validate(t.Context(), r, admission.NewObjectInterfacesFromScheme(scheme.Scheme)); !apierrors.IsForbidden(err) {
+					if err := plugin.Validate(t.Context(), r); !apierrors.IsForbidden(err) {
 						t.Errorf("the guard does not know %s: %v", account, err)
 					}
 				})
