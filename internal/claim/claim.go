@@ -58,6 +58,9 @@ func Secret(destination, namespace, name string) Resource {
 	return Resource{Kind: "secret", Scope: destination, Key: "/" + namespace + "/" + name}
 }
 
+// ConfigMap returns the name under which a claim of the resource lies in [Namespace].
+func (t Resource) ConfigMap() string { return t.name() }
+
 // String names the resource in a message.
 func (t Resource) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }
 
@@ -117,6 +120,9 @@ type Claim struct {
 	Facts map[string]string
 	// Waiters are those who found it taken, in the order in which they came.
 	Waiters []Owner
+	// Abandoned: whoever tried to acquire it found its owner gone, and may not take it
+	// over. It is not stored.
+	Abandoned bool `json:"-"`
 
 	version string
 }
@@ -189,6 +195,11 @@ func (s Store) list(ctx context.Context, label, value string) ([]Claim, error) {
 // Acquire makes the owner hold a resource if nobody else does, and otherwise makes
 // it wait. It returns the claim as it is then: the caller has it if Owner is the
 // caller. Acquiring what one holds changes at most the facts.
+//
+// What belongs to a request of another namespace is taken over once that one's own
+// deletion has said so in the claim. Without that, an owner who is gone looks the same
+// as one who was made up, and the guard lets nobody but a sweep free the claim: it is
+// Abandoned until then.
 func (s Store) Acquire(ctx context.Context, resource Resource, owner Owner, facts map[string]string) (Claim, error) {
 	mine := Claim{Resource: resource, Owner: owner, State: Held, Facts: facts}
 	return s.change(ctx, resource, func(c *Claim) (*Claim, error) {
@@ -201,13 +212,14 @@ func (s Store) Acquire(ctx context.Context, resource Resource, owner Owner, fact
 				return nil, cmp.Or(err, fmt.Errorf("%s %s is being deleted: nothing is claimed for it", owner.Kind, owner))
 			}
 		}
-		free := c.State == Free || c.Owner.Is(owner)
+		free, abandoned := c.State == Free || c.Owner.Is(owner), false
 		if !free {
 			gone, err := s.Gone(ctx, *c)
 			if err != nil {
 				return nil, err
 			}
-			free = gone
+			free = gone && (c.Deleted || c.Owner.Namespace == owner.Namespace)
+			abandoned = gone && !free
 		}
 		if free {
 			next := mine
@@ -215,6 +227,7 @@ func (s Store) Acquire(ctx context.Context, resource Resource, owner Owner, fact
 			return &next, nil
 		}
 		next := *c
+		next.Abandoned = abandoned
 		if !slices.ContainsFunc(c.Waiters, owner.Is) && c.admitsWaiter(owner.Namespace) {
 			waiter := owner
 			waiter.UID = "" // whoever waits by that name is asked

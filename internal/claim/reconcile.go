@@ -26,9 +26,11 @@ type Verdict struct {
 	Held bool
 	// Refusal is what Admit said.
 	Refusal string
-	// Holder has the resource if neither of the two; Releasing: not for long.
+	// Holder has the resource if neither of the two; Releasing: not for long;
+	// Abandoned: it is gone, and a sweep has to free the claim.
 	Holder    Owner
 	Releasing bool
+	Abandoned bool
 }
 
 // Outcome is what became of the wants of a request.
@@ -129,7 +131,7 @@ func verdict(c Claim, owner Owner) Verdict {
 	if c.Owner == owner {
 		return Verdict{Held: true}
 	}
-	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing}
+	return Verdict{Holder: c.Owner, Releasing: c.State == Releasing && !c.Abandoned, Abandoned: c.Abandoned}
 }
 
 // Await waits for resources that their owners are releasing. An owner is done with

@@ -117,7 +117,7 @@ func (s *situation) output() {
 func named(o Owner) Owner { o.UID = ""; return o }
 
 // Who asks for a resource gets it if it is nobody's, its own already, or its owner can
-// serve nothing any more; otherwise it waits.
+// serve nothing any more and is of the same namespace or was deleted; otherwise it waits.
 func TestAcquire(t *testing.T) {
 	held := func(s *situation) Claim { return Claim{Owner: s.a, State: Held, Facts: facts} }
 	releasing := func(s *situation) Claim { return Claim{Owner: s.a, State: Releasing, Facts: facts} }
@@ -141,6 +141,9 @@ func TestAcquire(t *testing.T) {
 		}
 	}
 	own := func(s *situation) Owner { return s.a }
+	neighbour := func(s *situation) Owner {
+		return Owner{Kind: s.a.Kind, Namespace: s.a.Namespace, Name: "shop", UID: "8"}
+	}
 	for _, test := range []struct {
 		name string
 		was  func(*situation) Claim
@@ -148,6 +151,8 @@ func TestAcquire(t *testing.T) {
 		who  func(*situation) Owner // z if nil
 		want func(*situation) *Claim
 		says string
+		// abandoned: it is told that nobody else can be waited for.
+		abandoned bool
 	}{
 		{name: "nobody has it", want: takes},
 		{name: "its own", was: held, who: own, want: stays(held)},
@@ -165,7 +170,12 @@ func TestAcquire(t *testing.T) {
 		{name: "the list is full", was: crowd(maxWaiters), want: stays(crowd(maxWaiters))},
 		{name: "its owner is of a kind that nobody serves", was: func(s *situation) Claim { return Claim{Owner: stranger, State: Held} },
 			want: waits(func(*situation) Claim { return Claim{Owner: stranger, State: Held} })},
-		{name: "its owner is gone", was: held, and: func(s *situation) { remove(t, s.store, s.a) }, want: takes},
+		{name: "its owner is gone", was: held, and: func(s *situation) { remove(t, s.store, s.a) }, want: waits(held), abandoned: true},
+		{name: "its owner is gone, and was releasing it", was: releasing, and: func(s *situation) { remove(t, s.store, s.a) }, want: waits(releasing), abandoned: true},
+		{name: "its owner is gone, and it waits already", was: func(s *situation) Claim { return *waits(held)(s) }, and: func(s *situation) { remove(t, s.store, s.a) }, want: waits(held), abandoned: true},
+		{name: "its owner was deleted, and is gone", was: deleted, and: func(s *situation) { remove(t, s.store, s.a) }, want: takes},
+		{name: "its owner is gone, and of the same namespace", was: held, and: func(s *situation) { remove(t, s.store, s.a) }, who: neighbour,
+			want: func(s *situation) *Claim { return &Claim{Owner: neighbour(s), State: Held, Facts: facts} }},
 		{name: "its owner is gone, and its output is not", was: held, and: func(s *situation) { remove(t, s.store, s.a); s.output() }, want: waits(held)},
 		{name: "its owner was restored", was: held, and: (*situation).madeAnew, want: waits(held)},
 		{name: "its owner was deleted and made anew", was: deleted, and: (*situation).madeAnew, want: takes},
@@ -195,9 +205,12 @@ func TestAcquire(t *testing.T) {
 			if test.who != nil {
 				who = test.who(s)
 			}
-			_, err := s.Acquire(ctx, orders, who, facts)
+			c, err := s.Acquire(ctx, orders, who, facts)
 			s.wantError(err, test.says)
 			s.want(test.want(s))
+			if c.Abandoned != test.abandoned {
+				t.Errorf("abandoned: %t", c.Abandoned)
+			}
 			if test.name == "its own" && len(s.asked) != 1 {
 				t.Errorf("to keep what it has it asks %v", s.asked)
 			}
@@ -473,6 +486,9 @@ func TestReconcile(t *testing.T) {
 			then: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Held, Waiters: []Owner{named(s.a)}} }},
 		{name: "another releases it", was: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing} }, verdict: func(s *situation) Verdict { return Verdict{Holder: s.z, Releasing: true} },
 			then: func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing, Waiters: []Owner{named(s.a)}} }},
+		{name: "another is gone, who was releasing it", was: func(s *situation) *Claim { remove(s, s.store, s.z); return &Claim{Owner: s.z, State: Releasing} },
+			verdict: func(s *situation) Verdict { return Verdict{Holder: s.z, Abandoned: true} },
+			then:    func(s *situation) *Claim { return &Claim{Owner: s.z, State: Releasing, Waiters: []Owner{named(s.a)}} }},
 		{name: "it says something else of it", was: held, want: Want{Facts: others}, verdict: func(*situation) Verdict { return Verdict{Held: true} },
 			then: func(s *situation) *Claim { return &Claim{Owner: s.a, State: Held, Facts: others} }},
 		{name: "it keeps what it has, as it is", was: held, want: Want{Facts: others, KeepOnly: true}, verdict: func(*situation) Verdict { return Verdict{Held: true} }, then: held},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	if err := s.Await(ctx, ask, run.Wait); err != nil {
 		return err
 	}
+	if err := askForSweep(ctx, run, in, s.Verdicts); err != nil {
+		return err
+	}
 	for i := range paths {
 		p, v := &paths[i], s.Verdicts[i]
 		p.held = v.Held
@@ -91,11 +95,24 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 			p.state, p.message = v1alpha1.NestedInForeignPrefix, v.Refusal
 		case v.Releasing:
 			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("%s is releasing it: it is taken over by itself as soon as it is free", v.Holder)
+		case v.Abandoned:
+			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belonged to %s, which is gone: ApiAggregator %s/%s is asked to free it, and it is taken over by itself then",
+				v.Holder, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
 		default:
 			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belongs to %s: choose another path, or ask its owner; it is taken over by itself should it become free", v.Holder)
 		}
 	}
 	return nil
+}
+
+// askForSweep has the aggregator free the paths whose owners are gone. It asks once per
+// run; the aggregator asks whoever waits only for what it has freed, which the next run
+// finds free.
+func askForSweep(ctx context.Context, run *workflow.Run, in inputs, verdicts []claim.Verdict) error {
+	if !slices.ContainsFunc(verdicts, func(v claim.Verdict) bool { return v.Abandoned }) {
+		return nil
+	}
+	return run.Notify(ctx, platform.ApiAggregator, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
 }
 
 // servedBy tells which paths the request's own output still has.

@@ -40,7 +40,7 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 	if err != nil {
 		return err
 	}
-	if c.State == claim.Releasing {
+	if c.State == claim.Releasing && !c.Abandoned {
 		err = run.Wait(ctx, func(ctx context.Context) (bool, error) {
 			c, err = b.Acquire(ctx, host, owner, nil)
 			return c.State != claim.Releasing, err
@@ -48,6 +48,10 @@ func holdHost(ctx context.Context, run *workflow.Run, a *v1alpha1.ApiAggregator)
 		if err != nil {
 			return err
 		}
+	}
+	if c.Abandoned {
+		return workflow.Fail(reason.HostConflict, fmt.Errorf("the host %s belongs to ApiAggregator %s, which is gone: the platform team frees the host by deleting the ConfigMap %s/%s",
+			a.Spec.Hostname, c.Owner, claim.Namespace, host.ConfigMap()))
 	}
 	if c.Owner != owner {
 		return workflow.Fail(reason.HostConflict, fmt.Errorf("the host %s belongs to ApiAggregator %s: choose another host, or delete that one", a.Spec.Hostname, c.Owner))
