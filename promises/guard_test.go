@@ -193,7 +193,7 @@ func schemaOf(t reflect.Type) *spec.Schema {
 func guarded(t *testing.T) *guardtest.Guard {
 	t.Helper()
 	objects, _ := readGuard(t)
-	guard, err := guardtest.New(t.Context(), objects)
+	guard, err := guardtest.New(t.Context().Done(), objects)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/guardtest"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
@@ -26,7 +27,7 @@ var (
 // Several requests that add, drop, delete, crash and are restored, interleaved
 // at the level of single API requests: at every moment each path has at most one
 // owner and is in the output of at most one request; in the end nothing is
-// leaked and no waiter is forgotten.
+// leaked and no waiter is forgotten. The guard lets through all that is written.
 func TestInterleavings(t *testing.T) {
 	stores := []struct {
 		name string
@@ -65,6 +66,14 @@ const (
 )
 
 var keys = []string{"/a", "/b"}
+
+// namespaceOf is where a request is: two and two share one.
+func namespaceOf(name string) string {
+	if name < "t2" {
+		return "team-a"
+	}
+	return "team-z"
+}
 
 // inputs are a platform with requests, and a simple Kratix that runs one workflow
 // for each of them at a time.
@@ -143,7 +152,7 @@ func (w *world) randomKeys() []string {
 }
 
 func (w *world) get(kind platform.Kind, name string) *unstructured.Unstructured {
-	object, err := w.store.Get(context.Background(), kind, "team", name)
+	object, err := w.store.Get(context.Background(), kind, namespaceOf(name), name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		w.t.Fatal(err)
 	}
@@ -169,7 +178,7 @@ func object(kind platform.Kind, name string, keys []string) *unstructured.Unstru
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": kind.GroupVersion().String(), "kind": kind.Kind,
-		"metadata": map[string]any{"namespace": "team", "name": name, "labels": labels},
+		"metadata": map[string]any{"namespace": namespaceOf(name), "name": name, "labels": labels},
 		"spec":     map[string]any{"keys": all},
 	}}
 }
@@ -207,7 +216,7 @@ func (w *world) remove(name string) {
 		return
 	}
 	w.note("%s is deleted", name)
-	if err := w.store.Delete(context.Background(), platform.ApiAggregatorTarget, "team", name, platform.Preconditions{}); err != nil {
+	if err := w.store.Delete(context.Background(), platform.ApiAggregatorTarget, namespaceOf(name), name, platform.Preconditions{}); err != nil {
 		w.t.Fatal(err)
 	}
 	if j := w.jobs[name]; j != nil { // Kratix's newer versions let a configure end first; here it is ended
@@ -226,9 +235,9 @@ func (w *world) restore(name string) {
 	}
 	w.note("%s is restored", name)
 	ctx := context.Background()
-	_, err := w.store.Patch(ctx, platform.ApiAggregatorTarget, "team", name, map[string]any{"metadata": map[string]any{"finalizers": nil}})
+	_, err := w.store.Patch(ctx, platform.ApiAggregatorTarget, namespaceOf(name), name, map[string]any{"metadata": map[string]any{"finalizers": nil}})
 	if err == nil {
-		err = w.store.Delete(ctx, platform.ApiAggregatorTarget, "team", name, platform.Preconditions{})
+		err = w.store.Delete(ctx, platform.ApiAggregatorTarget, namespaceOf(name), name, platform.Preconditions{})
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -245,9 +254,9 @@ func (w *world) vanish(name string) {
 	}
 	w.note("%s vanishes", name)
 	ctx := context.Background()
-	_, err := w.store.Patch(ctx, platform.ApiAggregatorTarget, "team", name, map[string]any{"metadata": map[string]any{"finalizers": nil}})
+	_, err := w.store.Patch(ctx, platform.ApiAggregatorTarget, namespaceOf(name), name, map[string]any{"metadata": map[string]any{"finalizers": nil}})
 	if err == nil {
-		err = w.store.Delete(ctx, platform.ApiAggregatorTarget, "team", name, platform.Preconditions{})
+		err = w.store.Delete(ctx, platform.ApiAggregatorTarget, namespaceOf(name), name, platform.Preconditions{})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		w.t.Fatal(err)
@@ -256,7 +265,7 @@ func (w *world) vanish(name string) {
 
 // cleanUp is that platform engineer.
 func (w *world) cleanUp() {
-	works, err := w.store.List(context.Background(), platform.Work, "team", nil)
+	works, err := w.store.List(context.Background(), platform.Work, "", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -265,7 +274,7 @@ func (w *world) cleanUp() {
 			continue
 		}
 		w.note("the output of %s is removed", work.GetName())
-		if err := w.store.Delete(context.Background(), platform.Work, "team", work.GetName(), platform.Preconditions{}); err != nil {
+		if err := w.store.Delete(context.Background(), platform.Work, work.GetNamespace(), work.GetName(), platform.Preconditions{}); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -285,14 +294,22 @@ func (w *world) start(name string) {
 				panic(r)
 			}
 		}()
-		client := &gated{w.store, func(what string) error {
+		who := guardtest.Account("platform", "api-aggregator", "configure")
+		if name != "sweep" {
+			who = guardtest.Account(namespaceOf(name), "api-aggregator-target", "configure")
+		}
+		guarded, err := guardtest.Open(w.store, who, func(err error) { w.t.Errorf("the guard denies what %s writes: %v", name, err) })
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		client := &gated{guarded, func(what string) error {
 			if !yield(what) {
 				panic(killed)
 			}
 			return nil
 		}}
 		store := Store{Client: client, Kinds: []Kind{{platform.ApiAggregatorTarget, "api-aggregator-target"}}}
-		var err error
 		if name == "sweep" {
 			err = w.sweep(store)
 		} else {
@@ -320,7 +337,7 @@ func (w *world) advance(name string) {
 // workflow is what pipeline and Kratix do for a request, request by request.
 func (w *world) workflow(store Store, client platform.Client, name string) error {
 	ctx := context.Background()
-	target, err := client.Get(ctx, platform.ApiAggregatorTarget, "team", name)
+	target, err := client.Get(ctx, platform.ApiAggregatorTarget, namespaceOf(name), name)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -330,7 +347,7 @@ func (w *world) workflow(store Store, client platform.Client, name string) error
 	if target.GetDeletionTimestamp() != nil {
 		return w.deletion(store, client, target)
 	}
-	work, err := client.Get(ctx, platform.Work, "team", name)
+	work, err := client.Get(ctx, platform.Work, namespaceOf(name), name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
@@ -375,11 +392,11 @@ func (w *world) deletion(store Store, client platform.Client, target *unstructur
 	if err != nil {
 		return err
 	}
-	err = client.Delete(ctx, platform.Work, "team", target.GetName(), platform.Preconditions{})
+	err = client.Delete(ctx, platform.Work, target.GetNamespace(), target.GetName(), platform.Preconditions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	_, err = client.Patch(ctx, platform.ApiAggregatorTarget, "team", target.GetName(), map[string]any{"metadata": map[string]any{"finalizers": nil}})
+	_, err = client.Patch(ctx, platform.ApiAggregatorTarget, target.GetNamespace(), target.GetName(), map[string]any{"metadata": map[string]any{"finalizers": nil}})
 	return err
 }
 
@@ -404,7 +421,7 @@ func (w *world) askAll(client platform.Client, owners []Owner) error {
 
 // serveLabels starts the jobs that were asked for, as Kratix does.
 func (w *world) serveLabels() (started bool) {
-	objects, err := w.store.List(context.Background(), platform.ApiAggregatorTarget, "team", map[string]string{asked: "true"})
+	objects, err := w.store.List(context.Background(), platform.ApiAggregatorTarget, "", map[string]string{asked: "true"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -412,7 +429,7 @@ func (w *world) serveLabels() (started bool) {
 		if w.jobs[o.GetName()] != nil {
 			continue
 		}
-		if _, err := w.store.Patch(context.Background(), platform.ApiAggregatorTarget, "team", o.GetName(), map[string]any{"metadata": map[string]any{"labels": map[string]any{asked: nil}}}); err != nil {
+		if _, err := w.store.Patch(context.Background(), platform.ApiAggregatorTarget, o.GetNamespace(), o.GetName(), map[string]any{"metadata": map[string]any{"labels": map[string]any{asked: nil}}}); err != nil {
 			w.t.Fatal(err)
 		}
 		w.note("%s was asked", o.GetName())
@@ -424,7 +441,7 @@ func (w *world) serveLabels() (started bool) {
 
 // check holds at every moment.
 func (w *world) check() {
-	works, err := w.store.List(context.Background(), platform.Work, "team", nil)
+	works, err := w.store.List(context.Background(), platform.Work, "", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -486,7 +503,7 @@ func (w *world) advanceOnly(name string) {
 // checkEnd holds when nothing is under way any more.
 func (w *world) checkEnd() {
 	wanted := map[string][]string{}
-	live, err := w.store.List(context.Background(), platform.ApiAggregatorTarget, "team", nil)
+	live, err := w.store.List(context.Background(), platform.ApiAggregatorTarget, "", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ var Shared = sync.OnceValues(func() (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(context.Background(), objects)
+	return New(make(chan struct{}), objects)
 })
 
 // Objects returns the objects of guard.yaml.
@@ -84,8 +84,8 @@ func Objects() ([]runtime.Object, error) {
 	}
 }
 
-// New returns an API server's admission with such policies.
-func New(ctx context.Context, objects []runtime.Object) (*Guard, error) {
+// New returns an API server's admission with such policies, until stop is closed.
+func New(stop <-chan struct{}, objects []runtime.Object) (*Guard, error) {
 	for _, namespace := range []string{"team-a", State} {
 		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
@@ -99,12 +99,12 @@ func New(ctx context.Context, objects []runtime.Object) (*Guard, error) {
 	plugin.SetExternalKubeClientSet(client)
 	plugin.SetRESTMapper(meta.NewDefaultRESTMapper(nil))
 	plugin.SetDynamicClient(dynamic.NewForConfigOrDie(&rest.Config{}))
-	plugin.SetDrainedNotification(ctx.Done())
+	plugin.SetDrainedNotification(stop)
 	plugin.SetAuthorizer(authorizerfactory.NewAlwaysDenyAuthorizer())
 	if err := plugin.ValidateInitialization(); err != nil {
 		return nil, err
 	}
-	factory.Start(ctx.Done())
+	factory.Start(stop)
 	return &Guard{plugin}, nil
 }
 
