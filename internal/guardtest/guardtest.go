@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,14 +40,23 @@ type Guard struct{ plugin *validating.Plugin }
 // State is the namespace whose ConfigMaps are guarded.
 const State = "baleen-state"
 
-// Shared returns the one guard of all tests of a program.
-var Shared = sync.OnceValues(func() (*Guard, error) {
+// shared is the one guard of all tests of a program. It is there from the start: a test
+// whose time stands still cannot wait for it.
+var shared, errShared = openShared()
+
+func openShared() (*Guard, error) {
 	objects, err := Objects()
 	if err != nil {
 		return nil, err
 	}
-	return New(make(chan struct{}), objects)
-})
+	guard, err := New(make(chan struct{}), objects)
+	if err != nil {
+		return nil, err
+	}
+	// Once it has answered, it is ready.
+	return guard, guard.Write(context.Background(), ServiceAccount("team-a", "default"), nil,
+		&unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}})
+}
 
 // Objects returns the objects of guard.yaml.
 func Objects() ([]runtime.Object, error) {
@@ -158,8 +166,7 @@ type Client struct {
 
 // Open returns a platform as the account of a pipeline sees it.
 func Open(client platform.Client, who user.Info, denied func(error)) (*Client, error) {
-	guard, err := Shared()
-	return &Client{client, guard, who, denied}, err
+	return &Client{client, shared, who, denied}, errShared
 }
 
 // check asks the guard, as an API server does: of an object that is there, once its

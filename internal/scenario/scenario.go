@@ -15,8 +15,10 @@ import (
 
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"sigs.k8s.io/yaml"
 
+	"github.com/baleen-platform/baleen/internal/guardtest"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -224,7 +226,7 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 		DryRun:  s.DryRun,
 		Now:     func() time.Time { return s.Now },
 		Stage: func(ctx context.Context, env []string) error {
-			o.Code, o.Stderr = s.stage(ctx, promise.Name, env)
+			o.Code, o.Stderr = s.stage(ctx, promise.Name, guardtest.Account(request.GetNamespace(), promise.Name, string(action)), env)
 			if o.Code != 0 {
 				return errors.New("the stage failed")
 			}
@@ -242,18 +244,26 @@ func (s *Scenario) run(action kratix.Action, request *unstructured.Unstructured)
 	return o
 }
 
-// stage runs a pipeline with the environment that its container would have.
-func (s *Scenario) stage(ctx context.Context, promise string, env []string) (code int, said string) {
+// stage runs a pipeline with the environment that its container would have. What it writes
+// the guard must let through.
+func (s *Scenario) stage(ctx context.Context, promise string, who user.Info, env []string) (code int, said string) {
 	variables := map[string]string{}
 	for _, pair := range append(env, "BALEEN_PLATFORM_DIR="+s.Dir, "BALEEN_KRATIX_DIR="+s.Out, "BALEEN_NOW="+s.Now.Format(time.RFC3339)) {
 		key, value, _ := strings.Cut(pair, "=")
 		variables[key] = value
 	}
 	var stderr strings.Builder
-	e := workflow.Environment{Getenv: func(key string) string { return variables[key] }, Stderr: &stderr}
+	getenv, open := func(key string) string { return variables[key] }, platform.Open
 	if s.Open != nil {
-		e.Open = func(now func() time.Time) (platform.Client, error) { return s.Open(e.Getenv, now) }
+		open = s.Open
 	}
+	e := workflow.Environment{Getenv: getenv, Stderr: &stderr, Open: func(now func() time.Time) (platform.Client, error) {
+		client, err := open(getenv, now)
+		if err != nil {
+			return nil, err
+		}
+		return guardtest.Open(client, who, func(err error) { s.t.Errorf("the guard denies what a pipeline writes: %v", err) })
+	}}
 	i := slices.IndexFunc(s.Pipelines, func(p workflow.Pipeline) bool { return p.Promise == promise })
 	if i < 0 {
 		s.t.Fatalf("the scenario has no pipeline of the Promise %s", promise)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/baleen-platform/baleen/internal/guardtest"
+	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/platform"
 )
@@ -225,7 +227,11 @@ func (s *search) pipeline(from state, pod simulator.Pod) (moves []move, alone bo
 			s.fail("%s: %s changes what was taken for constant", pod.GetName(), at.request.what)
 		}
 		moves = append(moves, move{pod.GetName() + ": " + at.request.what, func(to *state) error {
-			to.at[key] = s.runner.after(at, at.request.do(ctx, to.platform))
+			client, err := guardtest.Open(to.platform, guardtest.Account(pod.GetNamespace(), pod.Promise(), pod.GetLabels()[kratix.LabelAction]), func(err error) { s.fail("the guard denies what %s writes: %v", pod.GetName(), err) })
+			if err != nil {
+				return err
+			}
+			to.at[key] = s.runner.after(at, at.request.do(ctx, client))
 			return nil
 		}})
 	}

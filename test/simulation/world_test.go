@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/guardtest"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/kratix/simulator"
 	"github.com/baleen-platform/baleen/internal/ledger"
@@ -428,7 +429,9 @@ func (w *world) runJob(r ref, action kratix.Action, f fault, job string) bool {
 			if w.cloud != nil {
 				w.cloud.Fail(f.cloud...)
 			}
-			client := &faulty{world: w, inner: w.memory, fault: f, kill: cancel}
+			guarded, err := guardtest.Open(w.memory, guardtest.Account(r.namespace, p.Name, string(action)), func(err error) { w.t.Errorf("the guard denies what a pipeline writes: %v", err) })
+			w.must(err)
+			client := &faulty{world: w, inner: guarded, fault: f, kill: cancel}
 			var reached platform.Client = client
 			if w.random.IntN(2) == 0 {
 				reached = platform.WithRetry(client, platform.DefaultRetry)
@@ -438,7 +441,7 @@ func (w *world) runJob(r ref, action kratix.Action, f fault, job string) bool {
 				// first try left.
 				_ = w.stage(client.within(ctx), pipelines[r.kind], reached, env, dir, io.Discard)
 				if ctx.Err() == nil {
-					client = &faulty{world: w, inner: w.memory}
+					client = &faulty{world: w, inner: guarded}
 					reached = client
 				}
 			}
