@@ -118,6 +118,12 @@ func data(o *unstructured.Unstructured, pairs ...string) *unstructured.Unstructu
 	return o
 }
 
+// freed is a claim that is nobody's any more.
+func freed(o *unstructured.Unstructured) *unstructured.Unstructured {
+	o = data(o, "owner", `{"kind":"","namespace":"","name":""}`, "state", "Free", "deleted", "false", "facts", "null")
+	return with(o, nil, "metadata", "labels", "baleen.dev/owner")
+}
+
 func configMap(name string, data map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": guardtest.State}, "data": data,
@@ -152,7 +158,6 @@ func TestGuardState(t *testing.T) {
 		churnA    = configMap("churn-0123456789abcdef", map[string]any{"namespace": "team-a", "2026-12-01": "7"})
 		churnB    = configMap("churn-0123456789abcdef", map[string]any{"namespace": "team-b"})
 		junk      = configMap("baleen-notes", map[string]any{"a": "b"})
-		nobody    = `{"kind":"","namespace":"","name":""}`
 		crowd     = waiters("team-a", 4)
 		labels    = []string{"metadata", "labels"}
 	)
@@ -218,7 +223,7 @@ func TestGuardState(t *testing.T) {
 		{"a host is claimed", aggregates, none, hosted, ""},
 		{"a host is claimed for another", aggregatesA, none, hosted, ofOthers},
 		{"a host is claimed by a target", guardtest.Account("platform", "api-aggregator-target", "configure"), none, hosted, "it writes only claims of paths"},
-		{"another's host is freed", aggregatesA, hosted, data(hosted, "owner", nobody, "state", "Free", "facts", "null"), ofOthers},
+		{"another's host is freed", aggregatesA, hosted, freed(hosted), ofOthers},
 		{"another's host is deleted", aggregatesA, hosted, none, ofOthers},
 		{"a host is deleted", aggregates, hosted, none, ""},
 		{"a Secret is claimed", userA, none, secretA, ""},
@@ -282,7 +287,8 @@ func TestGuardState(t *testing.T) {
 		{"it takes what another releases", targetA, leaving, ofA, ofOthers},
 		{"it takes what another has deleted", targetA, deletedB, ofA, ""},
 		{"it gives what another has deleted to a third", targetA, deletedB, data(ofA, "owner", `{"kind":"ApiAggregatorTarget","namespace":"team-c","name":"x"}`), ofOthers},
-		{"it frees what another has deleted", targetA, deletedB, data(deletedB, "owner", nobody, "state", "Free", "deleted", "false", "facts", "null"), ofOthers},
+		{"it frees what another has deleted", targetA, deletedB, freed(deletedB), ofOthers},
+		{"it frees what is another's", targetA, waitedB, freed(waitedB), ofOthers},
 		{"it deletes what another has deleted", targetA, deletedB, none, ofOthers},
 		{"it takes what is almost deleted", targetA, data(deletedB, "deleted", "True"), ofA, ofOthers},
 		{"it takes what is free", targetA, freeA, takenA, ""},
