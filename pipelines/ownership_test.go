@@ -110,6 +110,40 @@ func TestAggregatorSweeps(t *testing.T) {
 	wantState(t, s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop"), "/shop", "Accepted", "")
 }
 
+// Whoever wants the path of one that vanished without a word waits for the aggregator,
+// which it asks to sweep. Within a namespace it takes over.
+func TestTakeOverOfWhatVanished(t *testing.T) {
+	s := scenario.New(t, platformDir, stages...)
+	s.Apply(example(t, "api-aggregator"))
+	s.Apply(shop("team-a", "{path: /shop}"))
+	s.RemoveAll("team-a")
+	neighbour := strings.Replace(shop("team-a", "{path: /shop}"), "name: shop", "name: other", 1)
+	asksAggregator := func() bool {
+		o, err := s.Client.Get(t.Context(), platform.ApiAggregator, "platform", "public-api")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.GetLabels()[kratix.LabelManualReconciliation] != ""
+	}
+	wantState(t, s.Apply(shop("team-b", "{path: /shop}")), "/shop", "PathConflict", "team-a/shop, which is gone")
+	if !asksAggregator() {
+		t.Error("nobody is asked to sweep")
+	}
+	s.Apply(example(t, "api-aggregator")) // without the label
+	if got := asked(t, s); got != "team-b" {
+		t.Errorf("after the sweep %q are asked", got)
+	}
+	wantState(t, s.Reconcile(platform.ApiAggregatorTarget, "team-b", "shop"), "/shop", "Accepted", "")
+	if asksAggregator() {
+		t.Error("who has the path asks for another sweep")
+	}
+	s.RemoveAll("team-b")
+	wantState(t, s.Apply(neighbour), "/shop", "PathConflict", "team-b/shop, which is gone")
+	s.Apply(shop("team-b", "{path: /shop}")) // as by a restore
+	s.RemoveAll("team-b")
+	wantState(t, s.Apply(strings.Replace(neighbour, "namespace: team-a", "namespace: team-b", 1)), "/shop", "Accepted", "")
+}
+
 // A delete that failed is tried again: Kratix does so only when it is asked to.
 func TestSweepAsksStuckDeletions(t *testing.T) {
 	for _, c := range []struct{ name, deleted, asked string }{

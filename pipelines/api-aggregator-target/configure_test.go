@@ -262,6 +262,7 @@ func TestClaimPaths(t *testing.T) {
 		own       bool                   // the path is this request's already
 		refused   v1alpha1.PathState     // before
 		releasing bool                   // the claims are on their way out
+		gone      bool                   // their owners are, without a word
 		freed     bool                   // somebody waits for them, who was not asked yet
 		state     v1alpha1.PathState
 		message   string
@@ -273,6 +274,11 @@ func TestClaimPaths(t *testing.T) {
 			message: "it belongs to team-b/shop: choose another path, or ask its owner; it is taken over by itself should it become free"},
 		{name: "another releases it", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, releasing: true, state: v1alpha1.PathConflict,
 			message: "team-b/shop is releasing it: it is taken over by itself as soon as it is free"},
+		{name: "another has it, and is gone", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, gone: true, state: v1alpha1.PathConflict,
+			message: "it belonged to team-b/shop, which is gone: ApiAggregator platform/public-api is asked to free it, and it is taken over by itself then"},
+		{name: "another was releasing it, and is gone", key: "/a", claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, releasing: true, gone: true, state: v1alpha1.PathConflict,
+			message: "it belonged to team-b/shop, which is gone: ApiAggregator platform/public-api is asked to free it, and it is taken over by itself then"},
+		{name: "one of its own namespace has it, and is gone", key: "/a", claims: map[string]claim.Owner{"/a": mine}, facts: prefix, gone: true, state: v1alpha1.Accepted, held: true},
 		{name: "it is refused, and its own", key: "/a", own: true, refused: v1alpha1.NotDelegated, state: v1alpha1.NotDelegated, message: "refused", held: true},
 		{name: "it is refused, and nobody's", key: "/a", refused: v1alpha1.NotDelegated, state: v1alpha1.NotDelegated, message: "refused"},
 		{name: "it is refused, and another's", key: "/a", refused: v1alpha1.NotDelegated, claims: map[string]claim.Owner{"/a": theirs}, facts: prefix, state: v1alpha1.NotDelegated, message: "refused"},
@@ -306,6 +312,13 @@ func TestClaimPaths(t *testing.T) {
 						}
 					}
 				}
+				if test.gone {
+					for _, owner := range test.claims {
+						if err := run.Platform.Delete(t.Context(), platform.ApiAggregatorTarget, owner.Namespace, owner.Name, platform.Preconditions{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 				if test.freed {
 					waiter := theirs
 					waiter.Name = "waiter"
@@ -323,6 +336,7 @@ func TestClaimPaths(t *testing.T) {
 				}
 				in := inputs{target: &v1alpha1.ApiAggregatorTarget{}, terms: gateway.Terms{Hostname: host, Delegations: test.delegated}}
 				in.target.Namespace = "team-a"
+				in.target.Spec.AggregatorRef = v1alpha1.AggregatorRef{Namespace: "platform", Name: "public-api"}
 				parsed, err := httppath.Parse(test.key)
 				if err != nil {
 					t.Fatal(err)
@@ -338,6 +352,13 @@ func TestClaimPaths(t *testing.T) {
 				if got := paths[0]; got.state != test.state || got.message != test.message || got.held != test.held {
 					t.Errorf("it is %s, held: %t: %s, want %s, %t: %s", got.state, got.held, got.message, test.state, test.held, test.message)
 				}
+				want := ""
+				if test.gone && !test.held {
+					want = "platform/public-api"
+				}
+				if got := workflowtest.Notified(t, run.Platform, platform.ApiAggregator); got != want {
+					t.Errorf("it asks %q, want %q", got, want)
+				}
 				c, err := claims(run).Get(t.Context(), claim.Path(host, test.key))
 				if err != nil {
 					t.Fatal(err)
@@ -345,12 +366,12 @@ func TestClaimPaths(t *testing.T) {
 				if has := c != nil && c.Owner == claim.OwnerOf(run.Request); has != test.held {
 					t.Errorf("its claim is %+v", c)
 				}
-				want := map[string]string{"type": "Prefix", "allowNested": "false"}
+				told := map[string]string{"type": "Prefix", "allowNested": "false"}
 				if test.refused != "" && test.own { // as it was accepted
-					want["allowNested"] = "true"
+					told["allowNested"] = "true"
 				}
-				if test.held && !maps.Equal(c.Facts, want) {
-					t.Errorf("others are told %v, want %v", c.Facts, want)
+				if test.held && !maps.Equal(c.Facts, told) {
+					t.Errorf("others are told %v, want %v", c.Facts, told)
 				}
 			})
 		})

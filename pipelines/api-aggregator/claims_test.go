@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,10 +94,8 @@ func TestSweep(t *testing.T) {
 			if _, err := b.Acquire(t.Context(), path, owner, nil); err != nil {
 				t.Fatal(err)
 			}
-			if test.stored || test.work { // else asking for the path takes it over
-				if _, err := b.Acquire(t.Context(), path, claim.OwnerOf(waiter), nil); err != nil {
-					t.Fatal(err)
-				}
+			if _, err := b.Acquire(t.Context(), path, claim.OwnerOf(waiter), nil); err != nil {
+				t.Fatal(err)
 			}
 			if test.former || test.deleting > 0 {
 				if _, err := b.Release(t.Context(), path, owner, true); err != nil {
@@ -116,7 +115,7 @@ func TestSweep(t *testing.T) {
 			if kept := slices.ContainsFunc(left, func(c claim.Claim) bool { return c.Resource == path }); kept == test.freed {
 				t.Errorf("the path is freed: %t, want %t", !kept, test.freed)
 			}
-			if got, want := isAsked(t, memory, platform.ApiAggregatorTarget, "team-b"), test.freed && test.stored; got != want {
+			if got, want := isAsked(t, memory, platform.ApiAggregatorTarget, "team-b"), test.freed; got != want {
 				t.Errorf("the waiter is asked to reconcile: %t, want %t", got, want)
 			}
 		})
@@ -134,7 +133,8 @@ func TestHoldHost(t *testing.T) {
 		had                      string
 		foreign, former, deleted bool
 		leaving                  bool // it was releasing it
-		reason                   string
+		gone                     bool // the other, without a word
+		reason, says             string
 	}{
 		{name: "nobody has it"},
 		{name: "it has it", had: host},
@@ -142,6 +142,10 @@ func TestHoldHost(t *testing.T) {
 		{name: "it had it before a restore", had: host, former: true},
 		{name: "it was deleted, and made again", had: host, former: true, deleted: true},
 		{name: "another has it", had: host, foreign: true, reason: "HostConflict"},
+		{name: "another has it, and is gone", had: host, foreign: true, gone: true, reason: "HostConflict",
+			says: "the host api.example.com belongs to ApiAggregator team-x/thief, which is gone: the platform team frees the host by deleting the ConfigMap baleen-state/" + claim.Host(host).ConfigMap()},
+		{name: "another was releasing it, and is gone", had: host, foreign: true, leaving: true, gone: true, reason: "HostConflict", says: "which is gone"},
+		{name: "another was deleted, and is gone", had: host, foreign: true, deleted: true, gone: true},
 		{name: "it has another host", had: other, reason: "HostnameChanged"},
 		{name: "it had another host before a restore", had: other, former: true, reason: "HostnameChanged"},
 		{name: "it was deleted with another host", had: other, former: true, deleted: true},
@@ -167,6 +171,11 @@ func TestHoldHost(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if test.gone {
+				if err := memory.Delete(t.Context(), platform.ApiAggregator, owner.Namespace, owner.Name, platform.Preconditions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			a := &v1alpha1.ApiAggregator{}
 			a.Spec.Hostname = host
 			counted := platformtest.At(memory, 0, platformtest.Refused)
@@ -178,6 +187,9 @@ func TestHoldHost(t *testing.T) {
 			var failure *workflow.Failure
 			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason {
 				t.Errorf("it says %v, want the reason %q", err, test.reason)
+			}
+			if err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("it says %v, want %q", err, test.says)
 			}
 			c, err := claims(run).Get(t.Context(), claim.Host(host))
 			if holds := c != nil && c.State == claim.Held && c.Owner == claim.OwnerOf(request); err != nil || holds != (test.reason == "") {
