@@ -338,6 +338,67 @@ func TestAggregators(t *testing.T) {
 	}
 }
 
+// vanish removes a request and its output past Kratix, as a namespace goes that is forced.
+func vanish(request *unstructured.Unstructured) event {
+	return event{fmt.Sprintf("%s/%s vanishes", request.GetNamespace(), request.GetName()), func(ctx context.Context, _ simulator.Cluster, p platform.Client) error {
+		kind, namespace, name := kindOf(request), request.GetNamespace(), request.GetName()
+		works, err := p.List(ctx, platform.Work, namespace, map[string]string{kratix.LabelPromise: promiseOf(kind), kratix.LabelResource: name})
+		if err != nil {
+			return err
+		}
+		for _, work := range works {
+			if err := p.Delete(ctx, platform.Work, namespace, work.GetName(), platform.Preconditions{}); err != nil {
+				return err
+			}
+		}
+		if _, err := p.Patch(ctx, kind, namespace, name, map[string]any{"metadata": map[string]any{"finalizers": nil}}); err != nil {
+			return err
+		}
+		return p.Delete(ctx, kind, namespace, name, platform.Preconditions{})
+	}}
+}
+
+// Who wants the path of a request that vanished asks the aggregator to sweep, which asks
+// who waits. They do not keep each other awake, and in the end the path is served.
+func TestVanished(t *testing.T) {
+	a := func(paths ...string) *unstructured.Unstructured { return target(t, "team-a/shop", paths...) }
+	b := func(paths ...string) *unstructured.Unstructured { return target(t, "team-b/shop", paths...) }
+	c := func(paths ...string) *unstructured.Unstructured { return target(t, "team-c/shop", paths...) }
+	for _, test := range []struct {
+		name   string
+		before []event
+		events []event
+		want   []string
+	}{
+		{"another waits", []event{apply(a("/x")), apply(b("/x"))}, []event{vanish(a("/x"))}, []string{"/x:b"}},
+		{"another comes", []event{apply(a("/x"))}, []event{vanish(a("/x")), apply(b("/x"))}, []string{"/x:b"}},
+		{"two come", []event{apply(a("/x"))}, []event{vanish(a("/x")), apply(b("/x")), apply(c("/x"))}, []string{"/x:b", "/x:c"}},
+	} {
+		for _, version := range []simulator.Version{simulator.Kratix202508, simulator.KratixLatest} {
+			t.Run(test.name+"/"+string(version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSearch(t, clusterOf(version, platform.ApiAggregatorTarget, platform.ApiAggregator))
+					s.events, s.always = test.events, oneEach(t)
+					s.constant = func(r *request) bool {
+						return settings(r) && r.kind != platform.ApiAggregator && !strings.HasPrefix(r.name, "host-")
+					}
+					s.atRest = func(p *platform.Memory) error {
+						if err := quiet(t.Context(), p); err != nil {
+							return err
+						}
+						got, err := serving(t.Context(), p)
+						if text := inWords(got); err == nil && !slices.Contains(test.want, text) {
+							err = fmt.Errorf("served are %q, want one of %q", text, test.want)
+						}
+						return err
+					}
+					s.run(test.before)
+				})
+			})
+		}
+	}
+}
+
 // inWords is who serves what, as /x:a /y:b.
 func inWords(serving map[string][]string) string {
 	var words []string
