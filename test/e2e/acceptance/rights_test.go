@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const pipelineAccount = "nats-user-resource-configure-configure"
@@ -78,6 +81,42 @@ spec: {template: {spec: {serviceAccountName: ` + pipelineAccount + `, restartPol
 	}
 	s.holds("the account of nats-user's pipeline, whoever acts as it, reads neither the operator's key nor the system account's credentials, and that of nats-account's reads both")
 
+	// What the account of a pipeline may write in baleen-state, tried without changing it.
+	other := issue(t, "team-b", "watched")
+	other.arrives(t)
+	quiet(t, natsUsers, "team-b", "watched")
+	replace := func(object *unstructured.Unstructured) error {
+		data, err := object.MarshalJSON()
+		if err == nil {
+			_, err = hub().tryKubectl(t.Context(), string(data), "--as=system:serviceaccount:team-a:"+pipelineAccount, "replace", "--dry-run=server", "-f", "-")
+		}
+		return err
+	}
+	guarded := func(why string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "baleen-guard-state") || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v; expected the guard's refusal with %q", err, why)
+		}
+	}
+	for _, own := range []*unstructured.Unstructured{c.ledger(t), claimOf(t, "team-a", "watched")} {
+		if err := replace(own); err != nil {
+			t.Errorf("an account does not write what is of its own namespace: %v", err)
+		}
+	}
+	foreign := claimOf(t, "team-b", "watched")
+	const nobody = `{"kind":"","namespace":"","name":""}`
+	for _, owner := range []string{nobody, `{"kind":"NatsUser","namespace":"team-a","name":"watched"}`} {
+		changed := foreign.DeepCopy()
+		set(t, changed, owner, "data", "owner")
+		guarded("may not write this to the claim", replace(changed))
+	}
+	guarded("it writes only ledgers of requests in team-a", replace(other.ledger(t)))
+	for _, object := range []*unstructured.Unstructured{foreign, other.ledger(t)} {
+		_, err := hub().tryKubectl(t.Context(), "", "--as=system:serviceaccount:team-a:"+pipelineAccount, "-n", "baleen-state", "delete", "configmap", object.GetName(), "--dry-run=server")
+		guarded("the pipeline of nats-user in team-a may not write", err)
+	}
+	s.holds("with the guard, the account of a team's pipeline writes its own ledgers and claims, and neither changes nor deletes those of another team")
+
 	guard := filepath.Join(root, "dist", "promises", "guard.yaml")
 	hub().kubectl(t, "", "delete", "-f", guard)
 	defer hub().kubectl(t, "", "apply", "-f", guard)
@@ -91,8 +130,32 @@ spec: {template: {spec: {serviceAccountName: ` + pipelineAccount + `, restartPol
 			"--token="+strings.TrimSpace(token), "-n", "baleen-system", "get", "secret", "commerce-signing")
 		return err
 	})
+	if err := replace(other.ledger(t)); err != nil {
+		t.Errorf("without the guard something else keeps an account from another team's ledger: %v", err)
+	}
 	s.holds("without the guard such a token reads the account's signing key, as the documentation warns")
 	c.ends(t)
+	other.ends(t)
+}
+
+// claimOf is the claim of a NatsUser's Secret on one of the clusters.
+func claimOf(t testing.TB, namespace, name string) *unstructured.Unstructured {
+	t.Helper()
+	for _, object := range hub().list(t, configMaps, "baleen-state") {
+		owner, _, _ := unstructured.NestedString(object.Object, "data", "owner")
+		if strings.HasPrefix(object.GetName(), "secret-") && strings.Contains(owner, fmt.Sprintf(`"namespace":%q,"name":%q`, namespace, name)) {
+			return &object
+		}
+	}
+	t.Fatalf("NatsUser %s/%s has no claim", namespace, name)
+	return nil
+}
+
+func set(t testing.TB, object *unstructured.Unstructured, value string, at ...string) {
+	t.Helper()
+	if err := unstructured.SetNestedField(object.Object, value, at...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // operatorMoved has the operator's Secrets where v0.1.0 had them, and moves them as
