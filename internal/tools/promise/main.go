@@ -70,7 +70,7 @@ func crdOf(name, crds string) (string, error) {
 }
 
 // guarded is where a regular expression of the guard names the Promises.
-var guarded = regexp.MustCompile(`\^(kratix-)?\([a-z0-9|-]+\)-`)
+var guarded = regexp.MustCompile(`\^(kratix-|system:serviceaccount:\[\^:\]\*:)?\([a-z0-9|-]+\)-`)
 
 // guard writes the names of the Promises into the guard.
 func guard(file string, names []string) error {

@@ -126,7 +126,7 @@ func TestGenerated(t *testing.T) {
 func TestGenerateAll(t *testing.T) {
 	const (
 		crd   = "metadata: {name: %s}\nspec: {names: {singular: %[1]s}, versions: [{schema: {openAPIV3Schema: {properties: {spec: {}}}}}]}\n"
-		rules = "a: matches('^(%s)-resource-(configure|delete)-')\nb: matches('^kratix-(%[1]s)-')\nc: matches('^(a)$')\n"
+		rules = "a: matches('^(%s)-resource-(configure|delete)-')\nb: matches('^kratix-(%[1]s)-')\nc: matches('^(a)$')\nd: matches('^system:serviceaccount:[^:]*:(%[1]s)-resource-')\n"
 	)
 	crds, promises := t.TempDir(), t.TempDir()
 	write(t, crds, "1.yaml", fmt.Sprintf(crd, "redis"))
