@@ -129,7 +129,7 @@ func examine(ctx context.Context, client platform.Client, isFolder bool, now tim
 		{"configuration", false, lookAtConfig},
 		{"Destinations", false, lookAtDestinations},
 		{"operator's keys", false, lookAtOperators},
-		{"stored records", false, lookAtLedgers},
+		{"stored records", false, lookAtStored},
 		{"requests", false, lookAtRequests},
 	} {
 		if part.installed && !installed {
@@ -380,7 +380,41 @@ func lookAtOperators(ctx context.Context, client platform.Client, _ time.Time) (
 	return findings, nil
 }
 
-func lookAtLedgers(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+func lookAtStored(ctx context.Context, client platform.Client, _ time.Time) ([]finding, error) {
+	ledgers, err := lookAtLedgers(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := lookAtHosts(ctx, client)
+	return append(ledgers, hosts...), err
+}
+
+// lookAtHosts finds hosts whose aggregators are gone without a word. No pipeline frees
+// them for another namespace.
+func lookAtHosts(ctx context.Context, client platform.Client) ([]finding, error) {
+	store := claim.Store{Client: client, Kinds: []claim.Kind{{Kind: platform.ApiAggregator, Promise: "api-aggregator"}}}
+	hosts, err := store.All(ctx, "host")
+	if err != nil {
+		return nil, err
+	}
+	var findings []finding
+	for _, c := range hosts {
+		if c.State == claim.Free || c.Deleted { // whoever wants it takes it over
+			continue
+		}
+		gone, err := store.Gone(ctx, c)
+		if err != nil {
+			return findings, err
+		}
+		if gone {
+			findings = append(findings, finding{fmt.Sprintf("the host %s belongs to ApiAggregator %s, which is gone: no other namespace gets it", c.Resource.Scope, c.Owner),
+				fmt.Sprintf("kubectl -n %s delete configmap %s", claim.Namespace, c.Resource.ConfigMap())})
+		}
+	}
+	return findings, nil
+}
+
+func lookAtLedgers(ctx context.Context, client platform.Client) ([]finding, error) {
 	_, err := ledger.Store{Client: client}.All(ctx)
 	var damaged *ledger.DamagedError
 	if !errors.As(err, &damaged) {

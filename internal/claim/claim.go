@@ -37,6 +37,12 @@ const (
 	labelScope = "baleen.dev/scope"
 )
 
+// What is on all that Baleen stores.
+const (
+	labelManaged = "app.kubernetes.io/managed-by"
+	managed      = "baleen"
+)
+
 // Resource is what can be owned.
 type Resource struct {
 	// Kind is host, path or secret.
@@ -166,23 +172,32 @@ func (s Store) Get(ctx context.Context, resource Resource) (*Claim, error) {
 
 // OwnedBy returns all claims of an owner, of whatever incarnation.
 func (s Store) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
-	claims, err := s.list(ctx, labelOwner, owner.hash())
+	claims, err := s.list(ctx, labelOwner, owner.hash(), "")
 	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) }), err // a free one has no owner
 }
 
 // Within returns all claims of a kind in a scope.
 func (s Store) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
-	claims, err := s.list(ctx, labelScope, identity.Hash(kind, scope))
+	claims, err := s.list(ctx, labelScope, identity.Hash(kind, scope), "")
 	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Resource.Kind != kind || c.Resource.Scope != scope }), err
 }
 
-func (s Store) list(ctx context.Context, label, value string) ([]Claim, error) {
+// All returns all claims of a kind. It reads all that is stored, so it is for people's
+// tools.
+func (s Store) All(ctx context.Context, kind string) ([]Claim, error) {
+	return s.list(ctx, labelManaged, managed, kind+"-")
+}
+
+func (s Store) list(ctx context.Context, label, value string, prefix string) ([]Claim, error) {
 	objects, err := s.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
 	if err != nil {
 		return nil, fmt.Errorf("the claims cannot be listed: %w", err)
 	}
 	var claims []Claim
 	for i := range objects {
+		if !strings.HasPrefix(objects[i].GetName(), prefix) {
+			continue
+		}
 		c, err := decode(&objects[i])
 		if err != nil {
 			return nil, err
@@ -399,8 +414,8 @@ func equal(a, b Claim) bool {
 func encode(c Claim, version string) *unstructured.Unstructured {
 	text := func(v any) string { data, _ := json.Marshal(v); return string(data) }
 	labels := map[string]any{
-		"app.kubernetes.io/managed-by": "baleen",
-		labelScope:                     identity.Hash(c.Resource.Kind, c.Resource.Scope),
+		labelManaged: managed,
+		labelScope:   identity.Hash(c.Resource.Kind, c.Resource.Scope),
 	}
 	if c.State != Free {
 		labels[labelOwner] = c.Owner.hash()
