@@ -85,7 +85,7 @@ type Table struct {
 var Tables = []Table{
 	{"promises/api-aggregator/README.md", "reasons", []string{"Reason", "Meaning"}, []Row{
 		{InvalidSpec, "a field is wrong; the message names it", ""},
-		{HostConflict, "another aggregator has the host; the message names it. This one takes over once that one is deleted", ""},
+		{HostConflict, "another aggregator has the host; the message names it. This one takes over once that one is deleted. Where that one is gone without a word, the message names the ConfigMap that the platform team deletes", ""},
 		{HostnameChanged, "the host cannot be changed; make another aggregator, move the targets, delete this one", ""},
 		{NoDestination, "no Destination matches `placement`", ""},
 		{DestinationNotRegistered, "a Destination matches but has no label `baleen.dev/destination: <its name>`", ""},
