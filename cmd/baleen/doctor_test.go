@@ -65,11 +65,6 @@ func TestDoctorFinds(t *testing.T) {
 			others = append(others, p.Name)
 		}
 	}
-	host := func(state, deleted string) func(*world) {
-		name := claim.Host("lost.example.com").ConfigMap()
-		return write("baleen-state/ConfigMap.core/"+name+".yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+name+", namespace: baleen-state, labels: {app.kubernetes.io/managed-by: baleen}}\n"+
-			`data: {thing: '{"kind":"host","scope":"lost.example.com"}', owner: '{"kind":"ApiAggregator","namespace":"team-x","name":"lost"}', facts: "null", waiters: "null", state: `+state+", deleted: '"+deleted+"'}\n")
-	}
 	const intervals = "set reconcileInterval in the ConfigMap baleen-system/baleen-config to the longest interval of the four Promises, or give them that one"
 	const promise = "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/promise-version: "
 	for _, test := range []struct {
@@ -128,7 +123,7 @@ func TestDoctorFinds(t *testing.T) {
 			"NatsUser team-a/billing failed in its last run: the API server is away", "see the log of its configure Job, then kubectl label natsuser billing -n team-a kratix.io/manual-reconciliation=true"},
 		{"a request that never ran", request("{}"),
 			"NatsUser team-a/billing has never run, and is there since 2026-08-01T12:00:00Z", "look for its Job with kubectl get jobs -n team-a, then kubectl label natsuser billing -n team-a kratix.io/manual-reconciliation=true"},
-		{"a host whose aggregator is gone", host("Held", "false"), "the host lost.example.com belongs to ApiAggregator team-x/lost, which is gone: no other namespace gets it",
+		{"a host whose aggregator is gone", func(w *world) { w.hostOfNobody("Held", "false") }, "the host lost.example.com belongs to ApiAggregator team-x/lost, which is gone: no other namespace gets it",
 			"kubectl -n baleen-state delete configmap " + claim.Host("lost.example.com").ConfigMap()},
 		{"a ledger that is damaged", func(w *world) { w.at(day0); w.damageLedger() }, "ledger-", "restore the ConfigMap from a backup: its request issues nothing until then"},
 	} {
@@ -198,6 +193,23 @@ func (w *world) damageLedger() {
 			_, rest, _ := strings.Cut(string(data), "kind: ConfigMap")
 			w.write(name, before+"data: {request: 'x'}\nkind: ConfigMap"+rest)
 		}
+	}
+}
+
+// hostOfNobody puts the claim of a host there whose aggregator is gone.
+func (w *world) hostOfNobody(state, deleted string) {
+	name := claim.Host("lost.example.com").ConfigMap()
+	w.write(w.platform+"/baleen-state/ConfigMap.core/"+name+".yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+name+", namespace: baleen-state, labels: {app.kubernetes.io/managed-by: baleen}}\n"+
+		`data: {thing: '{"kind":"host","scope":"lost.example.com"}', owner: '{"kind":"ApiAggregator","namespace":"team-x","name":"lost"}', facts: "null", waiters: "null", state: `+state+", deleted: '"+deleted+"'}\n")
+}
+
+// Hosts that the next aggregator gets are no problem.
+func TestDoctorLeavesHostsThatAreFree(t *testing.T) {
+	for _, c := range []struct{ state, deleted string }{{"Free", "false"}, {"Releasing", "true"}} {
+		w := newUsersWorld(t)
+		w.at(day0)
+		w.hostOfNobody(c.state, c.deleted)
+		w.prints(w.doctor(), "ok       configuration", "ok       Destinations", "ok       stored records", "ok       requests")
 	}
 }
 

@@ -464,6 +464,25 @@ func TestHashesThatMeet(t *testing.T) {
 	}
 }
 
+// All claims of one kind are found among all that is stored.
+func TestAll(t *testing.T) {
+	s := newSituation(t)
+	for _, c := range []Claim{
+		{Resource: orders, Owner: s.a, State: Held}, {Resource: Host(orders.Scope), Owner: s.z, State: Held}, {Resource: Host("other.example.com"), State: Free},
+	} {
+		s.has(c)
+	}
+	ledger := encode(Claim{Resource: orders}, "")
+	ledger.SetName("ledger-0")
+	_, err := s.store.Create(ctx, platform.ConfigMap, ledger)
+	s.must(err)
+	hosts, err := s.All(ctx, "host")
+	s.must(err)
+	if len(hosts) != 2 || hosts[0].Resource.Kind != "host" || hosts[1].Resource.Kind != "host" {
+		t.Errorf("the hosts are %v", hosts)
+	}
+}
+
 // What a request has is brought in line with what it wants, and it is told what it
 // may serve.
 func TestReconcile(t *testing.T) {
