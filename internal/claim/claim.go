@@ -6,7 +6,9 @@
 // A claim is Held by a request that may emit what it owns. It becomes Releasing
 // when the request no longer wants it, and is free only when nothing of it can
 // be served any more: the owner's object is gone and its output too, or a later
-// run of the owner sees its own output without it.
+// run of the owner sees its own output without it. Of an owner that is gone without
+// having said so only a request of its own namespace takes over; for others a sweep
+// frees the claim.
 package claim
 
 import (
