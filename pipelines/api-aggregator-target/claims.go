@@ -83,7 +83,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	if err := s.Await(ctx, ask, run.Wait); err != nil {
 		return err
 	}
-	if err := askForSweep(ctx, run, in, s.Verdicts); err != nil {
+	if err := notifySweeper(ctx, run, in, s.Verdicts); err != nil {
 		return err
 	}
 	for i := range paths {
@@ -96,7 +96,7 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 		case v.Releasing:
 			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("%s is releasing it: it is taken over by itself as soon as it is free", v.Holder)
 		case v.Abandoned:
-			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belonged to %s, which is gone: ApiAggregator %s/%s is asked to free it, and it is taken over by itself then",
+			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belonged to %s, which is gone: ApiAggregator %s/%s was notified and frees it, and it is taken over by itself then",
 				v.Holder, in.target.AggregatorNamespace(), in.target.Spec.AggregatorRef.Name)
 		default:
 			p.state, p.message = v1alpha1.PathConflict, fmt.Sprintf("it belongs to %s: choose another path, or ask its owner; it is taken over by itself should it become free", v.Holder)
@@ -105,10 +105,10 @@ func claimPaths(ctx context.Context, run *workflow.Run, in inputs, paths []path)
 	return nil
 }
 
-// askForSweep has the aggregator free the paths whose owners are gone. It asks once per
-// run; the aggregator asks whoever waits only for what it has freed, which the next run
-// finds free.
-func askForSweep(ctx context.Context, run *workflow.Run, in inputs, verdicts []claim.Verdict) error {
+// notifySweeper has the aggregator free the paths whose owners are gone. It does so once
+// per run. The aggregator notifies who waits only of what it has freed, so the two do not
+// keep each other awake.
+func notifySweeper(ctx context.Context, run *workflow.Run, in inputs, verdicts []claim.Verdict) error {
 	if !slices.ContainsFunc(verdicts, func(v claim.Verdict) bool { return v.Abandoned }) {
 		return nil
 	}
