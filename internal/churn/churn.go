@@ -159,7 +159,7 @@ func (s Store) Of(ctx context.Context, account string) ([]Count, error) {
 // Charge adds what is about to be taken out of use. If that is more than most, which is
 // no bound where it is 0, it adds nothing and returns a [TooManyError].
 func (s Store) Charge(ctx context.Context, account, namespace string, more Days, most int, now time.Time) error {
-	return platform.OnConflict(ctx, isConflict, func() error {
+	return platform.OnCrowd(ctx, isConflict, func() error {
 		c, err := s.Get(ctx, account, namespace)
 		if err != nil {
 			return err
