@@ -4,8 +4,8 @@
 // count for each account: a ConfigMap in baleen-state with how many expire on which day.
 // It has one size however much is counted, and empties by itself.
 //
-// What a request takes out of use is counted before, so that a crash counts too much and
-// never too little. The account's run counts anew, with what it has retired itself.
+// What a request takes out of use is counted before, so that a crash counts too much. The
+// account's run counts anew, with what it has retired itself.
 package churn
 
 import (
@@ -37,23 +37,23 @@ func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 // key of the platform team's has replaced is nobody's churn, and is not among them. Pure.
 func Former(account string, records []ledger.Record, now time.Time) Days {
 	days := Days{}
-	for _, r := range records {
-		if r.Basis.Account == account && r.User != "" && now.Before(r.Expires) && isFormer(r, records) {
+	successors := credential.Successors(records)
+	for i := range records {
+		if r := &records[i]; r.Basis.Account == account && r.User != "" && now.Before(r.Expires) && isFormer(r, successors[i]) {
 			days[dayOf(r.Expires)]++
 		}
 	}
 	return days
 }
 
-func isFormer(r ledger.Record, records []ledger.Record) bool {
-	by, superseded := credential.Successor(r, records)
+func isFormer(r *ledger.Record, successor credential.Reason) bool {
 	switch {
-	case superseded && by == credential.SigningKeyChanged:
+	case successor == credential.SigningKeyChanged:
 		return false
 	case r.State == ledger.Retiring, r.State == ledger.Retired && !r.Revoked.IsZero():
 		return true
 	}
-	return superseded && r.State == ledger.Active
+	return successor != "" && r.State == ledger.Active
 }
 
 // Left is how many have not expired.
@@ -172,10 +172,24 @@ func (s Store) Charge(ctx context.Context, account, namespace string, more Days,
 	})
 }
 
+// Refund takes away what was charged and came to nothing.
+func (s Store) Refund(ctx context.Context, account, namespace string, less Days, now time.Time) error {
+	return platform.OnCrowd(ctx, isConflict, func() error {
+		c, err := s.Get(ctx, account, namespace)
+		if err != nil || len(c.Days) == 0 {
+			return err
+		}
+		c.Days = c.Days.More(less)
+		return s.save(ctx, c, now)
+	})
+}
+
 // Recount puts another number in the place of a count, unless somebody has changed it
-// since it was read: then the next run does so.
+// since it was read: then the next run does so. What is counted then, and in no ledger yet,
+// may be missing until the next run.
 func (s Store) Recount(ctx context.Context, c Count, days Days, now time.Time) error {
-	if maps.Equal(c.Days.after(now), days.after(now)) {
+	left := days.after(now)
+	if over := c.version != "" && len(left) == 0; maps.Equal(c.Days.after(now), left) && !over {
 		return nil
 	}
 	c.Days = days

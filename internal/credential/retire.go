@@ -127,24 +127,30 @@ func Awaited(l *ledger.Ledger, record *ledger.Record) bool {
 // supersededBy reports whether a generation up to a later one takes the place of a record.
 func supersededBy(l *ledger.Ledger, r *ledger.Record, upTo int64) bool {
 	return slices.ContainsFunc(l.Records, func(later ledger.Record) bool {
-		return later.Generation <= upTo && later.State != ledger.Intended && replaces(later, *r)
+		return later.Destination == r.Destination && later.Generation > r.Generation && later.Generation <= upTo &&
+			later.State != ledger.Intended && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
 	})
 }
 
-// replaces reports whether a record was issued, or is about to be, to take the place of
-// another.
-func replaces(later, r ledger.Record) bool {
-	return later.Destination == r.Destination && later.Generation > r.Generation && (Reason(later.Reason).supersedes() || !r.Lost.IsZero())
-}
-
-// Successor returns why the first generation that takes the place of a record was issued,
-// or is about to be, and false if none does.
-func Successor(r ledger.Record, records []ledger.Record) (Reason, bool) {
-	i := slices.IndexFunc(records, func(later ledger.Record) bool { return replaces(later, r) })
-	if i < 0 {
-		return "", false
+// Successors returns for each of some records, of which those of a destination are in the
+// order of their generations, why the first generation was issued that takes its place, or
+// is about to be; no reason if none does.
+func Successors(records []ledger.Record) []Reason {
+	type later struct{ any, superseding Reason }
+	after := map[string]later{}
+	all := make([]Reason, len(records))
+	for i := len(records) - 1; i >= 0; i-- {
+		r := &records[i]
+		next := after[r.Destination]
+		if all[i] = next.superseding; !r.Lost.IsZero() {
+			all[i] = next.any
+		}
+		if next.any = Reason(r.Reason); next.any.supersedes() {
+			next.superseding = next.any
+		}
+		after[r.Destination] = next
 	}
-	return Reason(records[i].Reason), true
+	return all
 }
 
 // EarlierOf returns the generations of a destination that can still connect, for

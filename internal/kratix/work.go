@@ -58,6 +58,10 @@ func UnpackWorkloads(workloads any, files map[string][]byte) error {
 // etcd takes no more than 1.5 MiB at once by default, of which an API server needs some.
 const MaxWork = 1400 << 10
 
+// MaxOf is how large the Work may be that comes after an output: what Kratix keeps it can
+// keep again.
+func MaxOf(last map[string]map[string][]byte) int { return max(MaxWork, WorkSize(last)) }
+
 // WorkSize is how large the Work of an output is, by directory and name of the file, in
 // bytes, with room for what is around the content.
 func WorkSize(output map[string]map[string][]byte) int {

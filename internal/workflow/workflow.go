@@ -316,7 +316,9 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 				result.Output[name] = files
 			}
 		}
-		err = Fits(len(result.Output.Destinations()), kratix.WorkSize(result.Output))
+		if err = Fits(len(result.Output.Destinations()), kratix.WorkSize(result.Output), kratix.MaxOf(r.Last)); err != nil {
+			result.Status = nil // it is about what is not emitted
+		}
 	}
 	if err != nil {
 		status := r.failed(err)
@@ -341,13 +343,13 @@ func (r *Run) configure(ctx context.Context, p Pipeline, m mount) error {
 }
 
 // Fits tells why Kratix could not store the documents for some clusters in a Work of so
-// many bytes, nil if it can.
-func Fits(clusters, size int) error {
-	if size <= kratix.MaxWork {
+// many bytes, where there may be most, nil if it can.
+func Fits(clusters, size, most int) error {
+	if size <= most {
 		return nil
 	}
 	return Fail(reason.OutputTooLarge, fmt.Errorf("the documents for %s would have %d KiB, and Kratix keeps those of a request in one object, of at most %d KiB: place the request on fewer clusters, as two requests, or have the overlays add less",
-		field.Count(clusters, "cluster"), size>>10, kratix.MaxWork>>10))
+		field.Count(clusters, "cluster"), size>>10, most>>10))
 }
 
 // giveWay ends a configure run in favour of a deletion: see [Deleted].

@@ -107,18 +107,19 @@ type departure struct {
 func departures(in inputs, now time.Time) []departure {
 	var live, expired []departure
 	atOnce := map[identity.Request]bool{}
-	for _, u := range in.users {
+	for _, u := range in.all {
 		atOnce[identity.Request{Kind: platform.NatsUser.Kind, Namespace: u.Namespace, Name: u.Name}] = u.atOnce
 	}
 	for _, l := range in.ledgers {
-		for _, r := range l.Records {
+		successors := credential.Successors(l.Records)
+		for i, r := range l.Records {
 			again := r.State == ledger.Retired || r.Basis.ProviderAccount == "" // of a user that is kept its request's run has to learn first
 			if r.Basis.Account != in.account.Name || r.State != ledger.Retiring && (r.Revoked.IsZero() || !again) {
 				continue
 			}
 			d := departure{placeOf(l, r), provider.Departure{
 				Identity:  provider.Identity{Name: in.account.UserName(l.Request, r.Destination, r.Generation), User: r.User, ID: r.ID},
-				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, SigningKey: r.Basis.SigningKey, Again: r.State != ledger.Retiring, Urgency: urgencyOf(l, r, atOnce[l.Request]),
+				AccountID: r.Basis.AccountID, ProviderAccount: r.Basis.ProviderAccount, Issued: r.Issued, Expires: r.Expires, SigningKey: r.Basis.SigningKey, Again: r.State != ledger.Retiring, Urgency: urgencyOf(l, i, successors[i], atOnce[l.Request]),
 			}}
 			if now.Before(r.Expires) {
 				live = append(live, d)
@@ -130,16 +131,18 @@ func departures(in inputs, now time.Time) []departure {
 	return slices.Concat(live, expired)
 }
 
-// urgencyOf is how urgent it is that an identity goes, of a request that wants its former
-// ones to go at once, or not. Pure.
-func urgencyOf(l *ledger.Ledger, r ledger.Record, atOnce bool) provider.Urgency {
-	by, superseded := credential.Successor(r, l.Records)
+// urgencyOf is how urgent it is that the i-th identity of a ledger goes, given why its place
+// was taken, and whether its request wants what it had before to go at once. Pure.
+func urgencyOf(l *ledger.Ledger, i int, successor credential.Reason, atOnce bool) provider.Urgency {
+	r := l.Records[i]
+	next := slices.IndexFunc(l.Records[i+1:], func(later ledger.Record) bool { return later.Destination == r.Destination })
+	begun := next >= 0 && slices.Contains([]string{string(credential.FirstIssue), string(credential.DestinationAdded)}, l.Records[i+1+next].Reason)
 	switch {
-	case l.Tombstone != nil, superseded && atOnce:
+	case l.Tombstone != nil, successor != "" && atOnce:
 		return provider.AtOnce
-	case superseded && (by == credential.RotationRequested || by == credential.SigningKeyChanged):
+	case successor == credential.RotationRequested, successor == credential.SigningKeyChanged:
 		return provider.Rotated
-	case superseded, l.Current(r.Destination) == nil:
+	case successor != "", begun, l.Current(r.Destination) == nil: // the request was made anew, or the cluster left
 		return provider.Narrowed
 	}
 	return provider.Lost

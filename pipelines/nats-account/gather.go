@@ -50,7 +50,7 @@ func (p pipeline) gather(ctx context.Context, run *workflow.Run) (inputs, error)
 		return in, err
 	}
 	in.users = attached(in.all, run.Identity.Name)
-	// Before the ledgers: what is counted while they are read is not in them yet.
+	// Before the ledgers: what is counted while they are read may not be in them yet.
 	if in.counts, err = (churn.Store{Client: run.Platform}).Of(ctx, run.Identity.Name); err != nil {
 		return in, err
 	}

@@ -35,7 +35,7 @@ func carryOut(ctx context.Context, run *workflow.Run, in inputs) (*ledger.Ledger
 		if err != nil {
 			return err
 		}
-		former, err := formerOf(ctx, run, in.account)
+		former, err := formerOf(ctx, run, in.account, b)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,11 @@ func maintain(ctx context.Context, run *workflow.Run, in inputs, refused error) 
 		}
 		credential.Advance(l, termsOfRefused(in), run.Now)
 	}
-	if err := save(ctx, run, l, billOf(in)); err != nil && !errors.Is(err, ledger.ErrConflict) {
+	b := billOf(in)
+	if in.account == nil { // nobody counts anew of one that is gone
+		b = billOfDeleted(run)
+	}
+	if err := save(ctx, run, l, b, bound{}); err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return err
 	}
 	return cmp.Or(notifyAccounts(ctx, run, toNotify(l)...), sayCutOff(l, refused))

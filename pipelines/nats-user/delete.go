@@ -91,7 +91,7 @@ func change(ctx context.Context, run *workflow.Run, decide func(*ledger.Ledger))
 		}
 		credential.Import(l, delivered(run.Last), run.Now)
 		decide(l)
-		return save(ctx, run, l, b)
+		return save(ctx, run, l, b, bound{})
 	})
 	if err != nil {
 		return nil, err

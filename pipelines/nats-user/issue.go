@@ -52,7 +52,11 @@ func (i issuance) fulfil(ctx context.Context) error {
 	if err := abandonGone(ctx, i.run, i.in, i.l); err != nil {
 		return err
 	}
-	return save(ctx, i.run, i.l, i.bill)
+	return i.save(ctx, bound{})
+}
+
+func (i issuance) save(ctx context.Context, within bound) error {
+	return save(ctx, i.run, i.l, i.bill, within)
 }
 
 // renew writes down when each cluster's next generation is due: the spec may have
@@ -76,7 +80,10 @@ func (i issuance) issue(ctx context.Context) error {
 		}
 	}
 	due, err := i.fits(due)
-	if err != nil {
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	if err := pay(ctx, i.run, i.l, i.bill, bound{}); err != nil { // what goes by itself, nobody asks for
 		return err
 	}
 	for batch := range slices.Chunk(due, i.in.account.Issuer.AtOnce()) {
@@ -132,26 +139,31 @@ func (i issuance) fits(clusters []*cluster) ([]*cluster, error) {
 	return renewals, nil
 }
 
-// emittable returns those of some clusters for which Kratix can keep the documents too. What
-// takes the place of something is as large as that.
+// emittable returns those of some clusters for which Kratix can keep the documents too: each
+// is as large as a sample or as what it takes the place of, and all else stays.
 func (i issuance) emittable(clusters []*cluster, sample map[string][]byte) []*cluster {
-	output := destination.Output{}
-	for _, c := range i.clusters {
-		if name := c.want.Destination; i.l.Current(name) != nil {
-			output[name] = i.run.Last[name]
+	nothing := kratix.WorkSize(nil)
+	sizeOf := func(files map[string][]byte) int { return kratix.WorkSize(destination.Output{"": files}) - nothing }
+	size, has := nothing, map[string]int{}
+	for name, files := range i.run.Last {
+		if slices.Contains(i.in.placement.Placed, name) || slices.Contains(i.in.kept, name) {
+			has[name] = sizeOf(files)
+			size += has[name]
 		}
 	}
-	size, more := kratix.WorkSize(output), kratix.WorkSize(destination.Output{"": sample})-kratix.WorkSize(nil)
-	n := len(output)
+	most, each := kratix.MaxOf(i.run.Last), sizeOf(sample)
 	var fit []*cluster
 	for _, c := range clusters {
-		if i.l.Current(c.want.Destination) == nil {
-			if full := workflow.Fits(n+1, size+more); full != nil {
-				c.problem = problem{reason.OutputTooLarge, fmt.Sprintf("%s gets no credential (%s): %v", c.want.Destination, c.reason, full)}
-				continue
-			}
-			n, size = n+1, size+more
+		name := c.want.Destination
+		more, n := max(0, each-has[name]), len(has)
+		if has[name] == 0 {
+			n++
 		}
+		if full := workflow.Fits(n, size+more, most); full != nil && more > 0 {
+			c.problem = problem{reason.OutputTooLarge, fmt.Sprintf("%s gets no credential (%s): %v", name, c.reason, full)}
+			continue
+		}
+		size, has[name] = size+more, has[name]+more
 		fit = append(fit, c)
 	}
 	return fit
@@ -171,10 +183,12 @@ func (i issuance) try(want credential.Want) (size int, files map[string][]byte, 
 	}
 	const sealing = 544 // what comes on top, with a key of 4096 bits
 	sample := ledger.Record{Destination: name, Basis: want.Basis, Ciphertext: map[string]string{}}
+	noise := rand.NewChaCha8([32]byte{}) // which cannot be compressed, as ciphertext cannot
 	for key, value := range contents(want.Basis.Delivery, made) {
-		bytes := len(value) + sealing
-		sample.Ciphertext[key] = noise(bytes)
-		size += bytes * 4 / 3
+		data := make([]byte, len(value)+sealing)
+		_, _ = noise.Read(data) // does not fail
+		sample.Ciphertext[key] = base64.StdEncoding.EncodeToString(data)
+		size += len(data) * 4 / 3
 	}
 	rendered, err := documents(i.run, i.in, sample)
 	files = map[string][]byte{}
@@ -182,13 +196,6 @@ func (i issuance) try(want credential.Want) (size int, files map[string][]byte, 
 		files[d.File()] = d.YAML
 	}
 	return size, files, err
-}
-
-// noise is base64 of bytes that cannot be compressed, as ciphertext is.
-func noise(bytes int) string {
-	data := make([]byte, bytes)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // which does not fail
-	return base64.StdEncoding.EncodeToString(data)
 }
 
 func (i issuance) sample(destination string) (provider.Credential, error) {
@@ -220,15 +227,18 @@ func (i issuance) measure() {
 }
 
 // roomFor is how many bytes a generation for each of some clusters adds: its
-// ciphertext takes the place of the former one where there is one.
+// ciphertext takes the place of what the former one has.
 func roomFor(l *ledger.Ledger, clusters []*cluster, ciphertext int) int {
 	const record = 1 << 10
 	more := 0
 	for _, c := range clusters {
-		more += record
-		if l.Current(c.want.Destination) == nil {
-			more += ciphertext
+		has := 0
+		if current := l.Current(c.want.Destination); current != nil {
+			for _, value := range current.Ciphertext {
+				has += len(value)
+			}
 		}
+		more += record + max(0, ciphertext-has)
 	}
 	return more
 }
@@ -246,7 +256,7 @@ func (i issuance) issueAtOnce(ctx context.Context, clusters []*cluster) error {
 	if err := i.makeAll(ctx, attempts); err != nil {
 		var nothing *provider.NotMadeError
 		if errors.As(err, &nothing) && len(attempts) == 1 { // nobody need look for it
-			i.l.Remove(attempts[0].record.Destination, attempts[0].record.Generation)
+			return cmp.Or(takeBack(ctx, i.run, i.l, attempts[0].record), err)
 		}
 		return err
 	}
@@ -287,16 +297,21 @@ func (i issuance) expires() time.Time {
 
 // intend writes down which identities are about to be made.
 func (i issuance) intend(ctx context.Context, attempts []*attempt) error {
-	i.bill.account, i.bill.most = "", 0
+	within, besides := bound{}, 0
 	for _, a := range attempts {
 		if a.isWish(i.l, i.run.Now) {
-			i.bill.account, i.bill.most = i.in.account.Name, a.mostFormer
+			within = bound{i.in.account.Name, a.mostFormer}
+		} else {
+			besides += a.replaces(i.l, i.run.Now) // whatever there is, that goes on
 		}
+	}
+	if within.most > 0 {
+		within.most += besides
 	}
 	for _, a := range attempts {
 		i.l.Add(a.record)
 	}
-	if err := save(ctx, i.run, i.l, i.bill); err != nil {
+	if err := i.save(ctx, within); err != nil {
 		return err
 	}
 	return checkClock(i.run.Now, i.l.ServerTime(), true)
@@ -340,7 +355,7 @@ func (i issuance) commit(ctx context.Context, attempts []*attempt) error {
 		i.l.Add(a.record)
 	}
 	i.advance()
-	return save(ctx, i.run, i.l, i.bill)
+	return i.save(ctx, bound{})
 }
 
 // concurrently calls do for 0 to n-1 on all processors, and returns the first error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/credential"
+	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/kratix"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
@@ -387,14 +389,17 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// A ciphertext takes the place of the former one where there is one.
+// A ciphertext takes the place of what the former one has, which may be less.
 func TestRoomFor(t *testing.T) {
-	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{issued(1, "U1", "commerce")}} // of eu-1
+	full, empty := issued(1, "U1", "commerce"), issued(1, "U2", "commerce")
+	full.Ciphertext = map[string]string{"nats.creds": strings.Repeat("a", 100)}
+	empty.Destination, empty.Ciphertext = "us-1", map[string]string{ledger.KeepKey: strings.Repeat("a", 30)}
+	l := &ledger.Ledger{Request: orders, Records: []ledger.Record{full, empty}}
 	var clusters []*cluster
 	for _, name := range []string{"eu-1", "us-1", "ap-1"} {
 		clusters = append(clusters, &cluster{want: credential.Want{Destination: name}})
 	}
-	if n := roomFor(l, clusters, 100); n != 3*1024+2*100 {
+	if n := roomFor(l, clusters, 100); n != 3*1024+70+100 {
 		t.Errorf("it takes %d bytes", n)
 	}
 }
@@ -521,6 +526,96 @@ func TestInterruptedIssue(t *testing.T) {
 	for _, how := range []platformtest.Fault{platformtest.Refused, platformtest.Lost, platformtest.Overtaken} {
 		for at := range calls {
 			count(how, at+1)
+		}
+	}
+}
+
+// What could not be stored in a Work is not issued: a first credential beside others, also
+// beside those that are about to go, and one that is larger than what it takes the place of.
+// What is there already may be as large as it is.
+func TestEmittable(t *testing.T) {
+	file := func(bytes int) map[string][]byte {
+		data := make([]byte, bytes)
+		_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+		return map[string][]byte{"a.yaml": data}
+	}
+	clusters := func(prefix string, n int) (names []string) {
+		for i := range n {
+			names = append(names, fmt.Sprintf("%s%03d", prefix, i))
+		}
+		return names
+	}
+	const each = 10_000 // some 13 KiB in a Work, which has room for a hundred
+	for _, test := range []struct {
+		name       string
+		has, kept  int // clusters
+		bytes, new int // of what they have, and of what they would get
+		asks       []string
+		fit        int
+	}{
+		{"first ones", 0, 0, 0, each, clusters("new", 200), 102},
+		{"beside others", 50, 0, each, each, clusters("new", 200), 52},
+		{"beside those that are leaving", 0, 100, each, each, clusters("new", 200), 47},
+		{"others of the size", 100, 0, each, each, clusters("has", 100), 100},
+		{"larger ones", 100, 0, each, 2 * each, clusters("has", 100), 2},
+		{"larger ones, where there is room", 20, 0, each, 2 * each, clusters("has", 20), 20},
+		{"others of the size, of what is too large", 120, 0, each, each, clusters("has", 120), 120},
+		{"a first one beside what is too large", 120, 0, each, each, clusters("new", 1), 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run, in := newRun(t), serving(&stub{})
+			in.placement.Placed, in.kept = clusters("has", test.has), clusters("kept", test.kept)
+			run.Last = destination.Output{}
+			for _, name := range slices.Concat(in.placement.Placed, in.kept) {
+				run.Last[name] = file(test.bytes)
+			}
+			if test.has == 0 {
+				run.Last["gone"] = file(500_000) // and is not emitted again
+			}
+			var due []*cluster
+			for _, name := range test.asks {
+				due = append(due, &cluster{want: want(in, name), reason: "FirstIssue"})
+			}
+			fit := issuance{run: run, in: in, l: &ledger.Ledger{Request: orders}}.emittable(due, file(test.new))
+			if len(fit) != test.fit {
+				t.Errorf("%d of %d are issued, want %d", len(fit), len(due), test.fit)
+			}
+			for _, c := range due {
+				if refused := !slices.Contains(fit, c); refused != (c.problem.reason == reason.OutputTooLarge) {
+					t.Errorf("%s is %s: %s", c.want.Destination, c.problem.reason, c.problem.message)
+				}
+			}
+		})
+	}
+}
+
+// What is tried is as large as what is sealed, with several keys too.
+func TestTriedIsAsLargeAsSealed(t *testing.T) {
+	for _, format := range []v1alpha1.Format{v1alpha1.Creds, v1alpha1.JWTAndSeed, v1alpha1.Env} {
+		run, in := newRun(t), serving(&stub{})
+		in.user.Spec.Secret.Format = format
+		w, i := want(in, "eu-1"), issuance{run: run, in: in}
+		_, tried, err := i.try(w)
+		made, failed := i.sample("eu-1")
+		if err != nil || failed != nil {
+			t.Fatal(err, failed)
+		}
+		certificate, _ := seal.Newest(bundle(), now)
+		a := &attempt{&cluster{want: w, certificate: certificate}, provider.Identity{}, ledger.Record{Destination: "eu-1", Basis: w.Basis}}
+		if err := a.seal(made); err != nil {
+			t.Fatal(err)
+		}
+		documents, err := documents(run, in, a.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := map[string][]byte{}
+		for _, d := range documents {
+			files[d.File()] = d.YAML
+		}
+		size := func(files map[string][]byte) int { return kratix.WorkSize(destination.Output{"": files}) }
+		if got, want := size(tried), size(files); got < want || got > want+2000 {
+			t.Errorf("%s: it is taken to have %d bytes, and has %d", format, got, want)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func plan(in inputs, l *ledger.Ledger, verdicts map[claim.Resource]claim.Verdict
 		}
 		c.sealFor(in.bundles[name], now)
 		judge(c, l, now)
-		if c.isWish(l, now) {
+		if c.reason != "" {
 			n += c.replaces(l, now)
 		}
 		clusters = append(clusters, c)
@@ -207,7 +207,7 @@ func bounded(c *cluster, l *ledger.Ledger, now time.Time) bool {
 // affordable: its namespace has not had too many, or it would get one without anybody's
 // wish. What is made for the first time takes no room yet, and will when it is deleted.
 func affordable(c *cluster, l *ledger.Ledger, now time.Time) bool {
-	if c.former+max(1, c.replaces(l, now)) <= c.mostFormer || !c.isWish(l, now) {
+	if !c.isWish(l, now) || c.former+max(1, c.replaces(l, now)) <= c.mostFormer {
 		return true
 	}
 	c.problem = problem{reason.TooManyCredentials, fmt.Sprintf("%s gets no credential (%s): the namespace has %d former credentials of NatsAccount %s that have not expired yet, and may have %d: wait until some have, make ttl shorter, or ask the platform team for a higher spec.policy.maxFormer",
@@ -223,15 +223,20 @@ func (c *cluster) isWish(l *ledger.Ledger, now time.Time) bool {
 // replaces is how many more former credentials of the account there are once the cluster
 // has what it is about to get.
 func (c *cluster) replaces(l *ledger.Ledger, now time.Time) int {
-	account := c.want.Basis.Account
-	next := ledger.Record{Destination: c.want.Destination, Generation: l.Next(c.want.Destination), State: ledger.Intended, Reason: string(c.reason)}
-	return churn.Former(account, append(slices.Clone(l.Records), next), now).Left(now) - churn.Former(account, l.Records, now).Left(now)
+	account, name := c.want.Basis.Account, c.want.Destination
+	has := slices.DeleteFunc(slices.Clone(l.Records), func(r ledger.Record) bool { return r.Destination != name })
+	next := ledger.Record{Destination: name, Generation: l.Next(name), State: ledger.Intended, Reason: string(c.reason)}
+	return churn.Former(account, append(has, next), now).Left(now) - churn.Former(account, has, now).Left(now)
 }
 
 // due reports whether a cluster would get a new generation also without anybody's wish.
 func due(l *ledger.Ledger, want credential.Want, now time.Time) bool {
 	if current := l.Current(want.Destination); current != nil {
-		want.Basis.Grant, want.Basis.Delivery, want.Basis.Rotate = current.Basis.Grant, current.Basis.Delivery, current.Basis.Rotate
+		has := current.Basis
+		want.Basis.Grant, want.Basis.Delivery, want.Basis.Rotate = has.Grant, has.Delivery, has.Rotate
+		if want.Basis.Account != has.Account { // that is asked for, and not that the account is another one now
+			want.Basis.Account, want.Basis.AccountID, want.Basis.SigningKey = has.Account, has.AccountID, has.SigningKey
+		}
 	}
 	_, due := credential.Decide(l, want, now)
 	return due

@@ -47,7 +47,8 @@ func tidy(account *jwt.AccountClaims, going []provider.Departure, now time.Time)
 // revocation too: the account does not list the key that has signed it any more.
 func isNeedless(account *jwt.AccountClaims, d provider.Departure) bool {
 	_, listed := account.SigningKeys.GetScope(d.SigningKey)
-	return d.SigningKey != "" && d.SigningKey != account.Subject && !listed
+	known := nkeys.IsValidPublicAccountKey(d.SigningKey) && d.ProviderAccount == "" // a provider may call it otherwise
+	return known && d.SigningKey != account.Subject && !listed
 }
 
 // prune takes out of an account the revocations that are needless, and reports whether
