@@ -685,7 +685,8 @@ func (w *world) someFault() fault {
 }
 
 // nothingIssued is about a time in which nothing that is issued would connect, or could be
-// delivered. It makes sure that nothing is.
+// delivered. It makes sure that nothing is; what somebody revokes meanwhile is replaced
+// afterwards.
 func (w *world) nothingIssued(d time.Duration, name string, mend func()) {
 	count := func() int {
 		if w.cloud != nil { // where the account may find what a run has left before
@@ -694,11 +695,17 @@ func (w *world) nothingIssued(d time.Duration, name string, mend func()) {
 		return len(w.seen)
 	}
 	before := count()
+	for _, u := range w.users {
+		u.refused = true
+	}
 	w.later(d, name, func() {
 		if n := count() - before; n > 0 {
 			w.t.Errorf("%d identities were made, of which none is of any use", n)
 		}
 		mend()
+		for _, u := range w.users {
+			u.refused, u.mended = false, time.Now()
+		}
 		w.allDirty()
 	})
 }
@@ -715,19 +722,11 @@ func (w *world) revokeEverybody() bool {
 	w.must(w.nats.Push(claims))
 	w.asked[credential.DeletedAtProvider]++
 	w.tokenOut = true
-	for _, u := range w.users {
-		u.refused = true
-	}
 	for user := range w.issued {
 		w.cutOff[user] = true
 	}
 	w.run(commerce, kratix.Configure, fault{})
-	w.nothingIssued(49*time.Hour, "that time has come", func() {
-		w.tokenOut = false
-		for _, u := range w.users {
-			u.refused, u.mended = false, time.Now()
-		}
-	})
+	w.nothingIssued(49*time.Hour, "that time has come", func() { w.tokenOut = false })
 	return true
 }
 
