@@ -209,7 +209,7 @@ func TestDoctorLeavesHostsThatAreFree(t *testing.T) {
 		w := newUsersWorld(t)
 		w.at(day0)
 		w.hostOfNobody(c.state, c.deleted)
-		w.prints(w.doctor(), "ok       configuration", "ok       Destinations", "ok       stored records", "ok       requests")
+		w.prints(w.doctor(), "ok       configuration", "ok       Destinations", "ok       operator's keys", "ok       stored records", "ok       requests")
 	}
 }
 
