@@ -29,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/churn"
 	"github.com/baleen-platform/baleen/internal/ledger"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/scenario"
@@ -1335,6 +1336,26 @@ func TestAccountElsewhere(t *testing.T) {
 	s := scenario.New(t, platformDir, stages...)
 	o := s.ApplyObject(request(t, "NatsAccount", "team-a", "a", servedAccount, "{}"))
 	wantRefused(t, s, o, "WrongNamespace", "a NatsAccount counts in the namespace baleen-system only", "")
+}
+
+// A NatsAccount that counts for nobody is deleted, and one of its name is none the wiser.
+func TestAccountElsewhereIsDeleted(t *testing.T) {
+	l := newLive(t)
+	l.wantReason("Verified", "")
+	store := churn.Store{Client: l.Client}
+	if err := store.Charge(t.Context(), "commerce", "team-a", churn.Days{l.Now.Unix()/(24*60*60) + 3: 7}, 0, l.Now); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := strings.Replace(l.account, "namespace: baleen-system", "namespace: team-a", 1)
+	if _, reason, _ := l.Apply(elsewhere).Ready(); reason != "WrongNamespace" {
+		t.Errorf("it is %s", reason)
+	}
+	if o := l.Delete(elsewhere); o.Err != nil {
+		t.Errorf("its deletion says %v: %s", o.Err, o.Stderr)
+	}
+	if count, err := store.Get(t.Context(), "commerce", "team-a"); err != nil || count.Left(l.Now) != 7 {
+		t.Errorf("of the other one %d former credentials are counted: %v", count.Left(l.Now), err)
+	}
 }
 
 // Whatever stands in whatever field of an account, it is refused in one sentence

@@ -268,6 +268,11 @@ func TestGuardState(t *testing.T) {
 		{"five wait", targetA, ofB, data(ofB, "waiters", waiters("team-a", 5)), whoWaits},
 		{"it waits in another form", targetA, ofB, data(ofB, "waiters", `[{"namespace":"team-a","kind":"ApiAggregatorTarget","name":"x"}]`), whoWaits},
 		{"two forms of one waiter", targetA, ofB, data(ofB, "waiters", `[{"kind":"ApiAggregatorTarget","namespace":"team-a","name":"x","namespace":"team-b"}]`), whoWaits},
+		{"what waits has a name that nothing can have", targetA, ofB, data(ofB, "waiters", named("..")), whoWaits},
+		{"what waits has a name that ends in a dash", targetA, ofB, data(ofB, "waiters", named("x-")), whoWaits},
+		{"what waits has a long name", targetA, ofB, data(ofB, "waiters", named(strings.Repeat("x", 253))), ""},
+		{"what waits has a name that is too long", targetA, ofB, data(ofB, "waiters", named(strings.Repeat("x", 254))), whoWaits},
+		{"the owner has a name that nothing can have", targetA, ofA, data(ofA, "owner", `{"kind":"ApiAggregatorTarget","namespace":"team-a","name":".."}`), "which a request in team-a owns"},
 		{"what waits is no list", targetA, ofB, data(ofB, "waiters", "{}"), whoWaits},
 		{"the waiters go", targetA, waitedB, with(waitedB, nil, "data", "waiters"), whoWaits},
 		{"it waits, and changes the owner", targetA, ofB, data(waitedB, "owner", `{"kind":"ApiAggregatorTarget","namespace":"team-c","name":"x"}`), ofOthers},
@@ -398,6 +403,11 @@ func TestGuardState(t *testing.T) {
 			}
 		})
 	}
+}
+
+// named is a list of one request of team-a, of that name.
+func named(name string) string {
+	return `[{"kind":"ApiAggregatorTarget","namespace":"team-a","name":"` + name + `"}]`
 }
 
 // waiters is a list of so many requests of a namespace.

@@ -107,6 +107,9 @@ type Count struct {
 	Account, Namespace string
 	Days
 	version string
+	// foreign: what lies in its place is about something else. The account's run puts that
+	// right.
+	foreign bool
 }
 
 // TooManyError tells that a namespace may have no more former credentials by request.
@@ -164,6 +167,9 @@ func (s Store) Charge(ctx context.Context, account, namespace string, more Days,
 		if err != nil {
 			return err
 		}
+		if c.foreign { // which holds up nobody
+			return nil
+		}
 		c.Days = c.Days.And(more)
 		if most > 0 && c.Left(now) > most {
 			return &TooManyError{c, most}
@@ -176,7 +182,7 @@ func (s Store) Charge(ctx context.Context, account, namespace string, more Days,
 func (s Store) Refund(ctx context.Context, account, namespace string, less Days, now time.Time) error {
 	return platform.OnCrowd(ctx, isConflict, func() error {
 		c, err := s.Get(ctx, account, namespace)
-		if err != nil || len(c.Days) == 0 {
+		if err != nil || len(c.Days) == 0 || c.foreign {
 			return err
 		}
 		c.Days = c.Days.More(less)
@@ -191,6 +197,13 @@ func (s Store) Recount(ctx context.Context, c Count, days Days, now time.Time) e
 	left := days.after(now)
 	if over := c.version != "" && len(left) == 0; maps.Equal(c.Days.after(now), left) && !over {
 		return nil
+	}
+	if c.version == "" {
+		was, err := s.Get(ctx, c.Account, c.Namespace)
+		if err != nil || was.version != "" && !was.foreign {
+			return err
+		}
+		c.version = was.version
 	}
 	c.Days = days
 	if err := s.save(ctx, c, now); !isConflict(err) {
@@ -253,6 +266,10 @@ func encode(c Count, now time.Time) *unstructured.Unstructured {
 // anew.
 func decode(object *unstructured.Unstructured, account, namespace string) Count {
 	c := Count{Account: account, Namespace: namespace, Days: Days{}, version: object.GetResourceVersion()}
+	of, _, _ := unstructured.NestedString(object.Object, "data", "namespace")
+	if c.foreign = of != namespace; c.foreign {
+		return c
+	}
 	text, _, _ := unstructured.NestedString(object.Object, "data", "days")
 	for line := range strings.Lines(text) {
 		date, number, _ := strings.Cut(strings.TrimSpace(line), " ")

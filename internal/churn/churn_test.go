@@ -201,6 +201,53 @@ func TestRecount(t *testing.T) {
 	}
 }
 
+// Somebody may have put something else in the place of a count. It holds up nobody, and the
+// account's run puts the count there.
+func TestForeign(t *testing.T) {
+	memory := platform.NewMemory(func() time.Time { return now })
+	s := Store{Client: memory}
+	object := encode(Count{Account: "commerce", Namespace: "team-a", Days: Days{today: 9}}, now)
+	object.SetLabels(nil)
+	if err := unstructured.SetNestedField(object.Object, "team-b", "data", "namespace"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := memory.Create(t.Context(), platform.ConfigMap, object); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Charge(t.Context(), "commerce", "team-a", Days{today: 1}, 1, now); err != nil || len(count(t, s)) > 0 {
+		t.Errorf("%v are counted: %v", count(t, s), err)
+	}
+	if err := s.Refund(t.Context(), "commerce", "team-a", Days{today: 1}, now); err != nil {
+		t.Error(err)
+	}
+	if err := s.Recount(t.Context(), Count{Account: "commerce", Namespace: "team-a"}, Days{today: 3}, now); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(Days{today: 3}, count(t, s)); diff != "" {
+		t.Error(diff)
+	}
+	if all, err := s.Of(t.Context(), "commerce"); err != nil || len(all) != 1 {
+		t.Errorf("the account finds %v: %v", all, err)
+	}
+}
+
+// What came to nothing is taken back, and no more than there is.
+func TestRefund(t *testing.T) {
+	s := Store{Client: platform.NewMemory(func() time.Time { return now })}
+	if err := s.Refund(t.Context(), "commerce", "team-a", Days{today: 1}, now); err != nil || len(count(t, s)) > 0 {
+		t.Errorf("of nothing %v are left: %v", count(t, s), err)
+	}
+	if err := s.Charge(t.Context(), "commerce", "team-a", Days{today: 2, today + 1: 1}, 0, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Refund(t.Context(), "commerce", "team-a", Days{today: 1, today + 1: 5}, now); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Days{today: 1}, count(t, s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Whatever is counted is read as it was written, however much it is in little space; and
 // lines that say nothing count nothing.
 func TestStored(t *testing.T) {
@@ -233,7 +280,7 @@ func TestFails(t *testing.T) {
 	s := Store{Client: failing{platform.NewMemory(func() time.Time { return now }), away}}
 	for what, err := range map[string]error{
 		"read":    s.Charge(t.Context(), "commerce", "team-a", Days{today: 1}, 0, now),
-		"written": s.Recount(t.Context(), Count{Account: "commerce", Namespace: "team-a"}, Days{today: 1}, now),
+		"written": s.Recount(t.Context(), Count{Account: "commerce", Namespace: "team-a", version: "1"}, Days{today: 1}, now),
 	} {
 		if want := "the count of former credentials of team-a in NatsAccount commerce cannot be " + what; !errors.Is(err, away) || len(err.Error()) < len(want) || err.Error()[:len(want)] != want {
 			t.Errorf("it says %v", err)
@@ -258,6 +305,6 @@ func (f failing) List(context.Context, platform.Kind, string, map[string]string)
 	return nil, f.err
 }
 
-func (f failing) Create(context.Context, platform.Kind, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (f failing) Update(context.Context, platform.Kind, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return nil, f.err
 }

@@ -174,30 +174,34 @@ func (s Store) Get(ctx context.Context, resource Resource) (*Claim, error) {
 
 // OwnedBy returns all claims of an owner, of whatever incarnation.
 func (s Store) OwnedBy(ctx context.Context, owner Owner) ([]Claim, error) {
-	claims, err := s.list(ctx, labelOwner, owner.hash(), "")
+	claims, err := s.list(ctx, labelOwner, owner.hash(), func(object *unstructured.Unstructured) bool {
+		said, readable := ownerIn(object) // the label alone says nothing: somebody else may have put it there
+		return !readable || said.Is(owner)
+	})
 	return slices.DeleteFunc(claims, func(c Claim) bool { return !c.Owner.Is(owner) }), err // a free one has no owner
 }
 
 // Within returns all claims of a kind in a scope.
 func (s Store) Within(ctx context.Context, kind, scope string) ([]Claim, error) {
-	claims, err := s.list(ctx, labelScope, identity.Hash(kind, scope), "")
+	claims, err := s.list(ctx, labelScope, identity.Hash(kind, scope), nil)
 	return slices.DeleteFunc(claims, func(c Claim) bool { return c.Resource.Kind != kind || c.Resource.Scope != scope }), err
 }
 
 // All returns all claims of a kind. It reads all that is stored, so it is for people's
 // tools.
 func (s Store) All(ctx context.Context, kind string) ([]Claim, error) {
-	return s.list(ctx, labelManaged, managed, kind+"-")
+	return s.list(ctx, labelManaged, managed, func(o *unstructured.Unstructured) bool { return strings.HasPrefix(o.GetName(), kind+"-") })
 }
 
-func (s Store) list(ctx context.Context, label, value string, prefix string) ([]Claim, error) {
+// list returns the claims with a label, of those objects that are wanted; nil wants all.
+func (s Store) list(ctx context.Context, label, value string, wanted func(*unstructured.Unstructured) bool) ([]Claim, error) {
 	objects, err := s.Client.List(ctx, platform.ConfigMap, Namespace, map[string]string{label: value})
 	if err != nil {
 		return nil, fmt.Errorf("the claims cannot be listed: %w", err)
 	}
 	var claims []Claim
 	for i := range objects {
-		if !strings.HasPrefix(objects[i].GetName(), prefix) {
+		if wanted != nil && !wanted(&objects[i]) {
 			continue
 		}
 		c, err := decode(&objects[i])
@@ -272,6 +276,8 @@ func (s Store) Gone(ctx context.Context, c Claim) (bool, error) {
 	}
 	object, err := s.Client.Get(ctx, kind.Kind, c.Owner.Namespace, c.Owner.Name)
 	switch {
+	case apierrors.IsBadRequest(err): // nothing can have such a name
+		return true, nil
 	case err == nil && (!c.Deleted || string(object.GetUID()) == c.Owner.UID):
 		return false, nil
 	case err == nil:
@@ -433,6 +439,13 @@ func encode(c Claim, version string) *unstructured.Unstructured {
 			"facts": text(c.Facts), "waiters": text(c.Waiters),
 		},
 	}}
+}
+
+// ownerIn returns whose claim an object says to be, and false if it does not say that
+// readably.
+func ownerIn(object *unstructured.Unstructured) (owner Owner, readable bool) {
+	text, _, _ := unstructured.NestedString(object.Object, "data", "owner")
+	return owner, json.Unmarshal([]byte(text), &owner) == nil
 }
 
 func decode(object *unstructured.Unstructured) (*Claim, error) {

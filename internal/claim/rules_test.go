@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/baleen-platform/baleen/internal/platform"
 )
@@ -433,6 +434,32 @@ func TestDamagedClaim(t *testing.T) {
 			_, err = s.OwnedBy(ctx, s.a)
 			s.wantError(err, test.says)
 		})
+	}
+}
+
+// An owner by a name that nothing can have is gone.
+func TestOwnerThatCannotBe(t *testing.T) {
+	s := newBook()
+	if gone, err := s.Gone(t.Context(), Claim{Resource: Path("h", "/a"), Owner: Owner{Kind: "ApiAggregatorTarget", Namespace: "team-a", Name: ".."}, State: Held}); !gone || err != nil {
+		t.Errorf("it is gone: %t: %v", gone, err)
+	}
+}
+
+// What somebody else has labelled as a request's, and does not say to be that, is not, also
+// where it cannot be read.
+func TestLabelledBySomebodyElse(t *testing.T) {
+	s := newBook()
+	mine, theirs := Owner{Kind: "ApiAggregatorTarget", Namespace: "team-a", Name: "x"}, Owner{Kind: "ApiAggregatorTarget", Namespace: "team-b", Name: "y"}
+	o := encode(Claim{Resource: Path("h", "/b"), Owner: theirs, State: Held}, "")
+	o.SetLabels(map[string]string{labelOwner: mine.hash()})
+	if err := unstructured.SetNestedField(o.Object, "garbage", "data", "facts"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client.Create(t.Context(), platform.ConfigMap, o); err != nil {
+		t.Fatal(err)
+	}
+	if claims, err := s.OwnedBy(t.Context(), mine); err != nil || len(claims) > 0 {
+		t.Errorf("it owns %v: %v", claims, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func (r *Run) label(ctx context.Context, kind platform.Kind, request *unstructur
 // notified says of an error whether it matters.
 func (r *Run) notified(kind platform.Kind, namespace, name string, err error) error {
 	switch {
-	case err == nil, apierrors.IsNotFound(err):
+	case err == nil, apierrors.IsNotFound(err), apierrors.IsBadRequest(err): // nothing can have such a name
 		return nil
 	case platform.IsTooLarge(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
 		r.Log.Warn("a request cannot be asked to reconcile", "kind", kind.Kind, "request", namespace+"/"+name, "error", err)

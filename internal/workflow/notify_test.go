@@ -226,6 +226,7 @@ func TestAsk(t *testing.T) {
 		{"it is gone", "other", nil, ""},
 		{"it is too large", "gadget", apierrors.NewRequestEntityTooLargeError("it is too large"), ""},
 		{"it changes all the time", "gadget", apierrors.NewConflict(resource, "gadget", errors.New("changed")), ""},
+		{"nothing can have such a name", "..", nil, ""},
 		{"it is not valid", "gadget", apierrors.NewInvalid(widgets.Kind.GroupKind(), "gadget", nil), ""},
 		{"the platform is away", "gadget", errors.New("away"), "Widget team-a/gadget cannot be asked to reconcile: away"},
 	} {

@@ -517,6 +517,32 @@ func TestRemove(t *testing.T) {
 	})
 }
 
+// noNamespace is a platform on which there is no namespace for the operator's Secrets, so
+// that nobody has a right there.
+type noNamespace struct{ platform.Client }
+
+func (f noNamespace) Get(ctx context.Context, kind platform.Kind, namespace, name string) (*unstructured.Unstructured, error) {
+	if namespace == account.OperatorNamespace {
+		return nil, apierrors.NewForbidden(platform.Secret.GVR().GroupResource(), name, errors.New("no right"))
+	}
+	return f.Client.Get(ctx, kind, namespace, name)
+}
+
+// An account that cannot read its operator's keys for want of a right is not deleted: what
+// is queued would be revoked by nobody.
+func TestRemoveWaitsForARight(t *testing.T) {
+	run := onPlatform(t)
+	jwt := run.Request.Object["spec"].(map[string]any)["jwt"].(map[string]any)
+	jwt["servers"] = []any{"nats://nats.example.com"}
+	jwt["operator"] = map[string]any{"signingKeySecretRef": map[string]any{"name": "operator"}, "systemCredentialsSecretRef": map[string]any{"name": "system"}}
+	putSecret(t, run.Platform, account.Namespace, "operator", map[string]string{"seed": seedOf(t, nkeys.CreateOperator)})
+	putSecret(t, run.Platform, account.Namespace, "system", map[string]string{"creds": creds(t)})
+	run.Platform = noNamespace{run.Platform}
+	if err := (pipeline{}).remove(t.Context(), run); err == nil || !strings.Contains(err.Error(), "make the namespace baleen-operator if there is none") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 // A deletion of an account that can revoke is held up by what is queued, and by nothing
 // else: not where nothing can be revoked any more, and not for what another account is
 // to revoke.
