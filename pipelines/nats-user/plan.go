@@ -141,7 +141,7 @@ func conflict(d ledger.Delivery, destination string, v claim.Verdict) string {
 		return fmt.Sprintf("%s is releasing the Secret %s/%s on %s: it is taken over by itself as soon as it is free", v.Holder, d.Namespace, d.Name, destination)
 	}
 	if v.Abandoned {
-		return fmt.Sprintf("the Secret %s/%s on %s belonged to %s, which is gone: its NatsAccount frees it a day after its run has seen that, and it is taken over by itself then; where nothing was issued the platform team frees it by deleting the ConfigMap %s/%s",
+		return fmt.Sprintf("the Secret %s/%s on %s belonged to %s, which is gone: its NatsAccount frees it a day after its run has seen that, and it is taken over by itself then; where nothing was issued, or that account is gone too, the platform team frees it by deleting the ConfigMap %s/%s",
 			d.Namespace, d.Name, destination, v.Holder, claim.Namespace, secretOf(destination, d).ConfigMap())
 	}
 	return fmt.Sprintf("the Secret %s/%s on %s belongs to %s: choose another name, or ask its owner", d.Namespace, d.Name, destination, v.Holder)

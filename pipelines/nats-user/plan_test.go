@@ -327,7 +327,7 @@ func TestConflict(t *testing.T) {
 		says                 string
 	}{
 		{"another has it", false, false, "the Secret team-a/orders-nats on eu-1 belongs to team-b/shop: choose another name, or ask its owner"},
-		{"another had it, and is gone", false, true, "the Secret team-a/orders-nats on eu-1 belonged to team-b/shop, which is gone: its NatsAccount frees it a day after its run has seen that, and it is taken over by itself then; where nothing was issued the platform team frees it by deleting the ConfigMap baleen-state/secret-493092dcd3d921a04346437ae2a4271416e6e4eb"},
+		{"another had it, and is gone", false, true, "the Secret team-a/orders-nats on eu-1 belonged to team-b/shop, which is gone: its NatsAccount frees it a day after its run has seen that, and it is taken over by itself then; where nothing was issued, or that account is gone too, the platform team frees it by deleting the ConfigMap baleen-state/secret-493092dcd3d921a04346437ae2a4271416e6e4eb"},
 		{"another releases it", true, false, "team-b/shop is releasing the Secret team-a/orders-nats on eu-1: it is taken over by itself as soon as it is free"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
