@@ -126,6 +126,11 @@ func TestGuardTypes(t *testing.T) {
 				t.Errorf("%s: %s: %s", policy.Name, condition.Name, result)
 			}
 		}
+		for _, variable := range policy.Spec.Variables { // for which an API server admits no reserved word
+			if result := fmt.Sprint(checker.CheckExpression(types, variable.Name)); strings.Contains(result, "reserved identifier") {
+				t.Errorf("%s: the variable %s: %s", policy.Name, variable.Name, result)
+			}
+		}
 		for _, validation := range policy.Spec.Validations {
 			if validation.Message == "" || validation.MessageExpression == "" || strings.Contains(validation.Message, "\n") {
 				t.Errorf("%s: the rule %s needs a message of one line and a messageExpression", policy.Name, validation.Expression)
