@@ -409,8 +409,8 @@ func TestRaces(t *testing.T) {
 
 // What is not a claim is named, and nothing of it is believed.
 func TestDamagedClaim(t *testing.T) {
-	good := func() map[string]any {
-		return encode(Claim{Resource: orders, State: Held}, "").Object["data"].(map[string]any)
+	good := func(owner Owner) map[string]any {
+		return encode(Claim{Resource: orders, Owner: owner, State: Held}, "").Object["data"].(map[string]any)
 	}
 	for name, test := range map[string]struct {
 		change func(data map[string]any)
@@ -423,7 +423,7 @@ func TestDamagedClaim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSituation(t)
-			o, data := encode(Claim{Resource: orders, Owner: s.a, State: Held}, ""), good()
+			o, data := encode(Claim{Resource: orders, Owner: s.a, State: Held}, ""), good(s.a)
 			test.change(data)
 			o.Object["data"] = data
 			_, err := s.store.Create(ctx, platform.ConfigMap, o)
