@@ -1,5 +1,5 @@
 // Package claim records who owns what: a host, a path under a host, a delivered
-// Secret. A claim is a ConfigMap named by the hash of what is owned. Creating it
+// Secret, the name of a workload. A claim is a ConfigMap named by the hash of what is owned. Creating it
 // decides races, every later change is a compare-and-swap, and no claim moves by
 // expire or order of requests.
 //
@@ -47,7 +47,7 @@ const (
 
 // Resource is what can be owned.
 type Resource struct {
-	// Kind is host, path or secret.
+	// Kind is host, path, secret or workload.
 	Kind string `json:"kind"`
 	// Scope is what claims are listed by: for a path its host.
 	Scope string `json:"scope"`
@@ -68,6 +68,11 @@ func Secret(destination, namespace, name string) Resource {
 
 // ConfigMap returns the name under which a claim of the resource lies in [Namespace].
 func (t Resource) ConfigMap() string { return t.name() }
+
+// Workload is the right to the objects of a workload of that name on a cluster.
+func Workload(destination, namespace, name string) Resource {
+	return Resource{Kind: "workload", Scope: destination, Key: "/" + namespace + "/" + name}
+}
 
 // String names the resource in a message.
 func (t Resource) String() string { return strings.TrimSpace(t.Kind + " " + t.Scope + t.Key) }

@@ -70,6 +70,23 @@ metadata:
   name: secret-493092dcd3d921a04346437ae2a4271416e6e4eb
   namespace: baleen-state
 `},
+	{"workload", Claim{Resource: Workload("eu-1", "team-a", "orders"), Owner: Owner{"Workload", "team-a", "orders", "u4"}, State: Held}, `apiVersion: v1
+data:
+  deleted: "false"
+  facts: "null"
+  owner: '{"kind":"Workload","namespace":"team-a","name":"orders","uid":"u4"}'
+  state: Held
+  thing: '{"kind":"workload","scope":"eu-1","key":"/team-a/orders"}'
+  waiters: "null"
+kind: ConfigMap
+metadata:
+  labels:
+    app.kubernetes.io/managed-by: baleen
+    baleen.dev/owner: f0e5dd15
+    baleen.dev/scope: 722c1c2e
+  name: workload-67ec62ab8db36d545fa205d429283d0455903510
+  namespace: baleen-state
+`},
 	{"free", Claim{Resource: Path("api.example.com", "/"), State: Free, Waiters: []Owner{{"ApiAggregatorTarget", "team-b", "shop", ""}}}, `apiVersion: v1
 data:
   deleted: "false"

@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/baleen-platform/baleen/internal/field"
@@ -36,11 +37,13 @@ type Config struct {
 	// SecretMetadata are patterns of the labels and annotations that a request may give its
 	// Secret, and * stands for any characters; nil admits all but those that have it copied.
 	SecretMetadata []string
+	// SystemNamespaces are those in which a System counts. Default: baleen-system.
+	SystemNamespaces []string
 }
 
 // Load reads the configuration; a platform without one has the defaults.
 func Load(ctx context.Context, client platform.Client) (Config, error) {
-	c := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour}
+	c := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour, SystemNamespaces: []string{Namespace}}
 	data, err := Data(ctx, client, name)
 	if err != nil {
 		return c, err
@@ -58,13 +61,21 @@ func Load(ctx context.Context, client platform.Client) (Config, error) {
 		case "secretMetadata":
 			c.SecretMetadata = []string{}
 			ok = yaml.UnmarshalStrict([]byte(value), &c.SecretMetadata) == nil && !slices.ContainsFunc(c.SecretMetadata, func(pattern string) bool { return !field.IsPattern(pattern) })
+		case "systemNamespaces":
+			c.SystemNamespaces = nil
+			ok = yaml.UnmarshalStrict([]byte(value), &c.SystemNamespaces) == nil && areNamespaces(c.SystemNamespaces)
 		}
 		if !ok {
-			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], and secretMetadata, a list such as [example.com/*]",
+			return c, fmt.Errorf("the key %s of the ConfigMap %s/%s is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], secretMetadata, a list such as [example.com/*], and systemNamespaces, a list such as [baleen-system]",
 				field.Quote(key), Namespace, name)
 		}
 	}
 	return c, nil
+}
+
+// areNamespaces reports whether there are names, each of which a namespace can have.
+func areNamespaces(names []string) bool {
+	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return len(validation.IsDNS1123Label(name)) > 0 })
 }
 
 // Data returns the data of a ConfigMap of the platform team, none if there is no

@@ -23,7 +23,7 @@ func (away) Get(context.Context, platform.Kind, string, string) (*unstructured.U
 // What the platform team sets holds, what it leaves out has a default, and what
 // cannot be read is refused by name: nothing is guessed.
 func TestLoad(t *testing.T) {
-	defaults := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour}
+	defaults := Config{ReconcileInterval: 10 * time.Hour, DestinationGrace: 24 * time.Hour, SystemNamespaces: []string{"baleen-system"}}
 	with := func(change func(*Config)) Config { c := defaults; change(&c); return c }
 	const notValid = "of the ConfigMap baleen-system/baleen-config is not valid"
 	for _, test := range []struct {
@@ -39,7 +39,12 @@ func TestLoad(t *testing.T) {
 		{"no grace", map[string]any{"destinationGrace": "0"}, with(func(c *Config) { c.DestinationGrace = 0 }), ""},
 		{"namespaces", map[string]any{"namespaces": "team-a: [team-a-*]\n"}, with(func(c *Config) { c.Namespaces = map[string][]string{"team-a": {"team-a-*"}} }), ""},
 		{"all", map[string]any{"reconcileInterval": "1h", "destinationGrace": "1h30m", "namespaces": "{}"},
-			Config{ReconcileInterval: time.Hour, DestinationGrace: 90 * time.Minute, Namespaces: map[string][]string{}}, ""},
+			Config{ReconcileInterval: time.Hour, DestinationGrace: 90 * time.Minute, Namespaces: map[string][]string{}, SystemNamespaces: []string{"baleen-system"}}, ""},
+		{"namespaces of Systems", map[string]any{"systemNamespaces": "[platform, systems]\n"}, with(func(c *Config) { c.SystemNamespaces = []string{"platform", "systems"} }), ""},
+		{"no namespace of Systems", map[string]any{"systemNamespaces": "[]"}, Config{}, `the key "systemNamespaces" ` + notValid},
+		{"a pattern of them", map[string]any{"systemNamespaces": "['team-*']"}, Config{}, `the key "systemNamespaces" ` + notValid},
+		{"one that is none", map[string]any{"systemNamespaces": "[platform, '']"}, Config{}, `the key "systemNamespaces" ` + notValid},
+		{"no list of them", map[string]any{"systemNamespaces": "platform"}, Config{}, `the key "systemNamespaces" ` + notValid},
 		{"an interval that is none", map[string]any{"reconcileInterval": "often"}, Config{}, `the key "reconcileInterval" ` + notValid},
 		{"a grace below zero", map[string]any{"destinationGrace": "-1h"}, Config{}, `the key "destinationGrace" ` + notValid},
 		{"metadata of Secrets", map[string]any{"secretMetadata": "[team, 'example.com/*']\n"}, with(func(c *Config) { c.SecretMetadata = []string{"team", "example.com/*"} }), ""},

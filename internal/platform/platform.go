@@ -50,6 +50,8 @@ var (
 	ApiAggregatorTarget = kind("baleen.dev", "v1alpha1", "ApiAggregatorTarget", "apiaggregatortargets")
 	NatsAccount         = kind("baleen.dev", "v1alpha1", "NatsAccount", "natsaccounts")
 	NatsUser            = kind("baleen.dev", "v1alpha1", "NatsUser", "natsusers")
+	System              = kind("baleen.dev", "v1alpha1", "System", "systems")
+	Workload            = kind("baleen.dev", "v1alpha1", "Workload", "workloads")
 )
 
 // Preconditions guard a deletion; an empty field is not checked.

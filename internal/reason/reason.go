@@ -13,6 +13,8 @@ const (
 	Delivered Reason = "Delivered"
 	// Published: all paths are published.
 	Published Reason = "Published"
+	// Ready: a System offers what it says, or every cluster is to run a workload as asked.
+	Ready Reason = "Ready"
 	// Verified: the account is as its spec says, as far as it was verified.
 	Verified Reason = "Verified"
 )
@@ -48,6 +50,8 @@ const (
 	CertificateUnusable Reason = "CertificateUnusable"
 	// ClockOff: the clock of the node differs from that of others by more than ten minutes.
 	ClockOff Reason = "ClockOff"
+	// ComponentConflict: another Workload has the name on a cluster.
+	ComponentConflict Reason = "ComponentConflict"
 	// ConfigurationInvalid: the platform team's baleen-config is wrong.
 	ConfigurationInvalid Reason = "ConfigurationInvalid"
 	// DestinationNotAllowed: you select clusters that the account does not allow; the others
@@ -85,7 +89,7 @@ const (
 	NamespaceNotMapped Reason = "NamespaceNotMapped"
 	// NoDestination: no Destination matches.
 	NoDestination Reason = "NoDestination"
-	// NotAdmitted: the aggregator does not admit targets of your namespace.
+	// NotAdmitted: what you refer to does not admit your namespace, or what you ask for.
 	NotAdmitted Reason = "NotAdmitted"
 	// NothingRendered: an overlay leaves nothing to deliver.
 	NothingRendered Reason = "NothingRendered"
@@ -129,6 +133,12 @@ const (
 	SigningKeyUnknown Reason = "SigningKeyUnknown"
 	// SigningKeyUnusable: the group is disabled, or Synadia does not have its seed.
 	SigningKeyUnusable Reason = "SigningKeyUnusable"
+	// SystemInvalid: the System's own spec is wrong.
+	SystemInvalid Reason = "SystemInvalid"
+	// SystemNotFound: there is no such System, or it is being deleted.
+	SystemNotFound Reason = "SystemNotFound"
+	// SystemNotTrusted: the System is in a namespace in which Systems do not count.
+	SystemNotTrusted Reason = "SystemNotTrusted"
 	// SystemUserRefused: the credentials of the system account are refused.
 	SystemUserRefused Reason = "SystemUserRefused"
 	// TokenRefused: the token is wrong or expired, or may not do what is needed.
@@ -138,7 +148,7 @@ const (
 	TooManyCredentials Reason = "TooManyCredentials"
 	// UserRefused: the throw-away user was refused.
 	UserRefused Reason = "UserRefused"
-	// WrongNamespace: it is not in baleen-system, and counts for nobody.
+	// WrongNamespace: it is in a namespace in which it counts for nobody.
 	WrongNamespace Reason = "WrongNamespace"
 )
 
@@ -179,7 +189,7 @@ const (
 
 // classes are those that are not Wait.
 var classes = map[Reason]Class{
-	Published: Well, Delivered: Well, Verified: Well, CopiesToDelete: Well, SecretsMoved: Well, SecretsToMove: Well,
+	Published: Well, Delivered: Well, Ready: Well, Verified: Well, CopiesToDelete: Well, SecretsMoved: Well, SecretsToMove: Well,
 	PlatformUnavailable: Retry, Failed: Retry, RenderFailed: Retry, OverlayFailed: Retry, ConfigurationInvalid: Retry, ClockOff: Retry, IssueFailed: Retry,
 	InvalidSpec: Refuse, NamespaceNotMapped: Refuse,
 }
