@@ -8,6 +8,8 @@ import (
 	apiaggregatortarget "github.com/baleen-platform/baleen/pipelines/api-aggregator-target"
 	natsaccount "github.com/baleen-platform/baleen/pipelines/nats-account"
 	natsuser "github.com/baleen-platform/baleen/pipelines/nats-user"
+	"github.com/baleen-platform/baleen/pipelines/system"
+	"github.com/baleen-platform/baleen/pipelines/workload"
 )
 
 // All returns the pipelines of Baleen's Promises, in the order of their names.
@@ -17,5 +19,7 @@ func All() []workflow.Pipeline {
 		apiaggregatortarget.Pipeline,
 		natsaccount.New(natsaccount.Network{}),
 		natsuser.New(nil),
+		system.Pipeline,
+		workload.Pipeline,
 	}
 }
