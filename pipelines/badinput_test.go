@@ -31,6 +31,8 @@ import (
 	aggregator "github.com/baleen-platform/baleen/promises/api-aggregator/v1alpha1"
 	account "github.com/baleen-platform/baleen/promises/nats-account/v1alpha1"
 	user "github.com/baleen-platform/baleen/promises/nats-user/v1alpha1"
+	system "github.com/baleen-platform/baleen/promises/system/v1alpha1"
+	workload "github.com/baleen-platform/baleen/promises/workload/v1alpha1"
 )
 
 // row is a spec and what is to be said of it.
@@ -605,6 +607,36 @@ var kinds = []kindOf{
 			return spec, err
 		},
 	},
+	{
+		name: "System", good: goodSystem, rows: systemRows,
+		read: func(o *unstructured.Unstructured) (any, error) {
+			s, err := system.Read(o)
+			if err != nil {
+				return nil, err
+			}
+			return s.Spec, nil
+		},
+		decode: func(raw any) (any, error) {
+			var spec system.SystemSpec
+			err := field.Decode("spec", raw, &spec)
+			return spec, err
+		},
+	},
+	{
+		name: "Workload", good: goodWorkload, rows: workloadRows,
+		read: func(o *unstructured.Unstructured) (any, error) {
+			w, err := workload.Read(o)
+			if err != nil {
+				return nil, err
+			}
+			return w.Spec, nil
+		},
+		decode: func(raw any) (any, error) {
+			var spec workload.WorkloadSpec
+			err := field.Decode("spec", raw, &spec)
+			return spec, err
+		},
+	},
 }
 
 // request returns a request whose spec is a good one with other fields in place
@@ -1022,6 +1054,8 @@ func TestBadInput(t *testing.T) {
 		},
 		"NatsUser":    userTroubles(t),
 		"NatsAccount": accountTroubles(t),
+		"System":      systemTroubles(),
+		"Workload":    workloadTroubles(t),
 	} {
 		namespace, good := "team-a", servedTarget
 		switch kind {
@@ -1031,10 +1065,14 @@ func TestBadInput(t *testing.T) {
 			good = servedUser
 		case "NatsAccount":
 			namespace, good = "baleen-system", servedAccount
+		case "System":
+			namespace, good = "baleen-system", servedSystem
+		case "Workload":
+			good = servedWorkload
 		}
 		served := scenario.New(t, platformDir, stages...)
 		before := served.ApplyObject(request(t, kind, namespace, "a", good, "{}"))
-		if ready, _, message := before.Ready(); ready != "True" || len(before.Files) == 0 && kind != "NatsAccount" { // which emits nothing
+		if ready, _, message := before.Ready(); ready != "True" || len(before.Files) == 0 && kind != "NatsAccount" && kind != "System" { // which emit nothing
 			t.Fatalf("the good request: Ready is %q: %s", ready, message)
 		}
 		for _, bad := range troubles {
@@ -1120,8 +1158,11 @@ const (
 		dns: {target: lb.example.com}, placement: {matchLabels: {environment: prod}},
 		perDestination: [{name: eu-1, dns: {target: lb.eu.example.com}, tls: {clusterIssuer: other}}]}`
 	attachedAggregator = `{hostname: shop.example.com, gateway: {name: shared, namespace: gateways}}`
-	secretAggregator   = `{hostname: shop.example.com, tls: {secretName: certificate}, gateway: {className: envoy, namespace: gateways}}`
-	fullUser           = `{accountRef: {name: commerce}, workloadNamespace: elsewhere, retain: Ciphertext, deletionPolicy: Revoke,
+	fullWorkload       = `{systemRef: {name: shop, namespace: systems}, type: Service, workloadNamespace: elsewhere,
+		container: {image: "registry.example.com/shop/orders:1.4.2", command: [/bin/orders], args: [given], env: [{name: NAMED, value: valued}],
+			resources: {requests: {cpu: 250m, memory: 512Mi}, limits: {cpu: "1", memory: 1Gi}}}}`
+	secretAggregator = `{hostname: shop.example.com, tls: {secretName: certificate}, gateway: {className: envoy, namespace: gateways}}`
+	fullUser         = `{accountRef: {name: commerce}, workloadNamespace: elsewhere, retain: Ciphertext, deletionPolicy: Revoke,
 		permissions: {publish: {allow: [published], deny: [unpublished]}, subscribe: {allow: [subscribed], deny: [unsubscribed]}, allowResponses: {ttl: 5s}},
 		limits: {payload: 1Mi}, connectionTypes: [STANDARD], sourceCIDRs: [10.0.0.0/8], times: {timeZone: Europe/Zurich, ranges: [{start: "08:00:00", end: "18:00:00"}]},
 		tags: [tagged], credentials: {ttl: 720h, renewBefore: 240h, overlap: 24h, rotate: rotated, revokePrevious: AfterOverlap},
@@ -1179,19 +1220,22 @@ var hashes = regexp.MustCompile(`-[0-9a-f]{8}`)
 func TestHostileStrings(t *testing.T) {
 	definitions := emitted(t)
 	tried, ran, published := 0, 0, map[string]bool{}
-	for _, spec := range []string{fullTarget, fullAggregator, attachedAggregator, secretAggregator, fullUser} {
+	for _, spec := range []string{fullTarget, fullAggregator, attachedAggregator, secretAggregator, fullUser, fullWorkload} {
 		kind, namespace := kinds[1], "platform"
 		switch spec {
 		case fullTarget:
 			kind, namespace = kinds[0], "team-a"
 		case fullUser:
 			kind, namespace = kinds[3], "team-a"
+		case fullWorkload:
+			kind, namespace = kinds[5], "team-a"
 		}
 		s := scenario.New(t, platformDir, stages...)
 		s.Remove("_cluster/Destination.platform.kratix.io/us-1.yaml") // one cluster shows it
 		s.Write(publicAPI(t, "Traefik", "EnvoyGateway")...)
 		s.Write(openAccount(t)...)
-		s.Write(configMap("baleen-config", `{namespaces: 'team-a: ["*"]'}`)...)
+		s.Write(configMap("baleen-config", `{namespaces: 'team-a: ["*"]', systemNamespaces: '[systems]'}`)...)
+		s.Write(anySystem)
 		good := request(t, kind.name, namespace, "a", spec, "{}")
 		last := s.ApplyObject(good)
 		harmless := last.Objects(t)

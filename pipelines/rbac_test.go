@@ -156,6 +156,7 @@ func TestRightsAreExact(t *testing.T) {
 	liveAPIs(t, s)
 	liveNATS(t, s, rivals)
 	liveSynadia(t, s)
+	liveWorkloads(t, s)
 	for _, p := range promises.All() { // for one whose life has nothing more in it
 		s.Apply(example(t, p.Name))
 		s.Delete(example(t, p.Name))

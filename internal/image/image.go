@@ -40,7 +40,7 @@ func Repository(text string) (string, error) {
 	}
 	named, err := reference.ParseNormalizedNamed(text)
 	if err != nil {
-		return "", fmt.Errorf("%s %s: its name has at most 255 characters", field.Quote(text), form)
+		return "", fmt.Errorf("%s %s: its path has at most 255 characters", field.Quote(text), form)
 	}
 	return named.Name(), nil
 }
