@@ -278,12 +278,16 @@ func liveWorkloads(t *testing.T, s *scenario.Scenario) {
 	s.Delete(workload("team-a", "shop", ""))   // tells who waits
 	s.RemoveAll("team-a")
 	s.Apply(workload("team-b", "shop", there)) // finds its owner gone
-	s.Apply(workload("team-b", "shop", ""))    // releases it
-	s.Apply(workload("team-b", "shop", ""))
-	s.Apply(workload("team-b", "shop", ""))
+	s.Apply(workload("team-d", "shop", there)) // waits
+	for range 3 {
+		s.Apply(workload("team-b", "shop", "")) // releases it, and tells who waits
+	}
+	s.Apply(workload("team-d", "shop", there))
+	for range 3 {
+		s.Apply(workload("team-d", "shop", "")) // releases one that nobody wants
+	}
 	s.Write(configureJob("team-b", "workload", "shop"))
 	s.Delete(workload("team-b", "shop", "")) // a run is under way
-	s.Apply(workload("team-d", "shop", ""))
 	s.Write(configureJob("systems", "system", "shop"))
 	s.Delete(system)
 }

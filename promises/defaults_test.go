@@ -19,7 +19,8 @@ import (
 // stored already, and what a NatsAccount or an ApiAggregator says is part of its
 // terms: a default more, and every user and every target runs after the upgrade; a
 // default of what is granted, and every credential is issued anew. So these stay,
-// and a field that comes later has its default applied in code, where it is used.
+// and a field that comes later has its default applied in code, where it is used. Those of
+// a kind that came later are as it was first released with.
 const frozenDefaults = `ApiAggregator.spec.dns.enabled = true
 ApiAggregator.spec.gateway.allowedRoutes.from = All
 ApiAggregator.spec.gateway.implementation = Standard
@@ -57,6 +58,7 @@ NatsUser.spec.permissions.allowResponses.ttl = 5s
 NatsUser.spec.retain = Ciphertext
 NatsUser.spec.secret.format = Creds
 NatsUser.spec.times.timeZone = UTC
+Workload.spec.type = Service
 `
 
 func TestDefaultsAreFrozen(t *testing.T) {

@@ -60,6 +60,24 @@ func TestRightsInCore(t *testing.T) {
 				core("", "pods", list),
 			},
 		},
+		"system": {
+			[]permission{
+				core("baleen-system", "configmaps", get, "baleen-config"),
+			},
+			[]permission{
+				core("", "pods", list),
+			},
+		},
+		"workload": {
+			[]permission{
+				core("baleen-state", "configmaps", keep),
+				core("baleen-system", "configmaps", get, "baleen-config", "workload-overlays"),
+			},
+			[]permission{
+				core("baleen-state", "configmaps", change),
+				core("", "pods", list),
+			},
+		},
 		"nats-user": {
 			[]permission{
 				core("baleen-system", "secrets", get),

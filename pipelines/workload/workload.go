@@ -8,6 +8,7 @@ import (
 
 	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/field"
 	"github.com/baleen-platform/baleen/internal/platform"
 	"github.com/baleen-platform/baleen/internal/reason"
 	"github.com/baleen-platform/baleen/internal/render"
@@ -101,9 +102,17 @@ type cluster struct {
 	problem problem
 }
 
+// replicas says how many run.
+func replicas(w *v1alpha1.Workload) string {
+	least, most := w.Spec.Replicas()
+	if least == most {
+		return field.Count(int(most), "replica")
+	}
+	return fmt.Sprintf("%d to %d replicas", least, most)
+}
+
 // report says in the status what each cluster is to run.
 func report(in inputs, clusters []*cluster, output destination.Output) workflow.Result {
-	least, most := in.workload.Spec.Replicas()
 	rows := []v1alpha1.ClusterStatus{}
 	served := 0
 	for _, c := range clusters {
@@ -117,7 +126,7 @@ func report(in inputs, clusters []*cluster, output destination.Output) workflow.
 		Output:    output,
 		Ready:     true,
 		Reason:    reason.Ready,
-		Message:   fmt.Sprintf("%d to %d replicas of %s are to run in the namespace %s on %d of %s", least, most, in.workload.Spec.Container.Image, in.namespace, served, in.placement.Count()),
+		Message:   fmt.Sprintf("%s of %s for the namespace %s on %d of %s", replicas(in.workload), in.workload.Spec.Container.Image, in.namespace, served, in.placement.Count()),
 		Status: map[string]any{
 			"clusters":      rows,
 			system.TermsKey: in.seen[system.TermsKey],
