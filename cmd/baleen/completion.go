@@ -133,7 +133,7 @@ func yamlFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.Shel
 func namespaces(ctx context.Context, client platform.Client, _ *cobra.Command) ([]string, error) {
 	var found []string
 	for _, kind := range promises.Kinds() {
-		if kind == platform.NatsAccount { // all in one namespace, which is not that of a team
+		if kind == platform.NatsAccount || kind == platform.System { // whose namespaces are not those of teams
 			continue
 		}
 		objects, err := kratix.Requests(ctx, client, kind)

@@ -210,7 +210,7 @@ func lookAtPromises(ctx context.Context, client platform.Client, _ time.Time) ([
 		if interval, from := intervalOf(object, everywhere); unread == nil && wrong == nil && interval != settings.ReconcileInterval {
 			findings = append(findings, finding{
 				fmt.Sprintf("Kratix runs the requests of the Promise %s every %s, by %s, and Baleen counts on every %s", name, field.Short(interval), from, field.Short(settings.ReconcileInterval)),
-				fmt.Sprintf("set reconcileInterval in the ConfigMap %s/baleen-config to the longest interval of the four Promises, or give them that one", config.Namespace),
+				fmt.Sprintf("set reconcileInterval in the ConfigMap %s/baleen-config to the longest interval of the Promises, or give them that one", config.Namespace),
 			})
 		}
 		if !isPaused && nestedText(object.Object, "status", "status") == "Unavailable" {

@@ -65,7 +65,7 @@ func TestDoctorFinds(t *testing.T) {
 			others = append(others, p.Name)
 		}
 	}
-	const intervals = "set reconcileInterval in the ConfigMap baleen-system/baleen-config to the longest interval of the four Promises, or give them that one"
+	const intervals = "set reconcileInterval in the ConfigMap baleen-system/baleen-config to the longest interval of the Promises, or give them that one"
 	const promise = "apiVersion: platform.kratix.io/v1alpha1\nkind: Promise\nmetadata: {name: nats-user, labels: {kratix.io/promise-version: "
 	for _, test := range []struct {
 		name            string
@@ -111,7 +111,7 @@ func TestDoctorFinds(t *testing.T) {
 			w.write(w.platform+"/guard.yaml", strings.Replace(string(promises.Guard), "validationActions: [Deny]", "validationActions: [Warn]", 1))
 		}, "the guard warns and does not deny: baleen-guard-jobs", "kubectl apply -f dist/promises/guard.yaml"},
 		{"a configuration that is wrong", write("baleen-system/ConfigMap.core/baleen-config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: baleen-config, namespace: baleen-system}\ndata: {reconcileInterval: often}\n"),
-			`the key "reconcileInterval" of the ConfigMap baleen-system/baleen-config is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], and secretMetadata, a list such as [example.com/*]`,
+			`the key "reconcileInterval" of the ConfigMap baleen-system/baleen-config is not valid: there may be reconcileInterval and destinationGrace, durations such as 10h or 2d, namespaces, lines such as team-a: [team-a-*], secretMetadata, a list such as [example.com/*], and systemNamespaces, a list such as [baleen-system]`,
 			"kubectl edit configmap baleen-config -n baleen-system: until then no request runs"},
 		{"a Destination without its label", write("_cluster/Destination.platform.kratix.io/eu-2.yaml", "apiVersion: platform.kratix.io/v1alpha1\nkind: Destination\nmetadata: {name: eu-2}\nspec: {path: eu-2}\n"),
 			"the Destination eu-2 gets nothing new", "run `baleen clusters trust eu-2`"},
@@ -230,15 +230,15 @@ func TestDoctorComparesIntervals(t *testing.T) {
 		want                          int // Promises with a problem
 	}{
 		{"by default", "", "", "", 0},
-		{"one configuration", "reconciliationInterval: 24h", "", "", 4},
+		{"one configuration", "reconciliationInterval: 24h", "", "", 6},
 		{"both configurations", "reconciliationInterval: 24h", "reconcileInterval: 24h", "", 0},
-		{"Baleen's configuration", "", "reconcileInterval: 24h", "", 4},
+		{"Baleen's configuration", "", "reconcileInterval: 24h", "", 6},
 		{"what Kratix does not read", "reconciliationInterval: often", "", "", 0},
 		{"no YAML", "{", "", "", 0},
 		{"an annotation that Kratix refuses", "", "", "59s", 0},
 		{"an annotation that is the least", "", "", "1m", 1},
 		{"an annotation that is no duration", "", "", "often", 0},
-		{"one Promise has that of Baleen", "reconciliationInterval: 24h", "", "10h", 3},
+		{"one Promise has that of Baleen", "reconciliationInterval: 24h", "", "10h", 5},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newUsersWorld(t)

@@ -269,6 +269,19 @@ func factsOf(object *unstructured.Unstructured) []fact {
 		add("of namespace", "aggregatorRef", "namespace")
 		add("backends", "backends")
 		add("paths", "paths")
+	case platform.System.Kind:
+		add("team", "owner", "team")
+		add("namespaces", "allowedNamespaces")
+		add("images", "policy", "images")
+		add("replicas up to", "policy", "maxReplicas")
+		add("placement", "placement", "matchLabels")
+	case platform.Workload.Kind:
+		add("system", "systemRef", "name")
+		add("of namespace", "systemRef", "namespace")
+		add("type", "type")
+		add("image", "container", "image")
+		add("replicas from", "minReplicas")
+		add("replicas up to", "maxReplicas")
 	}
 	return facts
 }

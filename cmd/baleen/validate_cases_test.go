@@ -183,4 +183,44 @@ var beginners = []struct {
 	{"braces without quotes", accountRequest, `publish: ["orders.>"]`, "publish: [{{namespace}}.>]", []string{"line 14 has {{ without quotes: put quotes around the text, and if it is a template of Helm, render it first"}},
 	{"a renewal as long as the life", accountRequest, "  policy:", "  policy:\n    maxTTL: 48h\n    minRenewBefore: 48h", []string{"spec.policy.minRenewBefore: 48h is not shorter than maxTTL 48h: no credential could live so"}},
 	{"a token that is too small to fit", accountRequest, "  policy:", "  policy:\n    maxJWTBytes: 100", []string{"spec.policy.maxJWTBytes: 100 is not between 1024 and 1048576"}},
+	{"an image without a tag", workloadRequest, "orders:1.4.2", "orders", []string{`spec.container.image: "registry.example.com/shop/orders" has neither a tag nor a digest: add one, such as :1.4.2, so that all replicas run the same`}},
+	{"an image in capitals", workloadRequest, "shop/orders:", "Shop/orders:", []string{`spec.container.image: "registry.example.com/Shop/orders:1.4.2" is not right: write it in lower case, registry.example.com/shop/orders:1.4.2`}},
+	{"a number as CPU", workloadRequest, "cpu: 250m", "cpu: 1", []string{`spec.container.resources.requests.cpu: must be text, not 1: put quotes around it, "1"`}},
+	{"a variable that is a number", workloadRequest, "value: info", "value: 8080", []string{`spec.container.env[0].value: must be text, not 8080: put quotes around it, "8080"`}},
+	{"a variable twice", workloadRequest, "value: info}", "value: info}, {name: LOG_LEVEL, value: debug}", []string{"spec.container.env[1]: is the same as env[0]: leave one of them out"}},
+	{"a port of a worker", workloadRequest, "  type: Service", "  type: Worker", []string{"spec.container.port: goes with type: Service only; a Worker gets no Service"}},
+	{"a type of Kubernetes", workloadRequest, "  type: Service", "  type: Deployment", []string{`spec.type: "Deployment" is not Service or Worker`}},
+	{"replicas of a Deployment", workloadRequest, "  maxReplicas: 6", "  replicas: 6", []string{"spec.replicas: there is no such field: there are container, maxReplicas, minReplicas, systemRef, type, workloadNamespace"}},
+	{"more at least than at most", workloadRequest, "  minReplicas: 2", "  minReplicas: 7", []string{"spec.minReplicas: 7 is above spec.maxReplicas 6: change one of the two"}},
+	{"a name that a Service cannot have", workloadRequest, "name: orders,", "name: 1orders,", []string{`metadata.name: "1orders" must begin with a letter and have at most 63 of a-z, 0-9 and -, with a letter or digit at its end, because a Service gets it`}},
+	{"a system for every cluster", systemRequest, "{matchLabels: {environment: prod}}", "{}", []string{"spec.placement.matchLabels: needs at least one label: none would select every cluster to come"}},
+	{"a system without an owner", systemRequest, "  owner: {team: team-a}\n", "", []string{"spec.owner: is missing: it needs team"}},
+	{"a pattern without its registry", systemRequest, "registry.example.com/shop/*", "shop/*", []string{`spec.policy.images[0]: "shop/*" has no registry: begin with its host, such as registry.example.com/ or docker.io/`}},
+	{"a pattern with a tag", systemRequest, "shop/*", "shop/orders:1", []string{`spec.policy.images[0]: "registry.example.com/shop/orders:1" is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters but / and, in the registry, but .`}},
 }
+
+const (
+	workloadRequest = `apiVersion: baleen.dev/v1alpha1
+kind: Workload
+metadata: {name: orders, namespace: team-a}
+spec:
+  systemRef: {name: shop}
+  type: Service
+  container:
+    image: registry.example.com/shop/orders:1.4.2
+    port: 8080
+    env: [{name: LOG_LEVEL, value: info}]
+    resources: {requests: {cpu: 250m}}
+  minReplicas: 2
+  maxReplicas: 6
+`
+	systemRequest = `apiVersion: baleen.dev/v1alpha1
+kind: System
+metadata: {name: shop, namespace: baleen-system}
+spec:
+  owner: {team: team-a}
+  allowedNamespaces: [team-a]
+  placement: {matchLabels: {environment: prod}}
+  policy: {images: ["registry.example.com/shop/*"]}
+`
+)

@@ -11,7 +11,7 @@ import (
 )
 
 // begins is the path with which a pipeline's sentence begins.
-var begins = regexp.MustCompile(`^(spec[A-Za-z0-9.]*(?:\[\d+\][A-Za-z0-9.]*)*)(:? |,)`)
+var begins = regexp.MustCompile(`^(metadata\.name|spec[A-Za-z0-9.]*(?:\[\d+\][A-Za-z0-9.]*)*)(:? |,)`)
 
 // locate finds the place in an object of which a pipeline's sentence speaks. It has
 // a path, mostly without indexes, and quotes what is wrong.

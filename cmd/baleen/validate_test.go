@@ -177,7 +177,7 @@ func TestValidateIsAsStrictAsAnAPIServer(t *testing.T) {
 		}
 		check(file, string(data), true)
 	}
-	for name, text := range map[string]string{"user": userRequest, "target": targetRequest, "aggregator": aggregatorRequest, "account": accountRequest} {
+	for name, text := range map[string]string{"user": userRequest, "target": targetRequest, "aggregator": aggregatorRequest, "account": accountRequest, "system": systemRequest, "workload": workloadRequest} {
 		check(name, text, true)
 	}
 	for _, row := range beginners {
@@ -232,6 +232,8 @@ func TestValidateDocuments(t *testing.T) {
 		{"no namespace", noNamespace, 0, "NatsUser default/orders  valid (it names no namespace: kubectl takes that of its context, and default if there is none)\n", ""},
 		{"an account of a team", strings.Replace(accountRequest, "baleen-system", "team-a", 1), 0,
 			"NatsAccount team-a/commerce  valid (NatsUsers find a NatsAccount in the namespace baleen-system only)\n", ""},
+		{"a system of a team", strings.Replace(systemRequest, "baleen-system", "team-a", 1), 0,
+			"System team-a/shop  valid (a System counts in the namespace baleen-system only, unless systemNamespaces of baleen-config names others)\n", ""},
 		{"one request twice", userRequest + "---\n" + userRequest, 1,
 			"NatsUser team-a/orders  valid\nNatsUser team-a/orders  metadata.name: is there for the second time, after line 1 of request.yaml: the later one would replace the other\n", ""},
 		{"mistakes around a valid one", "a: [1\nb: 2\n---\n" + userRequest + "---\nb:\n\tc: d\n", 1,

@@ -21,8 +21,8 @@ const MaxLength = 512
 // digest: without, each node runs what is the latest when it pulls.
 var grammar = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]+)?/)?[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$`)
 
-// pinned has a tag or a digest behind its last slash.
-var pinned = regexp.MustCompile(`[:@][^/]*$`)
+// unpinned has neither a tag nor a digest behind its last slash.
+var unpinned = regexp.MustCompile(`(^|/)[^/:@]*$`)
 
 // Repository returns the whole name of a reference's repository, as docker.io/library/nginx
 // of nginx:1.27. The error says what is wrong with the reference.
@@ -35,7 +35,7 @@ func Repository(text string) (string, error) {
 		return "", fmt.Errorf("%s has %d characters: at most %d are allowed", field.Quote(text), len(text), MaxLength)
 	case !grammar.MatchString(text):
 		return "", fmt.Errorf("%s %s: the registry, the path in lower case, and a tag or @sha256: with 64 of 0-9 and a-f", field.Quote(text), form)
-	case !pinned.MatchString(text):
+	case unpinned.MatchString(text):
 		return "", fmt.Errorf("%s has neither a tag nor a digest: add one, such as :1.4.2, so that all replicas run the same", field.Quote(text))
 	}
 	named, err := reference.ParseNormalizedNamed(text)
@@ -48,8 +48,8 @@ func Repository(text string) (string, error) {
 var (
 	// patternForm is a repository in which * may stand for characters.
 	patternForm = regexp.MustCompile(`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?([.][a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*(:[0-9]+)?(/[a-z0-9*]([-a-z0-9_.*]*[a-z0-9*])?)+$`)
-	// registry is what the first part of a whole name is known by.
-	registry = regexp.MustCompile(`^(localhost|[^/]*[.:][^/]*)/`)
+	// homeless begins with what is no registry: that has a dot or a port, or is localhost.
+	homeless = regexp.MustCompile(`^[^/.:]*(/|$)`)
 	// unwhole are names of Docker Hub that are none of a repository's whole name.
 	unwhole = regexp.MustCompile(`^(index[.]docker[.]io/|docker[.]io/[^/]*$)`)
 )
@@ -59,7 +59,7 @@ func CheckPattern(pattern string) error {
 	switch {
 	case !patternForm.MatchString(pattern) || len(pattern) > MaxLength:
 		return fmt.Errorf("%s is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters but / and, in the registry, but .", field.Quote(pattern))
-	case !registry.MatchString(pattern):
+	case homeless.MatchString(pattern) && !strings.HasPrefix(pattern, "localhost/"):
 		return fmt.Errorf("%s has no registry: begin with its host, such as registry.example.com/ or docker.io/", field.Quote(pattern))
 	case unwhole.MatchString(pattern):
 		return fmt.Errorf("%s is not the whole name of a repository of Docker Hub: write docker.io/library/nginx for nginx", field.Quote(pattern))

@@ -124,7 +124,7 @@ type Container struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:[0-9]+)?/)?[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$')`,message="is not an image such as registry.example.com/shop/orders:1.4.2: the registry, the path in lower case, and a tag or @sha256: with 64 of 0-9 and a-f"
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'[:@][^/]*$')`,message="has neither a tag nor a digest: add one, such as :1.4.2, so that all replicas run the same"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'(^|/)[^/:@]*$')`,message="has neither a tag nor a digest: add one, such as :1.4.2, so that all replicas run the same"
 	// +required
 	Image string `json:"image"`
 
@@ -132,7 +132,7 @@ type Container struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=1024
-	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$')`,message="has a control character: leave it out"
+	// +kubebuilder:validation:items:XValidation:rule=`!self.matches(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]')`,message="has a control character: leave it out"
 	// +optional
 	Command []string `json:"command,omitempty"`
 
@@ -140,7 +140,7 @@ type Container struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=1024
-	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$')`,message="has a control character: leave it out"
+	// +kubebuilder:validation:items:XValidation:rule=`!self.matches(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]')`,message="has a control character: leave it out"
 	// +optional
 	Args []string `json:"args,omitempty"`
 
@@ -180,7 +180,7 @@ type EnvVar struct {
 	// Value of the variable. It may refer to a variable above as $(NAME).
 	//
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$')`,message="has a control character: leave it out"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]')`,message="has a control character: leave it out"
 	// +optional
 	Value string `json:"value,omitempty"`
 }

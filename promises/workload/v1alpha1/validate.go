@@ -78,9 +78,9 @@ const (
 var (
 	name    = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][-A-Za-z0-9_.]{0,127}$`)
-	// text has no control characters but tabs and line feeds.
-	text = regexp.MustCompile(`^[^\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]*$`)
-	cpu  = regexp.MustCompile(`^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|(0|[1-9][0-9]{0,3})[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$`)
+	// control are the characters that no text has: tabs and line feeds are none of them.
+	control = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]`)
+	cpu     = regexp.MustCompile(`^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|(0|[1-9][0-9]{0,3})[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$`)
 )
 
 // validate checks a workload with its defaults filled in.
@@ -137,7 +137,7 @@ func (c *Container) validate(p *field.Problems, t Type) {
 		case !envName.MatchString(e.Name):
 			p.Addf("%s.name %s is not a name of at most 128 of A-Z, a-z, 0-9, _, - and ., with a letter or _ at its beginning", at, field.Quote(e.Name))
 		case slices.Contains(names, e.Name):
-			p.Addf("%s.name %s is there twice: keep one of them", at, field.Quote(e.Name))
+			p.Addf("spec.container.env has %s twice", field.Quote(e.Name))
 		}
 		names = append(names, e.Name)
 		checkText(p, at+".value", e.Value, 4096)
@@ -156,7 +156,7 @@ func checkText(p *field.Problems, name, value string, most int) {
 	switch n := len([]rune(value)); {
 	case n > most:
 		p.Addf("%s has %d characters: at most %d are allowed", name, n, most)
-	case !text.MatchString(value):
+	case control.MatchString(value):
 		p.Addf("%s %s has a control character: leave it out", name, field.Quote(value))
 	}
 }
