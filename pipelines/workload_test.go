@@ -288,6 +288,12 @@ func liveWorkloads(t *testing.T, s *scenario.Scenario) {
 	}
 	s.Write(configureJob("team-b", "workload", "shop"))
 	s.Delete(workload("team-b", "shop", "")) // a run is under way
+	s.Apply(workload("team-c", "gone", ""))
+	s.Apply(workload("team-a", "taken", ""))
+	s.Apply(workload("team-b", "taken", there)) // waits
+	s.RemoveAll("team-c")
+	s.RemoveAll("team-a")
+	s.Apply(system) // finds them gone, and tells who waits
 	s.Write(configureJob("systems", "system", "shop"))
 	s.Delete(system)
 }

@@ -62,6 +62,7 @@ func TestRightsInCore(t *testing.T) {
 		},
 		"system": {
 			[]permission{
+				core("baleen-state", "configmaps", []string{"get", "list", "update", "delete"}),
 				core("baleen-system", "configmaps", get, "baleen-config"),
 			},
 			[]permission{

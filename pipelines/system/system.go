@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/baleen-platform/baleen/internal/claim"
 	"github.com/baleen-platform/baleen/internal/config"
 	"github.com/baleen-platform/baleen/internal/destination"
 	"github.com/baleen-platform/baleen/internal/field"
@@ -40,7 +41,7 @@ func Main() int { return workflow.Main(Pipeline) }
 type inputs struct {
 	system    *v1alpha1.System
 	placement destination.Placement
-	workloads []workload
+	workloads []workload // all of the platform
 }
 
 // workload is what the System knows of a Workload.
@@ -55,6 +56,9 @@ func configure(ctx context.Context, run *workflow.Run) (workflow.Result, error) 
 	if err != nil {
 		return workflow.Result{}, err
 	}
+	if err := sweep(ctx, run, in); err != nil {
+		return workflow.Result{}, err
+	}
 	if err := workflow.NotifyPeers(ctx, run, platform.Workload, concerned(in, run.Now)); err != nil {
 		return workflow.Result{}, err
 	}
@@ -67,11 +71,11 @@ func remove(ctx context.Context, run *workflow.Run) error {
 	if err := run.StopConfigure(ctx); err != nil {
 		return err
 	}
-	workloads, err := listWorkloads(ctx, run.Platform, run.Identity)
+	all, err := listWorkloads(ctx, run.Platform)
 	if err != nil {
 		return err
 	}
-	return workflow.NotifyAll(ctx, run, platform.Workload, workloads)
+	return workflow.NotifyAll(ctx, run, platform.Workload, attached(all, run.Identity))
 }
 
 func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
@@ -87,12 +91,12 @@ func gather(ctx context.Context, run *workflow.Run) (inputs, error) {
 	if in.placement, err = destination.List(ctx, run.Platform, in.system.Spec.Placement.Labels()); err != nil {
 		return in, fmt.Errorf("the Destinations cannot be listed: %w", err)
 	}
-	in.workloads, err = listWorkloads(ctx, run.Platform, run.Identity)
+	in.workloads, err = listWorkloads(ctx, run.Platform)
 	return in, err
 }
 
-// listWorkloads returns the workloads that refer to a System.
-func listWorkloads(ctx context.Context, client platform.Client, of identity.Request) ([]workload, error) {
+// listWorkloads returns all workloads of the platform.
+func listWorkloads(ctx context.Context, client platform.Client) ([]workload, error) {
 	objects, err := kratix.Requests(ctx, client, platform.Workload)
 	if err != nil {
 		return nil, fmt.Errorf("the Workloads cannot be listed: %w", err)
@@ -108,15 +112,46 @@ func listWorkloads(ctx context.Context, client platform.Client, of identity.Requ
 			system: cmp.Or(text("spec", "systemRef", "namespace"), config.Namespace) + "/" + text("spec", "systemRef", "name"),
 		})
 	}
-	return slices.DeleteFunc(workloads, func(w workload) bool { return w.system != of.String() }), nil
+	return workloads, nil
+}
+
+// attached returns the workloads that refer to a System. Pure.
+func attached(all []workload, to identity.Request) []workload {
+	return slices.DeleteFunc(slices.Clone(all), func(w workload) bool { return w.system != to.String() })
 }
 
 // concerned returns the workloads for which the terms have changed since their last run,
 // and those whose last run failed. Pure.
 func concerned(in inputs, now time.Time) []workload {
-	return slices.DeleteFunc(slices.Clone(in.workloads), func(w workload) bool {
+	here := identity.Request{Namespace: in.system.Namespace, Name: in.system.Name}
+	return slices.DeleteFunc(attached(in.workloads, here), func(w workload) bool {
 		return !w.Concerned(system.TermsFor(in.system, w.Namespace, in.placement.Placed).Digest(), now)
 	})
+}
+
+// sweep releases the names on the System's clusters whose owners are gone without a word:
+// deleted by force, or in a namespace that terminates. Others may wait for them.
+func sweep(ctx context.Context, run *workflow.Run, in inputs) error {
+	store := claim.Store{Client: run.Platform, Kinds: []claim.Kind{{Kind: platform.Workload, Promise: "workload"}}}
+	dead := func(ctx context.Context, c claim.Claim) (bool, error) {
+		i := slices.IndexFunc(in.workloads, func(w workload) bool { return w.Namespace == c.Owner.Namespace && w.Name == c.Owner.Name })
+		switch {
+		case i < 0, in.workloads[i].Deleting.IsZero() && c.Deleted: // once more, for it may have come since; or it was made again
+			return store.Gone(ctx, c)
+		case in.workloads[i].IsStuck(run.Now):
+			return store.Silent(ctx, c.Owner)
+		}
+		return false, nil
+	}
+	ask := func(ctx context.Context, waiters []claim.Owner) error {
+		return workflow.NotifyAll(ctx, run, platform.Workload, waiters)
+	}
+	for _, name := range in.placement.Placed {
+		if _, err := store.Sweep(ctx, "workload", name, dead, ask); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // report says to whom the System offers what.
