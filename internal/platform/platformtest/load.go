@@ -12,7 +12,7 @@ import (
 )
 
 // kinds are those of the objects that [Load] takes.
-var kinds = []platform.Kind{platform.Destination, platform.ConfigMap, platform.Secret, platform.NatsAccount, platform.ApiAggregator}
+var kinds = []platform.Kind{platform.Destination, platform.ConfigMap, platform.Secret, platform.NatsAccount, platform.ApiAggregator, platform.System}
 
 var loaded sync.Map // []unstructured.Unstructured by kind, by folder
 

@@ -1,0 +1,285 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/baleen-platform/baleen/internal/claim"
+	"github.com/baleen-platform/baleen/internal/config"
+	"github.com/baleen-platform/baleen/internal/destination"
+	"github.com/baleen-platform/baleen/internal/identity"
+	"github.com/baleen-platform/baleen/internal/kratix"
+	"github.com/baleen-platform/baleen/internal/platform"
+	"github.com/baleen-platform/baleen/internal/platform/platformtest"
+	"github.com/baleen-platform/baleen/internal/reason"
+	"github.com/baleen-platform/baleen/internal/system"
+	"github.com/baleen-platform/baleen/internal/workflow"
+	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
+)
+
+const (
+	platformDir = "../../testdata/platform"
+	good        = `{systemRef: {name: shop}, container: {image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/shop/orders:1"}}`
+)
+
+var (
+	now    = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	orders = identity.Request{Kind: platform.Workload.Kind, Namespace: "team-a", Name: "orders"}
+)
+
+// add stores a workload.
+func add(t *testing.T, client platform.Client, namespace, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	if err := yaml.Unmarshal([]byte("spec: "+spec), &o.Object); err != nil {
+		t.Fatal(err)
+	}
+	o.SetGroupVersionKind(platform.Workload.GroupVersionKind)
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	created, err := client.Create(t.Context(), platform.Workload, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// onPlatform is a run for team-a/orders with a spec, on a copy of testdata/platform.
+func onPlatform(t *testing.T, spec string) *workflow.Run {
+	t.Helper()
+	memory := platformtest.Load(t, platformDir, now)
+	run := &workflow.Run{Promise: promise, Identity: orders, Platform: memory, Now: now, Log: slog.New(slog.DiscardHandler)}
+	run.Request = add(t, memory, "team-a", "orders", spec)
+	var err error
+	if run.Config, err = config.Load(t.Context(), memory); err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// hold has a workload hold a name on a cluster, or wait for it.
+func hold(t *testing.T, run *workflow.Run, owner claim.Owner, resource claim.Resource) {
+	t.Helper()
+	if _, err := claims(run).Acquire(t.Context(), resource, owner, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What keeps a workload from running at all, and what of its System's terms the status
+// tells then.
+func TestGather(t *testing.T) {
+	nothing := func(*testing.T, *workflow.Run) {}
+	of := func(change func(spec map[string]any)) func(*testing.T, *workflow.Run) {
+		return func(t *testing.T, run *workflow.Run) {
+			o, err := run.Platform.Get(t.Context(), platform.System, "baleen-system", "shop")
+			if err == nil {
+				change(o.Object["spec"].(map[string]any))
+				_, err = run.Platform.Update(t.Context(), platform.System, o)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name         string
+		spec         string
+		change       func(*testing.T, *workflow.Run)
+		reason, says string
+		seen, terms  bool // the status has the key, and a digest under it
+	}{
+		{name: "all is well", spec: good, change: nothing, seen: true, terms: true},
+		{name: "its spec is wrong", spec: `{container: {}}`, change: nothing, reason: "InvalidSpec", says: "spec.systemRef.name is missing"},
+		{name: "it may not act there", spec: strings.Replace(good, "{", "{workloadNamespace: other, ", 1), change: nothing, reason: "NamespaceNotMapped", says: "may not act on the workload namespace other"},
+		{name: "there is no such System", spec: strings.Replace(good, "name: shop", "name: nothing", 1), change: nothing, reason: "SystemNotFound", seen: true, says: "there is no System baleen-system/nothing"},
+		{name: "it counts for nobody", spec: strings.Replace(good, "name: shop", "name: shop, namespace: team-a", 1), change: nothing, reason: "SystemNotTrusted", seen: true, says: "a System in the namespace team-a counts for nobody"},
+		{name: "the System's spec is wrong", spec: good, change: of(func(s map[string]any) { s["placement"] = map[string]any{} }), reason: "SystemInvalid", seen: true, says: "System baleen-system/shop is not valid"},
+		{name: "it is not admitted", spec: good, change: of(func(s map[string]any) { s["allowedNamespaces"] = []any{"team-b"} }), reason: "NotAdmitted", seen: true, terms: true, says: "does not admit workloads of the namespace team-a"},
+		{name: "an overlay is wrong", spec: good, change: func(t *testing.T, run *workflow.Run) { overlay(t, run.Platform, int64(5)) }, reason: "OverlayFailed", seen: true, terms: true, says: "data that is not text"},
+		{name: "an overlay does not apply", spec: good, change: func(t *testing.T, run *workflow.Run) { overlay(t, run.Platform, "kind: [a]\n") }, reason: "RenderFailed", seen: true, terms: true, says: "do not apply"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := onPlatform(t, test.spec)
+			test.change(t, run)
+			result, err := configure(t.Context(), run)
+			var failure *workflow.Failure
+			if errors.As(err, &failure); (err != nil) != (test.reason != "") || failure != nil && string(failure.Reason) != test.reason || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("it says %v, want %s: %s", err, test.reason, test.says)
+			}
+			if seen, is := result.Status[system.TermsKey].(string); is != test.seen || (seen != "") != test.terms {
+				t.Errorf("the status has the terms %q: %t", seen, is)
+			}
+		})
+	}
+}
+
+func overlay(t *testing.T, client platform.Client, content any) {
+	t.Helper()
+	o := &unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"a.yaml": content}}}
+	o.SetGroupVersionKind(platform.ConfigMap.GroupVersionKind)
+	o.SetNamespace("baleen-system")
+	o.SetName("workload-overlays")
+	if _, err := client.Create(t.Context(), platform.ConfigMap, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A run has the names that it may have, releases those that it does not want any more, and
+// asks who waits for them. Wherever it is interrupted, it comes to that when it is run again.
+func TestConfigure(t *testing.T) {
+	workflowtest.Interrupted(t, func(t *testing.T) *workflow.Run {
+		run := onPlatform(t, good)
+		other, waiter := add(t, run.Platform, "team-b", "orders", good), add(t, run.Platform, "team-b", "waiter", good)
+		hold(t, run, claim.OwnerOf(run.Request), claim.Workload("eu-1", "former", "orders"))
+		hold(t, run, claim.OwnerOf(waiter), claim.Workload("eu-1", "former", "orders"))
+		hold(t, run, claim.OwnerOf(other), claim.Workload("us-1", "team-a", "orders"))
+		return run
+	}, func(ctx context.Context, run *workflow.Run) error {
+		result, err := configure(ctx, run)
+		if err == nil && (result.Reason != reason.ComponentConflict || !slices.Equal(result.Output.Destinations(), []string{"eu-1"}) || len(result.Output["eu-1"]) != 4) {
+			err = errors.New(result.Message)
+		}
+		return err
+	}, func(t *testing.T, memory platform.Client) {
+		if got := workflowtest.Notified(t, memory, platform.Workload); got != "team-b/waiter" {
+			t.Errorf("it asks %s", got)
+		}
+	})
+}
+
+// A deletion releases all that its request has, ends its configure runs, and asks who
+// waits: not what belongs to its namesake.
+func TestRelease(t *testing.T) {
+	mine, theirs := claim.Workload("eu-1", "team-a", "orders"), claim.Workload("us-1", "team-a", "orders")
+	workflowtest.Interrupted(t, func(t *testing.T) *workflow.Run {
+		run := onPlatform(t, good)
+		other, waiter := add(t, run.Platform, "team-b", "orders", good), add(t, run.Platform, "team-b", "waiter", good)
+		hold(t, run, claim.OwnerOf(run.Request), mine)
+		hold(t, run, claim.OwnerOf(waiter), mine)
+		hold(t, run, claim.OwnerOf(other), theirs)
+		job := &unstructured.Unstructured{}
+		job.SetGroupVersionKind(platform.Job.GroupVersionKind)
+		job.SetNamespace("team-a")
+		job.SetName("configure")
+		job.SetLabels(map[string]string{kratix.LabelPromise: promise, kratix.LabelResource: "orders", kratix.LabelAction: string(kratix.Configure)})
+		if _, err := run.Platform.Create(t.Context(), platform.Job, job); err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}, release, func(t *testing.T, memory platform.Client) {
+		store, states := claim.Store{Client: memory}, map[claim.Resource]claim.State{}
+		for _, resource := range []claim.Resource{mine, theirs} {
+			c, err := store.Get(t.Context(), resource)
+			if err != nil {
+				t.Fatal(err)
+			}
+			states[resource] = c.State
+		}
+		if want := map[claim.Resource]claim.State{mine: claim.Releasing, theirs: claim.Held}; !maps.Equal(states, want) {
+			t.Errorf("the claims are %v, want %v", states, want)
+		}
+		if got := workflowtest.Notified(t, memory, platform.Workload); got != "team-b/waiter" {
+			t.Errorf("it asks %s", got)
+		}
+		if jobs, err := memory.List(t.Context(), platform.Job, "", nil); err != nil || len(jobs) > 0 {
+			t.Errorf("there are Jobs still: %v, %v", jobs, err)
+		}
+	})
+}
+
+// document is one of some namespace.
+func document(namespace string) []byte {
+	return []byte("kind: Deployment\nmetadata: {name: orders, namespace: " + namespace + "}\n")
+}
+
+// Names are wanted where the workload is placed, and kept where it is served still: on a
+// cluster that it leaves only for its grace.
+func TestWanted(t *testing.T) {
+	run := onPlatform(t, good)
+	in, err := gather(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Config.DestinationGrace = time.Hour
+	run.Last = destination.Output{
+		"eu-1":   {"a": document("team-a"), "b": document("former"), "c": []byte("kind: ClusterRole\nmetadata: {name: orders}\n"), "d": []byte("{"), "e": document("former")},
+		"left-1": {"a": document("team-a")}, "gone-1": {"a": document("team-a")},
+	}
+	run.Request.Object["status"] = map[string]any{"leavingDestinations": []any{map[string]any{"name": "gone-1", "since": now.Add(-2 * time.Hour).Format(time.RFC3339)}}}
+	var got []string
+	for _, want := range wanted(in, served(run, in)) {
+		text := want.Resource.String()
+		if want.KeepOnly {
+			text = "keep " + text
+		}
+		got = append(got, text)
+	}
+	want := []string{"workload eu-1/team-a/orders", "workload us-1/team-a/orders", "keep workload eu-1/former/orders", "keep workload left-1/team-a/orders"}
+	if !slices.Equal(got, want) {
+		t.Errorf("it wants %q, want %q", got, want)
+	}
+}
+
+// Where its name is another's, a cluster keeps what it has elsewhere of the request, and
+// nothing that is another's by now or is nobody's name.
+func TestWhatStaysElsewhere(t *testing.T) {
+	run := onPlatform(t, good)
+	in, err := gather(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := map[string][]byte{"here": document("team-a"), "former": document("former"), "lost": document("lost"), "nowhere": []byte("kind: ClusterRole\nmetadata: {name: orders}\n")}
+	wants := wanted(in, []claim.Resource{claim.Workload("eu-1", "former", "orders"), claim.Workload("eu-1", "lost", "orders"), claim.Workload("us-1", "former", "orders")})
+	verdicts := []claim.Verdict{{Holder: claim.Owner{Namespace: "team-b", Name: "orders"}}, {Held: true}, {Held: true}, {}, {Held: true}}
+	clusters := clustersOf(in, wants, verdicts)
+	if got := slices.Sorted(maps.Keys(elsewhere(in, clusters[0], last))); clusters[0].held || !slices.Equal(got, []string{"former"}) {
+		t.Errorf("what stays is %q", got)
+	}
+	if len(last) != 4 {
+		t.Error("the last output is changed")
+	}
+	run.Last = destination.Output{"eu-1": last}
+	output, err := emit(run, in, clusters)
+	if err != nil || len(output["eu-1"]) != 1 || len(output["us-1"]) != 4 {
+		t.Errorf("it emits %v: %v", output, err)
+	}
+}
+
+// An overlay that takes all away is told of.
+func TestNothingRendered(t *testing.T) {
+	run := onPlatform(t, good)
+	overlay(t, run.Platform, "#@ load(\"@ytt:overlay\", \"overlay\")\n#@overlay/match by=overlay.all, expects=\"1+\"\n#@overlay/remove\n---\n")
+	result, err := configure(t.Context(), run)
+	if err != nil || result.Reason != reason.NothingRendered || len(result.Output.Destinations()) > 0 ||
+		!strings.HasSuffix(result.Message, "the overlays of the platform team leave nothing to run on eu-1: correct the ConfigMap workload-overlays; clusters with problems besides: 1, see status.clusters") {
+		t.Errorf("it is %s: %s (%v)", result.Reason, result.Message, err)
+	}
+}
+
+// What is said of a name that is another's.
+func TestConflict(t *testing.T) {
+	run := onPlatform(t, good)
+	in, err := gather(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := claim.Owner{Namespace: "team-b", Name: "orders"}
+	for says, v := range map[string]claim.Verdict{
+		"": {Held: true},
+		"the name orders in the namespace team-a of eu-1 is being released by Workload team-b/orders: it is taken over by itself as soon as it is free":                                 {Holder: holder, Releasing: true},
+		"the name orders in the namespace team-a of eu-1 belongs to Workload team-b/orders: choose another name or workloadNamespace; it is taken over by itself should it become free": {Holder: holder},
+	} {
+		if p := conflict(in, "eu-1", v); p.message != says || (p.reason == reason.ComponentConflict) != (says != "") {
+			t.Errorf("it says %s: %s, want %s", p.reason, p.message, says)
+		}
+	}
+}
