@@ -196,7 +196,7 @@ var beginners = []struct {
 	{"a system for every cluster", systemRequest, "{matchLabels: {environment: prod}}", "{}", []string{"spec.placement.matchLabels: needs at least one label: none would select every cluster to come"}},
 	{"a system without an owner", systemRequest, "  owner: {team: team-a}\n", "", []string{"spec.owner: is missing: it needs team"}},
 	{"a pattern without its registry", systemRequest, "registry.example.com/shop/*", "shop/*", []string{`spec.policy.images[0]: "shop/*" has no registry: begin with its host, such as registry.example.com/ or docker.io/`}},
-	{"a pattern with a tag", systemRequest, "shop/*", "shop/orders:1", []string{`spec.policy.images[0]: "registry.example.com/shop/orders:1" is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters but / and, in the registry, but .`}},
+	{"a pattern with a tag", systemRequest, "shop/*", "shop/orders:1", []string{`spec.policy.images[0]: "registry.example.com/shop/orders:1" is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters, but for . in the registry and / in the path`}},
 }
 
 const (

@@ -58,7 +58,7 @@ var (
 func CheckPattern(pattern string) error {
 	switch {
 	case !patternForm.MatchString(pattern) || len(pattern) > MaxLength:
-		return fmt.Errorf("%s is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters but / and, in the registry, but .", field.Quote(pattern))
+		return fmt.Errorf("%s is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters, but for . in the registry and / in the path", field.Quote(pattern))
 	case homeless.MatchString(pattern) && !strings.HasPrefix(pattern, "localhost/"):
 		return fmt.Errorf("%s has no registry: begin with its host, such as registry.example.com/ or docker.io/", field.Quote(pattern))
 	case unwhole.MatchString(pattern):

@@ -23,7 +23,7 @@ func TestRepository(t *testing.T) {
 		"Nginx:1": "is not an image such as registry.example.com/shop/orders:1.4.2", "a/B:1": "is not an image", "a//b:1": "is not an image", "/a:1": "is not an image", "a/:1": "is not an image",
 		"a:": "is not an image", "a:1:2": "is not an image", "a:1@": "is not an image", "a@sha256:0f": "is not an image", "a@md5:" + strings.Repeat("0f", 16): "is not an image",
 		"a@sha256:" + strings.Repeat("0F", 32): "is not an image", "a" + digest + ":1": "is not an image", "a:" + strings.Repeat("1", 129): "is not an image",
-		"https://registry.example.com/a:1": "is not an image", "user@registry.example.com/a:1": "is not an image", "[::1]:5000/a:1": "is not an image", "a:1 ": "is not an image", "a:1\n": "is not an image",
+		"https://registry.example.com/a:1": "is not an image", "user@registry.example.com/a:1": "is not an image", "[::1]:5000/a:1": "is not an image", "a:1" + " ": "is not an image", "a:1\n": "is not an image",
 		"a..b:1": "is not an image", "../a:1": "is not an image", "a/../b:1": "is not an image", "a%2fb:1": "is not an image", "é:1": "is not an image", "${X}:1": "is not an image", "$(X):1": "is not an image",
 		strings.Repeat("a", 511) + ":1": "has 513 characters: at most 512 are allowed", "r.example.com/" + strings.Repeat("a", 300) + ":1": "its path has at most 255 characters",
 		strings.Repeat("0f", 32) + ":" + strings.Repeat("1", 129): "is not an image",

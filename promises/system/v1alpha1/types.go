@@ -101,7 +101,7 @@ type Policy struct {
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=512
-	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?([.][a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*(:[0-9]+)?(/[a-z0-9*]([-a-z0-9_.*]*[a-z0-9*])?)+$')`,message="is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters but / and, in the registry, but ."
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?([.][a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*(:[0-9]+)?(/[a-z0-9*]([-a-z0-9_.*]*[a-z0-9*])?)+$')`,message="is not a repository or a pattern such as registry.example.com/shop/*: the registry and the path in lower case, without tag and digest; * stands for any characters, but for . in the registry and / in the path"
 	// +kubebuilder:validation:items:XValidation:rule=`self.startsWith('localhost/') || !self.matches(r'^[^/.:]*(/|$)')`,message="has no registry: begin with its host, such as registry.example.com/ or docker.io/"
 	// +kubebuilder:validation:items:XValidation:rule=`!self.matches(r'^(index[.]docker[.]io/|docker[.]io/[^/]*$)')`,message="is not the whole name of a repository of Docker Hub: write docker.io/library/nginx for nginx"
 	// +listType=set
