@@ -7,12 +7,17 @@ import (
 
 func TestRepository(t *testing.T) {
 	digest := "@sha256:" + strings.Repeat("0f", 32)
+	host := strings.Repeat("a", 50) + ".b"
+	longest := host + "/" + strings.Repeat("c", 255) + ":" + strings.Repeat("1", 128) + digest
+	longest = strings.Replace(longest, "aaa", strings.Repeat("a", 3+MaxLength-len(longest)), 1)
+	host, _, _ = strings.Cut(longest, "/")
 	for text, want := range map[string]string{
 		"nginx:1.27": "docker.io/library/nginx", "nginx" + digest: "docker.io/library/nginx", "shop/orders:1": "docker.io/shop/orders", "index.docker.io/nginx:1": "docker.io/library/nginx",
 		"registry.example.com/shop/orders:1.4.2": "registry.example.com/shop/orders", "registry.example.com:5000/a/b/c:1" + digest: "registry.example.com:5000/a/b/c",
 		"localhost/a:1": "localhost/a", "localhost:5000/a:1": "localhost:5000/a", "10.0.0.1/a__b/c--d.e_f:_1": "10.0.0.1/a__b/c--d.e_f",
 		"REGISTRY.example.com/a:1":      "REGISTRY.example.com/a", // and no pattern covers it
 		"a:" + strings.Repeat("1", 128): "docker.io/library/a",
+		longest:                         host + "/" + strings.Repeat("c", 255),
 	} {
 		if got, err := Repository(text); got != want || err != nil {
 			t.Errorf("%s is of %q (%v), want %q", text, got, err, want)
@@ -25,7 +30,7 @@ func TestRepository(t *testing.T) {
 		"a@sha256:" + strings.Repeat("0F", 32): "is not an image", "a" + digest + ":1": "is not an image", "a:" + strings.Repeat("1", 129): "is not an image",
 		"https://registry.example.com/a:1": "is not an image", "user@registry.example.com/a:1": "is not an image", "[::1]:5000/a:1": "is not an image", "a:1" + " ": "is not an image", "a:1\n": "is not an image",
 		"a..b:1": "is not an image", "../a:1": "is not an image", "a/../b:1": "is not an image", "a%2fb:1": "is not an image", "é:1": "is not an image", "${X}:1": "is not an image", "$(X):1": "is not an image",
-		strings.Repeat("a", 511) + ":1": "has 513 characters: at most 512 are allowed", "r.example.com/" + strings.Repeat("a", 300) + ":1": "its path has at most 255 characters",
+		strings.Repeat("a", 511) + ":1": "has 513 characters: at most 512 are allowed", "a" + longest: "has 513 characters", "r.example.com/" + strings.Repeat("a", 300) + ":1": "its path has at most 255 characters",
 		strings.Repeat("0f", 32) + ":" + strings.Repeat("1", 129): "is not an image",
 	} {
 		if got, err := Repository(text); err == nil || !strings.Contains(err.Error(), says) {

@@ -89,6 +89,7 @@ func TestAdmit(t *testing.T) {
 		{"one that is not", Terms{Admitted: true, Images: []string{"registry.example.com/*"}}, nil,
 			`System baleen-system/shop does not admit the request: spec.container.image: the repository "registry.example.com/shop/orders" is not covered by spec.policy.images (registry.example.com/*)`},
 		{"of many", Terms{Admitted: true, Images: many}, nil, "(a.example.com/*, b.example.com/*, c.example.com/*, d.example.com/*, and 2 more)"},
+		{"of four", Terms{Admitted: true, Images: many[:4]}, nil, "(a.example.com/*, b.example.com/*, c.example.com/*, d.example.com/*)"},
 		{"as many replicas as there may be", Terms{Admitted: true, MaxReplicas: 5}, nil, ""},
 		{"one more", Terms{Admitted: true, MaxReplicas: 5}, func(s *workload.WorkloadSpec) { s.MaxReplicas = 6 }, "spec.maxReplicas: 6 is more than spec.policy.maxReplicas, which is 5: set it to that or less"},
 		{"more by default", Terms{Admitted: true, MaxReplicas: 4}, nil, "spec.maxReplicas: 5 is more than spec.policy.maxReplicas, which is 4"},
@@ -155,8 +156,24 @@ func TestGet(t *testing.T) {
 			}
 		})
 	}
+	going := platformtest.Load(t, "../../testdata/platform", time.Now())
+	o, err := going.Get(t.Context(), platform.System, "baleen-system", "shop")
+	if err == nil {
+		o.SetFinalizers([]string{"kratix.io/workflows"})
+		_, err = going.Update(t.Context(), platform.System, o)
+	}
+	if err == nil {
+		err = going.Delete(t.Context(), platform.System, "baleen-system", "shop", platform.Preconditions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := config.Config{SystemNamespaces: []string{"baleen-system"}}
+	if _, err := Get(t.Context(), going, trusted, identity.Request{Namespace: "baleen-system", Name: "shop"}); err == nil || !strings.HasSuffix(err.Error(), "is being deleted: move the workload to another one") {
+		t.Errorf("of one that goes it says %v", err)
+	}
 	away := platformtest.At(platform.NewMemory(time.Now), 1, platformtest.Refused)
-	_, err := Get(t.Context(), away, config.Config{SystemNamespaces: []string{"a"}}, identity.Request{Namespace: "a", Name: "b"})
+	_, err = Get(t.Context(), away, config.Config{SystemNamespaces: []string{"a"}}, identity.Request{Namespace: "a", Name: "b"})
 	if !platform.IsTransient(err) || !strings.HasPrefix(err.Error(), "System a/b cannot be read: ") {
 		t.Errorf("where the platform is away it says %v", err)
 	}

@@ -188,6 +188,29 @@ func TestConcerned(t *testing.T) {
 	}
 }
 
+// A System counts where the platform team says so, and nowhere else.
+func TestGather(t *testing.T) {
+	run := onPlatform(t)
+	for _, test := range []struct {
+		trusted []string
+		spec    map[string]any
+		reason  reason.Reason
+	}{
+		{[]string{"baleen-system"}, nil, ""}, {[]string{"systems", "baleen-system"}, nil, ""}, {[]string{"systems"}, nil, reason.WrongNamespace},
+		{[]string{"baleen-system"}, map[string]any{}, reason.InvalidSpec}, {[]string{"systems"}, map[string]any{}, reason.WrongNamespace},
+	} {
+		run.Config.SystemNamespaces = test.trusted
+		if test.spec != nil {
+			run.Request.Object["spec"] = test.spec
+		}
+		_, err := gather(t.Context(), run)
+		var failure *workflow.Failure
+		if errors.As(err, &failure); (err == nil) != (test.reason == "") || failure != nil && failure.Reason != test.reason {
+			t.Errorf("with %v it says %v, want %s", test.trusted, err, test.reason)
+		}
+	}
+}
+
 // What a name's owner has to be for it to be free.
 func TestSweep(t *testing.T) {
 	name := claim.Workload("eu-1", "team-a", "orders")
@@ -195,13 +218,18 @@ func TestSweep(t *testing.T) {
 		change func(*unstructured.Unstructured) // of the owner, nil: it is gone
 		output bool
 		free   bool
+		// deleted: the name was released by a deletion of the owner that had it.
+		deleted bool
 	}{
-		"it is there":                        {func(*unstructured.Unstructured) {}, false, false},
-		"it is gone":                         {nil, false, true},
-		"it is gone, and its output is not":  {nil, true, false},
-		"it is being deleted":                {func(o *unstructured.Unstructured) { deleteAt(o, now) }, false, false},
-		"its deletion is stuck":              {func(o *unstructured.Unstructured) { deleteAt(o, now.Add(-time.Hour)) }, false, true},
-		"it is stuck, and its output is not": {func(o *unstructured.Unstructured) { deleteAt(o, now.Add(-time.Hour)) }, true, false},
+		"it is there":                        {func(*unstructured.Unstructured) {}, false, false, false},
+		"it is gone":                         {nil, false, true, false},
+		"it was made again":                  {func(*unstructured.Unstructured) {}, false, true, true},
+		"it was made again, with output":     {func(*unstructured.Unstructured) {}, true, false, true},
+		"its deletion has begun":             {func(o *unstructured.Unstructured) { deleteAt(o, now) }, false, false, true},
+		"it is gone, and its output is not":  {nil, true, false, false},
+		"it is being deleted":                {func(o *unstructured.Unstructured) { deleteAt(o, now) }, false, false, false},
+		"its deletion is stuck":              {func(o *unstructured.Unstructured) { deleteAt(o, now.Add(-time.Hour)) }, false, true, false},
+		"it is stuck, and its output is not": {func(o *unstructured.Unstructured) { deleteAt(o, now.Add(-time.Hour)) }, true, false, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			run := onPlatform(t)
@@ -210,11 +238,17 @@ func TestSweep(t *testing.T) {
 			if _, err := store.Acquire(t.Context(), name, owner, nil); err != nil {
 				t.Fatal(err)
 			}
-			in := inputs{placement: destination.Placement{Placed: []string{"eu-1"}}}
+			if test.deleted {
+				if _, err := store.Release(t.Context(), name, owner, true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			namesake := add(t, run.Platform, "team-b", "orders", map[string]any{"name": "shop"}, "")
+			in := inputs{placement: destination.Placement{Placed: []string{"eu-1"}}, workloads: []workload{{workflow.PeerOf(namesake, system.TermsKey), shop.String()}}}
 			if test.change != nil {
 				o := add(t, run.Platform, "team-a", "orders", map[string]any{"name": "shop"}, "")
 				test.change(o)
-				in.workloads = []workload{{workflow.PeerOf(o, system.TermsKey), shop.String()}}
+				in.workloads = append(in.workloads, workload{workflow.PeerOf(o, system.TermsKey), shop.String()})
 			}
 			if test.output {
 				work := &unstructured.Unstructured{}

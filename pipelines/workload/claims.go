@@ -59,8 +59,8 @@ func clustersOf(in inputs, wants []claim.Want, verdicts []claim.Verdict) []*clus
 	var clusters []*cluster
 	for i, name := range in.placement.Placed { // whose wants come first
 		c := &cluster{name: name, held: verdicts[i].Held, problem: conflict(in, name, verdicts[i])}
-		for j, want := range wants {
-			if j != i && want.Resource.Scope == name && verdicts[j].Held {
+		for j, want := range wants[len(in.placement.Placed):] {
+			if want.Resource.Scope == name && verdicts[len(in.placement.Placed)+j].Held {
 				c.former = append(c.former, want.Resource)
 			}
 		}

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"github.com/baleen-platform/baleen/internal/system"
 	"github.com/baleen-platform/baleen/internal/workflow"
 	"github.com/baleen-platform/baleen/internal/workflow/workflowtest"
+	"github.com/baleen-platform/baleen/promises/workload/v1alpha1"
 )
 
 const (
@@ -211,7 +213,7 @@ func TestWanted(t *testing.T) {
 	}
 	run.Config.DestinationGrace = time.Hour
 	run.Last = destination.Output{
-		"eu-1":   {"a": document("team-a"), "b": document("former"), "c": []byte("kind: ClusterRole\nmetadata: {name: orders}\n"), "d": []byte("{"), "e": document("former")},
+		"eu-1":   {"a": document("team-a"), "b": document("former"), "c": []byte("kind: ClusterRole\nmetadata: {name: orders}\n"), "d": []byte("{"), "e": document("former"), "f": document("team-a"), "g": document("former"), "h": []byte("metadata: {namespace: [a]}"), "i": document("team-a"), "j": document("former")},
 		"left-1": {"a": document("team-a")}, "gone-1": {"a": document("team-a")},
 	}
 	run.Request.Object["status"] = map[string]any{"leavingDestinations": []any{map[string]any{"name": "gone-1", "since": now.Add(-2 * time.Hour).Format(time.RFC3339)}}}
@@ -241,6 +243,9 @@ func TestWhatStaysElsewhere(t *testing.T) {
 	wants := wanted(in, []claim.Resource{claim.Workload("eu-1", "former", "orders"), claim.Workload("eu-1", "lost", "orders"), claim.Workload("us-1", "former", "orders")})
 	verdicts := []claim.Verdict{{Holder: claim.Owner{Namespace: "team-b", Name: "orders"}}, {Held: true}, {Held: true}, {}, {Held: true}}
 	clusters := clustersOf(in, wants, verdicts)
+	if former := clusters[0].former; !slices.Equal(former, []claim.Resource{claim.Workload("eu-1", "former", "orders")}) {
+		t.Errorf("its former names are %v", former)
+	}
 	if got := slices.Sorted(maps.Keys(elsewhere(in, clusters[0], last))); clusters[0].held || !slices.Equal(got, []string{"former"}) {
 		t.Errorf("what stays is %q", got)
 	}
@@ -262,6 +267,81 @@ func TestNothingRendered(t *testing.T) {
 	if err != nil || result.Reason != reason.NothingRendered || len(result.Output.Destinations()) > 0 ||
 		!strings.HasSuffix(result.Message, "the overlays of the platform team leave nothing to run on eu-1: correct the ConfigMap workload-overlays; clusters with problems besides: 1, see status.clusters") {
 		t.Errorf("it is %s: %s (%v)", result.Reason, result.Message, err)
+	}
+}
+
+// What the status says of the clusters: the first problem whole, and how many there are
+// besides.
+func TestReport(t *testing.T) {
+	const image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/shop/orders:1"
+	bad := func(name string) *cluster {
+		return &cluster{name: name, problem: problem{reason.ComponentConflict, "no room on " + name}}
+	}
+	for _, test := range []struct {
+		name, spec string
+		placement  destination.Placement
+		clusters   []*cluster
+		ready      bool
+		reason     reason.Reason
+		says       string
+	}{
+		{"all is well", good, destination.Placement{Placed: []string{"a", "b"}}, []*cluster{{name: "a"}, {name: "b"}}, true, reason.Ready, "2 to 5 replicas of " + image + " for the namespace team-a on 2 of 2 clusters"},
+		{"one replica", strings.Replace(good, "{", "{maxReplicas: 1, ", 1), destination.Placement{Placed: []string{"a"}}, []*cluster{{name: "a"}}, true, reason.Ready, "1 replica of " + image + " for the namespace team-a on 1 of 1 cluster"},
+		{"one problem", good, destination.Placement{Placed: []string{"a", "b"}}, []*cluster{{name: "a"}, bad("b")}, false, reason.ComponentConflict, "2 to 5 replicas of " + image + " for the namespace team-a on 1 of 2 clusters; no room on b"},
+		{"several", good, destination.Placement{Placed: []string{"a", "b", "c"}}, []*cluster{bad("a"), bad("b"), bad("c")}, false, reason.ComponentConflict,
+			"2 to 5 replicas of " + image + " for the namespace team-a on 0 of 3 clusters; no room on a; clusters with problems besides: 2, see status.clusters"},
+		{"one that is not registered, too", good, destination.Placement{Placed: []string{"a"}, Unregistered: []string{"c"}}, []*cluster{bad("a")}, false, reason.ComponentConflict,
+			"2 to 5 replicas of " + image + " for the namespace team-a on 0 of 1 cluster; nothing new can be sent to c: register it with `baleen clusters trust c`; no room on a"},
+		{"no cluster", good, destination.Placement{}, nil, false, reason.NoDestination, "2 to 5 replicas of " + image + " for the namespace team-a on 0 of 0 clusters; no Destination matches the System's spec.placement, so no cluster is served: change it, or label a Destination"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in, err := gather(t.Context(), onPlatform(t, test.spec))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.placement = test.placement
+			r := report(in, test.clusters, nil)
+			if r.Ready != test.ready || r.Reason != test.reason || r.Message != test.says {
+				t.Errorf("it is %t, %s: %s\nwant %s", r.Ready, r.Reason, r.Message, test.says)
+			}
+			rows := r.Status["clusters"].([]v1alpha1.ClusterStatus)
+			for i, c := range test.clusters {
+				if want := (v1alpha1.ClusterStatus{Destination: c.name, Namespace: "team-a", Problem: c.problem.message}); len(rows) != len(test.clusters) || rows[i] != want {
+					t.Errorf("the rows are %v", rows)
+				}
+			}
+			if r.Status[system.TermsKey] != in.seen[system.TermsKey] || in.seen[system.TermsKey] == "" {
+				t.Errorf("the terms are %q", r.Status[system.TermsKey])
+			}
+		})
+	}
+}
+
+// What the templates get of a request: a worker listens nowhere, and Pods have labels that
+// only the request's name decides.
+func TestValues(t *testing.T) {
+	for spec, want := range map[string]string{
+		good: "8080", strings.Replace(good, "{", "{type: Worker, ", 1): "0", strings.Replace(good, "image:", "port: 9090, image:", 1): "9090",
+	} {
+		run := onPlatform(t, strings.Replace(spec, "image:", "env: [{name: A, value: b}], image:", 1))
+		in, err := gather(t.Context(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := values(run, in, "eu-1")
+		container := v["container"].(map[string]any)
+		if got := fmt.Sprint(container["port"]); got != want {
+			t.Errorf("the port is %s, want %s", got, want)
+		}
+		if got := fmt.Sprint(container["env"]); got != "[map[name:A value:b]]" {
+			t.Errorf("the variables are %s", got)
+		}
+		if got := fmt.Sprint(v["selector"], v["podLabels"]); got != "map[baleen.dev/workload:orders] map[app.kubernetes.io/managed-by:baleen app.kubernetes.io/name:orders baleen.dev/workload:orders]" {
+			t.Errorf("the labels of Pods are %s", got)
+		}
+		if got := fmt.Sprint(v["labels"]); got != "map[app.kubernetes.io/managed-by:baleen app.kubernetes.io/name:orders app.kubernetes.io/part-of:shop baleen.dev/request:f0e5dd15]" {
+			t.Errorf("the labels are %s", got)
+		}
 	}
 }
 
