@@ -103,9 +103,7 @@ func served(run *workflow.Run, in inputs) []claim.Resource {
 // namespaceOf returns the namespace of a document.
 func namespaceOf(document []byte) string {
 	var object struct{ Metadata struct{ Namespace string } }
-	if yaml.Unmarshal(document, &object) != nil {
-		return ""
-	}
+	_ = yaml.Unmarshal(document, &object) // what is none has no namespace
 	return object.Metadata.Namespace
 }
 

@@ -147,7 +147,7 @@ func TestConfigure(t *testing.T) {
 		return run
 	}, func(ctx context.Context, run *workflow.Run) error {
 		result, err := configure(ctx, run)
-		if err == nil && (result.Reason != reason.ComponentConflict || !slices.Equal(result.Output.Destinations(), []string{"eu-1"}) || len(result.Output["eu-1"]) != 4) {
+		if err == nil && (result.Reason != reason.ComponentConflict || !slices.Equal(result.Output.Destinations(), []string{"eu-1"}) || len(result.Output["eu-1"]) != 5) {
 			err = errors.New(result.Message)
 		}
 		return err
@@ -254,7 +254,7 @@ func TestWhatStaysElsewhere(t *testing.T) {
 	}
 	run.Last = destination.Output{"eu-1": last}
 	output, err := emit(run, in, clusters)
-	if err != nil || len(output["eu-1"]) != 1 || len(output["us-1"]) != 4 {
+	if err != nil || len(output["eu-1"]) != 1 || len(output["us-1"]) != 5 {
 		t.Errorf("it emits %v: %v", output, err)
 	}
 }

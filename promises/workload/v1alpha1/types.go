@@ -12,8 +12,8 @@ import (
 )
 
 // Workload is a container that runs on every cluster of its System, with what Kubernetes
-// needs for that: a Deployment, its autoscaler, its account, and a Service for one that
-// answers requests.
+// needs for that: a Deployment, its autoscaler, its disruption budget, its account, and a
+// Service for one that answers requests.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
