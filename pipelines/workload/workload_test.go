@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -196,6 +197,32 @@ func TestRelease(t *testing.T) {
 			t.Errorf("there are Jobs still: %v, %v", jobs, err)
 		}
 	})
+}
+
+// A run in which nothing changes reads four times, and as often with hundreds of others on
+// the platform; the request, its Works and the configuration were read before. It writes
+// nothing.
+func TestReads(t *testing.T) {
+	run := onPlatform(t, good)
+	if _, err := configure(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 200 {
+		other := add(t, run.Platform, "team-b", fmt.Sprint("other-", n), good)
+		hold(t, run, claim.OwnerOf(other), claim.Workload("eu-1", "team-b", other.GetName()))
+	}
+	before := platformtest.Contents(t, run.Platform, platform.ConfigMap, platform.Workload)
+	counted := platformtest.At(run.Platform, 0, platformtest.Refused)
+	run.Platform = counted
+	if _, err := configure(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if counted.Calls != 4 {
+		t.Errorf("it makes %d calls", counted.Calls)
+	}
+	if after := platformtest.Contents(t, counted.Client, platform.ConfigMap, platform.Workload); !reflect.DeepEqual(before, after) {
+		t.Error("it writes")
+	}
 }
 
 // document is one of some namespace.
