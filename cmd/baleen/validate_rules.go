@@ -57,12 +57,13 @@ func validateDocument(d document) verdict {
 	wrong := slices.ContainsFunc(v.Problems, func(p fieldProblem) bool { return p.Field == name }) // and the pipeline need not say so too
 	v.Problems = append(v.Problems, slices.DeleteFunc(checkSpec(object), func(p fieldProblem) bool { return wrong && p.Field == name })...)
 	v.Valid = len(v.Problems) == 0
-	if v.Namespace == "" {
+	switch {
+	case v.Namespace == "":
 		v.Namespace = "default"
 		v.Notes = append(v.Notes, "it names no namespace: kubectl takes that of its context, and default if there is none")
-	} else if v.Kind == platform.NatsAccount.Kind && v.Namespace != config.Namespace {
+	case v.Kind == platform.NatsAccount.Kind && v.Namespace != config.Namespace:
 		v.Notes = append(v.Notes, "NatsUsers find a NatsAccount in the namespace "+config.Namespace+" only")
-	} else if v.Kind == platform.System.Kind && v.Namespace != config.Namespace {
+	case v.Kind == platform.System.Kind && v.Namespace != config.Namespace:
 		v.Notes = append(v.Notes, "a System counts in the namespace "+config.Namespace+" only, unless systemNamespaces of baleen-config names others")
 	}
 	return v
