@@ -1159,7 +1159,7 @@ const (
 		perDestination: [{name: eu-1, dns: {target: lb.eu.example.com}, tls: {clusterIssuer: other}}]}`
 	attachedAggregator = `{hostname: shop.example.com, gateway: {name: shared, namespace: gateways}}`
 	fullWorkload       = `{systemRef: {name: shop, namespace: systems}, type: Service, workloadNamespace: elsewhere,
-		container: {image: "registry.example.com/shop/orders:1.4.2", command: [/bin/orders], args: [given], env: [{name: NAMED, value: valued}],
+		container: {image: "registry.example.com/shop/orders:1.4.2", command: [/bin/orders], args: [given], env: [{name: NAMED, value: valued}], readinessProbe: {httpGet: {path: /ready}},
 			resources: {requests: {cpu: 250m, memory: 512Mi}, limits: {cpu: "1", memory: 1Gi}}}}`
 	secretAggregator = `{hostname: shop.example.com, tls: {secretName: certificate}, gateway: {className: envoy, namespace: gateways}}`
 	fullUser         = `{accountRef: {name: commerce}, workloadNamespace: elsewhere, retain: Ciphertext, deletionPolicy: Revoke,

@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,7 @@ var (
 		{spec: "policy: {maxReplicas: '1'}", want: "spec.policy.maxReplicas must be a whole number, not text"},
 	}
 
-	workloadRows = []row{
+	workloadRows = slices.Concat(probeRows("readinessProbe"), probeRows("livenessProbe"), probeRows("startupProbe"), []row{
 		{spec: "{}"},
 		{spec: "unknown: 1", want: `"spec.unknown"`},
 		{spec: "replicas: 1", want: `"spec.replicas"`},
@@ -223,8 +224,36 @@ var (
 		{spec: "workloadNamespace: a.b", want: "spec.workloadNamespace"},
 		{spec: "workloadNamespace: ../a", want: "spec.workloadNamespace"},
 		{spec: "workloadNamespace: " + x("a", 64), want: "spec.workloadNamespace"},
-	}
+	})
 )
+
+// probeRows are those of one of a container's probes.
+func probeRows(name string) []row {
+	probe := func(fields string) string { return container(name + ": {" + fields + "}") }
+	rows := []row{
+		{spec: probe("httpGet: {path: /}")},
+		{spec: probe("httpGet: {path: '/ready?a=b#c', }, periodSeconds: 1, timeoutSeconds: 3600, failureThreshold: 100")},
+		{spec: probe(""), want: "spec.container." + name + ".httpGet.path is missing"},
+		{spec: probe("httpGet: {}"), want: "spec.container." + name + ".httpGet.path is missing"},
+		{spec: probe("httpGet: {path: ''}"), want: "spec.container." + name + ".httpGet.path is missing"},
+		{spec: probe("httpGet: {path: ready}"), want: "spec.container." + name + ".httpGet.path"},
+		{spec: probe("httpGet: {path: '/a b'}"), want: "spec.container." + name + ".httpGet.path"},
+		{spec: probe(`httpGet: {path: "/a\n"}`), want: "spec.container." + name + ".httpGet.path"},
+		{spec: probe("httpGet: {path: /é}"), want: "spec.container." + name + ".httpGet.path"},
+		{spec: probe("httpGet: {path: /" + x("a", 1023) + "}")},
+		{spec: probe("httpGet: {path: /" + x("a", 1024) + "}"), want: "spec.container." + name + ".httpGet.path has 1025 characters"},
+		{spec: probe("httpGet: {path: /, port: 1}"), want: `"spec.container.` + name + `.httpGet.port"`},
+		{spec: probe("tcpSocket: {port: 1}"), want: `"spec.container.` + name + `.tcpSocket"`},
+		{spec: probe("httpGet: {path: /}") + "\ntype: Worker", want: "spec.container." + name + " goes with type: Service only"},
+	}
+	for _, number := range []string{"periodSeconds", "timeoutSeconds", "failureThreshold"} {
+		rows = append(rows,
+			row{spec: probe("httpGet: {path: /}, " + number + ": 0"), want: number, only: crdAbsent},
+			row{spec: probe("httpGet: {path: /}, " + number + ": -1"), want: "spec.container." + name + "." + number + " -1 is not between 1 and 3600"},
+			row{spec: probe("httpGet: {path: /}, " + number + ": 3601"), want: "spec.container." + name + "." + number + " 3601 is not between"})
+	}
+	return rows
+}
 
 // anySystem is a System that admits all workloads.
 var anySystem = txtar.File{Name: "systems/System.baleen.dev/shop.yaml", Data: []byte(

@@ -227,6 +227,7 @@ func TestPodsRestartForTheirContainerAlone(t *testing.T) {
 		{"an image", "", "1.4.2", "1.4.3", true},
 		{"a port", "", "1.4.2'", "1.4.2', port: 9090", true},
 		{"a variable", "", "1.4.2'", "1.4.2', env: [{name: A}]", true},
+		{"a probe", "", "1.4.2'", "1.4.2', readinessProbe: {httpGet: {path: /ready}}", true},
 		{"a worker", "  type: Worker\n", "", "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

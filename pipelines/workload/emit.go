@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,17 @@ func values(run *workflow.Run, in inputs, destination string) map[string]any {
 	if spec.Type == v1alpha1.Service {
 		port = spec.Container.ServedPort()
 	}
+	probes := map[string]any{}
+	for _, p := range spec.Container.Probes() {
+		asked := v1alpha1.Probe{}
+		if p.Probe != nil {
+			asked = *p.Probe
+		}
+		probes[p.Name] = map[string]any{
+			"asked": p.Probe != nil, "path": asked.HTTPGet.Path,
+			"periodSeconds": cmp.Or(asked.PeriodSeconds, 10), "timeoutSeconds": cmp.Or(asked.TimeoutSeconds, 1), "failureThreshold": cmp.Or(asked.FailureThreshold, p.Failures),
+		}
+	}
 	pods := map[string]string{selector: in.workload.Name}
 	onPods := maps.Clone(pods)
 	onPods["app.kubernetes.io/name"], onPods["app.kubernetes.io/managed-by"] = in.workload.Name, "baleen"
@@ -80,6 +92,7 @@ func values(run *workflow.Run, in inputs, destination string) map[string]any {
 			"args":    texts(spec.Container.Args),
 			"port":    port,
 			"env":     env,
+			"probes":  probes,
 			"resources": map[string]any{
 				"requests": map[string]any{"cpu": resources.Requests.CPU, "memory": resources.Requests.Memory},
 				"limits":   map[string]any{"cpu": resources.Limits.CPU, "memory": resources.Limits.Memory},

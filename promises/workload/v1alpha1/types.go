@@ -44,6 +44,7 @@ type Workload struct {
 // WorkloadSpec says what runs, how often, and in which system.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'Worker' && has(self.container.port))",message="container.port goes with type: Service only; a Worker gets no Service"
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'Worker' && (has(self.container.readinessProbe) || has(self.container.livenessProbe) || has(self.container.startupProbe)))",message="probes go with type: Service only; a Worker listens nowhere"
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",message="minReplicas must not be above maxReplicas"
 type WorkloadSpec struct {
 	// SystemRef names the System, which says on which clusters the workload runs and
@@ -53,7 +54,7 @@ type WorkloadSpec struct {
 	SystemRef SystemRef `json:"systemRef"`
 
 	// Type is Service, which answers requests, or Worker, which gets no Service and no
-	// readiness probe.
+	// probes.
 	//
 	// +kubebuilder:default=Service
 	// +optional
@@ -159,6 +160,23 @@ type Container struct {
 	// +optional
 	Env []EnvVar `json:"env,omitempty"`
 
+	// ReadinessProbe says when a replica gets requests. Default: when its port takes
+	// connections. A replica that fails it 3 times gets none any more.
+	//
+	// +optional
+	ReadinessProbe *Probe `json:"readinessProbe,omitempty"`
+
+	// LivenessProbe has a replica restarted that fails it, by default 6 times. Default: none.
+	//
+	// +optional
+	LivenessProbe *Probe `json:"livenessProbe,omitempty"`
+
+	// StartupProbe keeps the other probes waiting until it succeeds, and has a replica
+	// restarted that fails it, by default 30 times. Default: none.
+	//
+	// +optional
+	StartupProbe *Probe `json:"startupProbe,omitempty"`
+
 	// Resources are what a replica requests of its node, and what it may use. A request
 	// that is left out is its limit. Default: requests of 100m CPU and 256Mi memory, a
 	// limit of memory that is its request, and no limit of CPU.
@@ -183,6 +201,46 @@ type EnvVar struct {
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]')`,message="has a control character: leave it out"
 	// +optional
 	Value string `json:"value,omitempty"`
+}
+
+// Probe asks a replica of a Service how it is, at its port.
+type Probe struct {
+	// HTTPGet is the request that is made: it succeeds with a status from 200 to 399.
+	//
+	// +required
+	HTTPGet HTTPGet `json:"httpGet"`
+
+	// PeriodSeconds is how often it is made. Default: 10.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	PeriodSeconds int32 `json:"periodSeconds,omitempty"`
+
+	// TimeoutSeconds is how long an answer may take. Default: 1.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// FailureThreshold is how often it must fail, one time after another, to count.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	FailureThreshold int32 `json:"failureThreshold,omitempty"`
+}
+
+// HTTPGet is a request of a probe.
+type HTTPGet struct {
+	// Path of the request, such as /ready.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^/[!-~]*$')`,message="is not a path such as /ready: begin with / and leave out blanks and what is not ASCII"
+	// +required
+	Path string `json:"path"`
 }
 
 // Resources are what a replica requests, and what it may use.

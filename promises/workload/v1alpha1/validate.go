@@ -47,6 +47,19 @@ func (s *WorkloadSpec) Replicas() (least, most int32) {
 // ServedPort returns where a Service's container listens.
 func (c *Container) ServedPort() int32 { return cmp.Or(c.Port, 8080) }
 
+// NamedProbe is one of the probes that a container may have, nil where it has it not.
+type NamedProbe struct {
+	Name string
+	*Probe
+	// Failures is how often it must fail if it does not say so.
+	Failures int32
+}
+
+// Probes returns the probes that a container may have.
+func (c *Container) Probes() []NamedProbe {
+	return []NamedProbe{{"readinessProbe", c.ReadinessProbe, 3}, {"livenessProbe", c.LivenessProbe, 6}, {"startupProbe", c.StartupProbe, 30}}
+}
+
 // Whole returns the resources with what is left out filled in, in the words of an API
 // server. A limit of CPU that is left out is none.
 func (r Resources) Whole() Resources {
@@ -78,6 +91,7 @@ const (
 var (
 	name    = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][-A-Za-z0-9_.]{0,127}$`)
+	probed  = regexp.MustCompile(`^/[!-~]*$`)
 	// control are the characters that no text has: tabs and line feeds are none of them.
 	control = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x9f\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]`)
 	cpu     = regexp.MustCompile(`^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|(0|[1-9][0-9]{0,3})[.]([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$`)
@@ -142,7 +156,35 @@ func (c *Container) validate(p *field.Problems, t Type) {
 		names = append(names, e.Name)
 		checkText(p, at+".value", e.Value, 4096)
 	}
+	for _, probe := range c.Probes() {
+		switch at := "spec.container." + probe.Name; {
+		case probe.Probe == nil:
+		case t == Worker:
+			p.Addf("%s goes with type: Service only; a Worker listens nowhere", at)
+		default:
+			probe.validate(p, at)
+		}
+	}
 	c.Resources.validate(p)
+}
+
+func (b *Probe) validate(p *field.Problems, at string) {
+	switch path := b.HTTPGet.Path; {
+	case path == "":
+		p.Addf("%s.httpGet.path is missing", at)
+	case len([]rune(path)) > 1024:
+		p.Addf("%s.httpGet.path has %d characters: at most 1024 are allowed", at, len([]rune(path)))
+	case !probed.MatchString(path):
+		p.Addf("%s.httpGet.path %s is not a path such as /ready: begin with / and leave out blanks and what is not ASCII", at, field.Quote(path))
+	}
+	for _, n := range []struct {
+		name  string
+		value int32
+	}{{"periodSeconds", b.PeriodSeconds}, {"timeoutSeconds", b.TimeoutSeconds}, {"failureThreshold", b.FailureThreshold}} {
+		if n.value < 0 || n.value > 3600 {
+			p.Addf("%s.%s %d is not between 1 and 3600", at, n.name, n.value)
+		}
+	}
 }
 
 func checkTexts(p *field.Problems, name string, texts []string) {
