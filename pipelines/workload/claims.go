@@ -75,6 +75,8 @@ func conflict(in inputs, name string, v claim.Verdict) problem {
 	switch {
 	case v.Held:
 		return problem{}
+	case v.Abandoned:
+		return problem{reason.ComponentConflict, fmt.Sprintf("%s belonged to Workload %s, which is gone: the System's next run frees it, and it is taken over by itself then", what, v.Holder)}
 	case v.Releasing:
 		return problem{reason.ComponentConflict, fmt.Sprintf("%s is being released by Workload %s: it is taken over by itself as soon as it is free", what, v.Holder)}
 	}
