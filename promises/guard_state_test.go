@@ -151,6 +151,11 @@ func TestGuardState(t *testing.T) {
 		secret    = claim.Secret("eu-1", "team-a", "orders-nats")
 		secretA   = stored(t, secret, acquires(secret, natsA))
 		secretB   = stored(t, secret, acquires(secret, natsB))
+		work      = claim.Workload("eu-1", "team-a", "orders")
+		workA     = stored(t, work, acquires(work, claim.Owner{Kind: "Workload", Namespace: "team-a", Name: "orders", UID: "1"}))
+		workB     = stored(t, work, acquires(work, claim.Owner{Kind: "Workload", Namespace: "team-b", Name: "orders", UID: "2"}))
+		workloadA = guardtest.Account("team-a", "workload", "configure")
+		systems   = guardtest.Account("baleen-system", "system", "configure")
 		host      = claim.Host("api.example.com")
 		hosted    = stored(t, host, acquires(host, hostP))
 		ledgerA   = storedLedger(t, identity.Request{Kind: "NatsUser", Namespace: "team-a", Name: "orders"})
@@ -231,6 +236,12 @@ func TestGuardState(t *testing.T) {
 		{"another's host is freed", aggregatesA, hosted, freed(hosted), ofOthers},
 		{"another's host is deleted", aggregatesA, hosted, none, ofOthers},
 		{"a host is deleted", aggregates, hosted, none, ""},
+		{"a workload's name is claimed", workloadA, none, workA, ""},
+		{"a workload's name is claimed for another", workloadA, none, workB, ofOthers},
+		{"another's workload's name is freed", workloadA, workB, freed(workB), ofOthers},
+		{"a System frees a workload's name", systems, workB, freed(workB), ""},
+		{"a System claims a workload's name", systems, none, workB, ofOthers},
+		{"a System frees a Secret", systems, secretB, freed(secretB), notWritten},
 		{"a Secret is claimed", userA, none, secretA, ""},
 		{"a Secret is claimed for another", userA, none, secretB, ofOthers},
 		{"another's Secret is taken", userA, secretB, secretA, ofOthers},
