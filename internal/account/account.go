@@ -250,7 +250,7 @@ func (a *Account) Admit(u *user.NatsUser) error {
 	a.admitResponses(&p, u)
 	for _, t := range u.Spec.ConnectionTypes {
 		if !slices.Contains(policy.ConnectionTypes, t) {
-			p.Addf("spec.connectionTypes: %s is not among those that the account allows (%s)", t, few(policy.ConnectionTypes))
+			p.Addf("spec.connectionTypes: %s is not among those that the account allows (%s)", t, field.Few(policy.ConnectionTypes))
 		}
 	}
 	for _, tag := range u.Spec.Tags {
@@ -310,7 +310,7 @@ func (a *Account) admitSubjects(p *field.Problems, u *user.NatsUser) {
 		}
 		for _, s := range list.asked {
 			if !slices.ContainsFunc(allowed, func(allowed string) bool { return subject.Covers(allowed, s) }) {
-				p.Addf("%s: %s is not covered by what the account allows (%s)", list.name, field.Quote(s), few(allowed))
+				p.Addf("%s: %s is not covered by what the account allows (%s)", list.name, field.Quote(s), field.Few(allowed))
 			}
 		}
 		if list.subscribe {
@@ -428,20 +428,4 @@ func TooShort(a *v1alpha1.NatsAccount, interval time.Duration) error {
 			a.Namespace, a.Name, a.Spec.Policy.MinRenewBefore, field.Short(interval))
 	}
 	return nil
-}
-
-// few shows the first of a list.
-func few[T ~string](values []T) string {
-	const most = 5
-	if len(values) == 0 {
-		return "nothing"
-	}
-	var shown []string
-	for _, v := range values[:min(len(values), most)] {
-		shown = append(shown, string(v))
-	}
-	if n := len(values) - most; n > 0 {
-		shown = append(shown, fmt.Sprintf("and %d more", n))
-	}
-	return strings.Join(shown, ", ")
 }

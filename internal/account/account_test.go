@@ -392,19 +392,6 @@ func TestTooShort(t *testing.T) {
 	}
 }
 
-// A long list is shown by its first five.
-func TestFew(t *testing.T) {
-	for want, values := range map[string][]string{
-		"nothing": nil, "a": {"a"}, "a, b, c, d, e": {"a", "b", "c", "d", "e"}, "a, b, c, d, e, and 2 more": {"a", "b", "c", "d", "e", "f", "g"},
-	} {
-		t.Run(want, func(t *testing.T) {
-			if got := few(values); got != want {
-				t.Errorf("it is %q", got)
-			}
-		})
-	}
-}
-
 // By its name alone a user that the provider keeps is known as that of a request, and
 // no name that people give is taken for one.
 func TestNamedFor(t *testing.T) {

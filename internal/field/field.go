@@ -122,6 +122,22 @@ func Listed[T ~string](values []T) string {
 	return b.String()
 }
 
+// Few shows the first five of a list, and counts the others; an empty one is "nothing".
+func Few[T ~string](values []T) string {
+	const most = 5
+	if len(values) == 0 {
+		return "nothing"
+	}
+	var shown []string
+	for _, v := range values[:min(len(values), most)] {
+		shown = append(shown, string(v))
+	}
+	if n := len(values) - most; n > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(shown, ", ")
+}
+
 // DNSLabel adds a problem unless the value is an RFC 1123 label.
 func (p *Problems) DNSLabel(name, value string) {
 	p.must(len(validation.IsDNS1123Label(value)) == 0, name, value, "a name of at most 63 of a-z, 0-9 and -, with a letter or digit at both ends")

@@ -284,3 +284,16 @@ func TestMatchText(t *testing.T) {
 		}
 	}
 }
+
+// A long list is shown by its first five.
+func TestFew(t *testing.T) {
+	for want, values := range map[string][]string{
+		"nothing": nil, "a": {"a"}, "a, b, c, d, e": {"a", "b", "c", "d", "e"}, "a, b, c, d, e, and 2 more": {"a", "b", "c", "d", "e", "f", "g"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			if got := Few(values); got != want {
+				t.Errorf("it is %q", got)
+			}
+		})
+	}
+}

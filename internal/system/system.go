@@ -64,7 +64,7 @@ func (t Terms) Admit(s *v1alpha1.System, w *workload.Workload) error {
 	}
 	repository, _ := image.Repository(w.Spec.Container.Image) // a valid spec has a valid image
 	if len(t.Images) > 0 && !image.Covered(t.Images, repository) {
-		p.Addf("spec.container.image: the repository %s is not covered by spec.policy.images (%s)", field.Quote(repository), listed(t.Images))
+		p.Addf("spec.container.image: the repository %s is not covered by spec.policy.images (%s)", field.Quote(repository), field.Few(t.Images))
 	}
 	if _, most := w.Spec.Replicas(); t.MaxReplicas > 0 && most > t.MaxReplicas {
 		p.Addf("spec.maxReplicas: %d is more than spec.policy.maxReplicas, which is %d: set it to that or less", most, t.MaxReplicas)
@@ -73,15 +73,6 @@ func (t Terms) Admit(s *v1alpha1.System, w *workload.Workload) error {
 		return fmt.Errorf("System %s/%s does not admit the request: %w", s.Namespace, s.Name, err)
 	}
 	return nil
-}
-
-// listed names the first of some patterns.
-func listed(patterns []string) string {
-	const most = 4
-	if more := len(patterns) - most; more > 0 {
-		patterns = append(slices.Clone(patterns[:most]), fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(patterns, ", ")
 }
 
 // Counts reports whether Systems of a namespace count.
